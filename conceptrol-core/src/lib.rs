@@ -1,0 +1,1 @@
+//! Attention processors, concept masks and the model parts shared by the Conceptrol crates.

@@ -1,0 +1,1 @@
+//! FLUX with OminiControl and Conceptrol.

@@ -1,0 +1,1 @@
+//! Stable Diffusion 1.5 and SDXL with IP-Adapter and Conceptrol.

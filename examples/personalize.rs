@@ -1,0 +1,2 @@
+//! Personalise a picture.
+fn main() {}
