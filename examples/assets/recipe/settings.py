@@ -1,0 +1,41 @@
+"""Where files go, how much each stage trains, and what every stage shares.
+
+Everything is written below one build folder (`$TINY_BUILD`, default `build` beside this file), never into the checkout.
+`--quick` on any command line (or `TINY_QUICK=1`) shrinks every stage so that the whole recipe runs in about two minutes;
+its model is useless but has the real shapes.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+QUICK = "--quick" in sys.argv or os.environ.get("TINY_QUICK") == "1"
+if QUICK:
+    os.environ["TINY_QUICK"] = "1"  # seen by child processes
+
+HERE = Path(__file__).parent
+BUILD = Path(os.environ.get("TINY_BUILD", HERE / ("build-quick" if QUICK else "build")))
+MODEL = BUILD / "model"  # float32, diffusers layout
+BUILD.mkdir(parents=True, exist_ok=True)
+
+PROCESSES = int(os.environ.get("TINY_PROCESSES", 2))  # single-threaded training processes
+SEED = int(os.environ.get("TINY_SEED", 0))
+
+PIXELS = 64  # side of a picture
+LATENT = 16  # side of a latent
+TOKENS = 77  # text window
+
+# steps of each stage and pictures per process and step
+STEPS = {"clip": 4000, "vae": 8000, "unet": 60_000, "adapter": 6000, "segmenter": 10_000}
+BATCH = {"clip": 48, "vae": 8, "unet": 8, "adapter": 8, "segmenter": 16}
+POOL = {"vae": 6000, "unet": 60_000, "adapter": 8000}  # pre-made samples per process
+if QUICK:
+    STEPS = {"clip": 12, "vae": 24, "unet": 40, "adapter": 24, "segmenter": 24}
+    POOL = {"vae": 64, "unet": 128, "adapter": 64}
+
+
+def steps(stage: str) -> int:
+    """Steps of `stage`: `--steps N` on the command line wins over the table."""
+    if "--steps" in sys.argv:
+        return int(sys.argv[sys.argv.index("--steps") + 1])
+    return STEPS[stage]
