@@ -1,0 +1,4 @@
+//! Model parts that more than one family uses, and the way all of them read their weights.
+
+pub mod nn;
+pub mod weights;

@@ -1,0 +1,38 @@
+use burn::tensor::Tensor;
+use serde::Deserialize;
+
+use super::ops as kernel;
+
+/// An element-wise non-linearity, by the names of `config.json`. Hold it as `#[module(skip)]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub enum Activation {
+    /// `x sigmoid(x)`
+    #[serde(rename = "silu", alias = "swish")]
+    Silu,
+    /// `x Phi(x)` with the exact normal distribution function.
+    #[serde(rename = "gelu")]
+    Gelu,
+    /// `x Phi(x)` by the tanh approximation (Hendrycks and Gimpel 2016).
+    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
+    GeluTanh,
+    /// `x sigmoid(1.702 x)`
+    #[serde(rename = "quick_gelu")]
+    QuickGelu,
+}
+
+impl Activation {
+    /// Applies it to every element.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`, output: any
+    pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Silu => kernel::silu(x),
+            Self::Gelu => kernel::gelu(x),
+            Self::GeluTanh => kernel::gelu_tanh(x),
+            Self::QuickGelu => kernel::quick_gelu(x),
+        }
+    }
+}

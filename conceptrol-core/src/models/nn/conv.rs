@@ -1,0 +1,65 @@
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
+
+use super::ops as kernel;
+use crate::models::weights::Weights;
+
+/// A two-dimensional convolution with a square kernel.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// `[out, in, kernel, kernel]`
+    weight: Param<Tensor<4>>,
+    /// `[out]`
+    bias: Param<Tensor<1>>,
+    stride: usize,
+    /// Zeros added (above, below) and (left, right).
+    #[module(skip)]
+    padding: [(usize, usize); 2],
+}
+
+impl Conv2d {
+    /// Takes `weight` and `bias` of the scope `w`; `padding` zeros are added on all four sides.
+    pub fn new(
+        w: &Weights,
+        c_in: usize,
+        c_out: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> Self {
+        Self::new_asymmetric(w, [c_in, c_out], kernel, stride, [(padding, padding); 2])
+    }
+
+    /// The same with zeros (above, below) and (left, right) given apart, as the autoencoder's downsampling needs.
+    pub fn new_asymmetric(
+        w: &Weights,
+        [c_in, c_out]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        padding: [(usize, usize); 2],
+    ) -> Self {
+        Self {
+            weight: w.tensor("weight", [c_out, c_in, kernel, kernel]),
+            bias: w.tensor("bias", [c_out]),
+            stride,
+            padding,
+        }
+    }
+
+    /// Applies the convolution.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[batch, in, height, width]`
+    /// - output: `[batch, out, (height + above + below - kernel) / stride + 1, likewise width]`
+    ///
+    /// # Panics
+    ///
+    /// If the channels of `x` are not `in`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let bias = Some(self.bias.val());
+        kernel::conv2d(x, self.weight.val(), bias, self.stride, self.padding)
+    }
+}

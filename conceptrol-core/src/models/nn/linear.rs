@@ -1,0 +1,40 @@
+use burn::{
+    module::{Module, Param},
+    tensor::Tensor,
+};
+
+use super::ops as kernel;
+use crate::models::weights::Weights;
+
+/// An affine map of the last axis, `y = x W^T + b`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[out, in]`, as stored.
+    weight: Param<Tensor<2>>,
+    /// `[out]`
+    bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// Takes `weight` and, if `bias`, `bias` of the scope `w`.
+    pub fn new(w: &Weights, d_in: usize, d_out: usize, bias: bool) -> Self {
+        Self {
+            weight: w.tensor("weight", [d_out, d_in]),
+            bias: bias.then(|| w.tensor("bias", [d_out])),
+        }
+    }
+
+    /// Applies the map.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[.., in]`
+    /// - output: `[.., out]`
+    ///
+    /// # Panics
+    ///
+    /// If the last axis of `x` is not `in`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        kernel::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+}

@@ -1,0 +1,197 @@
+//! From stored bytes to tensor data, each element touched once.
+
+use std::{io, num::NonZeroUsize, thread};
+
+use burn::tensor::{Element, FloatDType, TensorData};
+use bytemuck::Pod;
+use half::{bf16, f16, slice::HalfFloatSliceExt};
+
+use super::{
+    dtype::StoredDType,
+    entry::{Entry, Part},
+    error::WeightError,
+};
+
+/// Reads the tensor and casts it to `dtype`.
+pub(super) fn read(entry: &Entry, dtype: FloatDType) -> Result<TensorData, WeightError> {
+    match dtype {
+        FloatDType::F64 => read_as::<f64>(entry),
+        FloatDType::F32 | FloatDType::Flex32 => read_as::<f32>(entry),
+        FloatDType::F16 => read_as::<f16>(entry),
+        FloatDType::BF16 => read_as::<bf16>(entry),
+    }
+}
+
+/// A float type a tensor can be loaded as.
+trait Float: Element + Pod + Send {
+    /// The stored type that needs no conversion.
+    const STORED: StoredDType;
+
+    /// Converts from single precision.
+    fn encode(from: &[f32], into: &mut [Self]);
+}
+
+impl Float for f64 {
+    const STORED: StoredDType = StoredDType::F64;
+
+    fn encode(from: &[f32], into: &mut [Self]) {
+        for (into, from) in into.iter_mut().zip(from) {
+            *into = Self::from(*from);
+        }
+    }
+}
+
+impl Float for f32 {
+    const STORED: StoredDType = StoredDType::F32;
+
+    fn encode(from: &[f32], into: &mut [Self]) {
+        into.copy_from_slice(from);
+    }
+}
+
+impl Float for f16 {
+    const STORED: StoredDType = StoredDType::F16;
+
+    fn encode(from: &[f32], into: &mut [Self]) {
+        into.convert_from_f32_slice(from);
+    }
+}
+
+impl Float for bf16 {
+    const STORED: StoredDType = StoredDType::BF16;
+
+    fn encode(from: &[f32], into: &mut [Self]) {
+        into.convert_from_f32_slice(from);
+    }
+}
+
+fn read_as<T: Float>(entry: &Entry) -> Result<TensorData, WeightError> {
+    let elements = entry.shape.iter().product();
+    let mut values = vec![T::zeroed(); elements];
+    let mut rest = values.as_mut_slice();
+    for part in &entry.parts {
+        let (into, tail) = rest.split_at_mut(part.len / entry.dtype.size());
+        rest = tail;
+        read_part(part, entry.dtype, into).map_err(|source| WeightError::Io {
+            path: part.file.path().to_owned(),
+            source,
+        })?;
+    }
+    Ok(TensorData::new(values, entry.shape.clone()))
+}
+
+/// Elements below which a second thread costs more than it saves.
+const PARALLEL: usize = 1 << 18;
+
+fn read_part<T: Float>(part: &Part, dtype: StoredDType, into: &mut [T]) -> io::Result<()> {
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = threads.min(into.len() / PARALLEL).clamp(1, 8);
+    if threads == 1 {
+        return read_run(part, part.offset, dtype, into);
+    }
+    let run = into.len().div_ceil(threads);
+    thread::scope(|scope| {
+        let workers: Vec<_> = into
+            .chunks_mut(run)
+            .enumerate()
+            .map(|(index, chunk)| {
+                let offset = part.offset + (index * run * dtype.size()) as u64;
+                scope.spawn(move || read_run(part, offset, dtype, chunk))
+            })
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().expect("reading does not panic"))
+    })
+}
+
+/// Elements converted at a time, few enough for the scratch buffers to stay in the nearest caches.
+const BLOCK: usize = 4096;
+
+fn read_run<T: Float>(
+    part: &Part,
+    mut offset: u64,
+    dtype: StoredDType,
+    into: &mut [T],
+) -> io::Result<()> {
+    if dtype == T::STORED {
+        return part.file.read_at(bytemuck::cast_slice_mut(into), offset);
+    }
+    let mut single = vec![0f32; BLOCK];
+    let mut decoder = Decoder::new(dtype);
+    for block in into.chunks_mut(BLOCK) {
+        let single = &mut single[..block.len()];
+        decoder.read(part, offset, single)?;
+        T::encode(single, block);
+        offset += (block.len() * dtype.size()) as u64;
+    }
+    Ok(())
+}
+
+/// Reads stored elements as single precision.
+struct Decoder {
+    dtype: StoredDType,
+    /// The values of all 256 bytes, for the 8-bit types.
+    table: Vec<f32>,
+    raw: Vec<u64>,
+}
+
+impl Decoder {
+    fn new(dtype: StoredDType) -> Self {
+        let table = match dtype {
+            StoredDType::F8E4M3 => (0..=u8::MAX).map(e4m3).collect(),
+            StoredDType::F8E5M2 => (0..=u8::MAX).map(e5m2).collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            dtype,
+            table,
+            raw: vec![0; BLOCK],
+        }
+    }
+
+    fn read(&mut self, part: &Part, offset: u64, into: &mut [f32]) -> io::Result<()> {
+        let bytes = into.len() * self.dtype.size();
+        let raw: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut self.raw)[..bytes];
+        part.file.read_at(raw, offset)?;
+        match self.dtype {
+            StoredDType::F64 => narrow(bytemuck::cast_slice(raw), into),
+            StoredDType::F32 => into.copy_from_slice(bytemuck::cast_slice(raw)),
+            StoredDType::F16 => {
+                bytemuck::cast_slice::<u8, f16>(raw).convert_to_f32_slice(into);
+            }
+            StoredDType::BF16 => {
+                bytemuck::cast_slice::<u8, bf16>(raw).convert_to_f32_slice(into);
+            }
+            StoredDType::F8E4M3 | StoredDType::F8E5M2 => {
+                for (into, byte) in into.iter_mut().zip(raw) {
+                    *into = self.table[usize::from(*byte)];
+                }
+            }
+            StoredDType::Int(_) | StoredDType::Bool => into.fill(0.0),
+        }
+        Ok(())
+    }
+}
+
+fn narrow(from: &[f64], into: &mut [f32]) {
+    for (into, from) in into.iter_mut().zip(from) {
+        *into = *from as f32;
+    }
+}
+
+/// `float8_e4m3fn`: bias 7, the all-ones pattern is the only NaN.
+fn e4m3(byte: u8) -> f32 {
+    let (sign, exponent, mantissa) = (byte >> 7, i32::from(byte >> 3 & 15), f32::from(byte & 7));
+    let magnitude = match (exponent, byte & 7) {
+        (15, 7) => f32::NAN,
+        (0, _) => mantissa / 8.0 * 2f32.powi(-6),
+        _ => (1.0 + mantissa / 8.0) * 2f32.powi(exponent - 7),
+    };
+    if sign == 1 { -magnitude } else { magnitude }
+}
+
+/// `float8_e5m2`: the upper byte of a half.
+fn e5m2(byte: u8) -> f32 {
+    f16::from_bits(u16::from(byte) << 8).to_f32()
+}

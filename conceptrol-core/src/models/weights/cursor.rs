@@ -1,0 +1,257 @@
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use burn::{
+    module::{Param, ParamId},
+    tensor::{DType, Device, FloatDType, Shape, Tensor},
+};
+
+use super::{
+    checkpoint::Checkpoint, dtype::StoredDType, entry::TensorInfo, error::WeightError,
+    ledger::Ledger, random,
+};
+
+/// A place in a tree of named weights, from which model constructors take what they need.
+///
+/// Taking never fails: a tensor that is missing or has another shape is noted and replaced by a placeholder that
+/// holds no memory, and [`finish`](Self::finish) reports all of them at once. Clones and children share one account,
+/// so it does not matter which of them finishes, and a block may be read again and again.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use conceptrol_core::models::{nn::Linear, weights::Weights};
+///
+/// let weights = Weights::names(&Device::flex());
+/// let _linear = Linear::new(&weights.at("blocks").at(0).at("to_q"), 8, 4, true);
+/// let names: Vec<_> = weights.finish()?.into_iter().map(|tensor| tensor.to_string()).collect();
+/// assert_eq!(names, ["blocks.0.to_q.weight [4, 8] f32", "blocks.0.to_q.bias [4] f32"]);
+/// # Ok::<(), conceptrol_core::models::weights::WeightError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Weights {
+    shared: Arc<Shared>,
+    path: String,
+    device: Device,
+    dtype: FloatDType,
+}
+
+#[derive(Debug)]
+struct Shared {
+    source: Source,
+    ledger: Mutex<Ledger>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Checkpoint(Checkpoint),
+    Random(u64),
+    Names,
+}
+
+impl Weights {
+    /// Opens `path` as [`Checkpoint::open`] does; tensors are cast to `dtype` as they are taken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Checkpoint::open`].
+    pub fn open(
+        path: impl AsRef<Path>,
+        device: &Device,
+        dtype: FloatDType,
+    ) -> Result<Self, WeightError> {
+        Ok(Self::from_checkpoint(
+            Checkpoint::open(path)?,
+            device,
+            dtype,
+        ))
+    }
+
+    /// Takes from a checkpoint that is open already, perhaps with its keys mapped.
+    pub fn from_checkpoint(checkpoint: Checkpoint, device: &Device, dtype: FloatDType) -> Self {
+        Self::new(Source::Checkpoint(checkpoint), device, dtype)
+    }
+
+    /// Invents every tensor: small numbers that depend on `seed` and the name, biases 0, norms 1.
+    pub fn random(seed: u64, device: &Device, dtype: FloatDType) -> Self {
+        Self::new(Source::Random(seed), device, dtype)
+    }
+
+    /// Gives placeholders only, to learn from [`finish`](Self::finish) which tensors a model has.
+    pub fn names(device: &Device) -> Self {
+        Self::new(Source::Names, device, FloatDType::F32)
+    }
+
+    fn new(source: Source, device: &Device, dtype: FloatDType) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                source,
+                ledger: Mutex::default(),
+            }),
+            path: String::new(),
+            device: device.clone(),
+            dtype,
+        }
+    }
+
+    /// The child scope `name`, which may hold dots itself.
+    #[must_use]
+    pub fn at(&self, name: impl fmt::Display) -> Self {
+        let mut child = self.clone();
+        child.path = self.full(name);
+        child
+    }
+
+    /// Full dotted name of this scope; empty at the root.
+    pub fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    /// The device tensors are put on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The type tensors are cast to.
+    pub fn dtype(&self) -> FloatDType {
+        self.dtype
+    }
+
+    /// The same scope, casting to `dtype` from here on (norms that must stay in f32, say).
+    #[must_use]
+    pub fn with_dtype(&self, dtype: FloatDType) -> Self {
+        Self {
+            dtype,
+            ..self.clone()
+        }
+    }
+
+    /// Whether `name` (or an alias of it) is in this scope. Always true without a checkpoint.
+    pub fn has(&self, name: &str) -> bool {
+        match &self.shared.source {
+            Source::Checkpoint(checkpoint) => self
+                .ledger()
+                .resolve(checkpoint, &self.full(name))
+                .is_some(),
+            Source::Random(_) | Source::Names => true,
+        }
+    }
+
+    /// Below this scope, tries the dotted segments `old` where `new` is not found.
+    ///
+    /// Aliases are applied one after the other, each to what the ones before it have made of the name.
+    pub fn alias(&self, new: &str, old: &str) {
+        self.ledger().alias(&self.path, new, old);
+    }
+
+    /// Tensors of this scope whose name begins with `prefix` may be left over.
+    pub fn ignore_unexpected(&self, prefix: &str) {
+        let prefix = self.full(prefix);
+        self.ledger().ignore(prefix);
+    }
+
+    /// Takes a tensor of this scope.
+    pub fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Param<Tensor<D>> {
+        let name = self.full(name);
+        match &self.shared.source {
+            Source::Checkpoint(checkpoint) => self.stored(checkpoint, &name, shape),
+            Source::Random(seed) => {
+                self.ledger().request(&name, &shape, self.dtype.into());
+                let tensor = random::tensor(*seed, &name, shape, &self.device, self.dtype);
+                Param::initialized(ParamId::new(), tensor)
+            }
+            Source::Names => {
+                self.ledger().request(&name, &shape, self.dtype.into());
+                self.placeholder(shape)
+            }
+        }
+    }
+
+    fn stored<const D: usize>(
+        &self,
+        checkpoint: &Checkpoint,
+        name: &str,
+        shape: [usize; D],
+    ) -> Param<Tensor<D>> {
+        let Some(stored) = self.locate(checkpoint, name, &shape) else {
+            return self.placeholder(shape);
+        };
+        match checkpoint.load(&stored, &self.device, self.dtype) {
+            Ok(Some(tensor)) => Param::initialized(ParamId::new(), tensor),
+            Ok(None) => self.placeholder(shape),
+            Err(error) => {
+                self.ledger().fail(error);
+                self.placeholder(shape)
+            }
+        }
+    }
+
+    /// The stored name to read, once name, shape and type fit; otherwise the difference is noted.
+    fn locate(&self, checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Option<String> {
+        let mut ledger = self.ledger();
+        let stored = ledger.resolve(checkpoint, name);
+        let found = stored.as_deref().and_then(|stored| checkpoint.get(stored));
+        let dtype: StoredDType = found.map_or(self.dtype.into(), |(dtype, _)| dtype);
+        let first = ledger.request(name, shape, dtype);
+        match (stored, found) {
+            (Some(stored), Some(found)) => {
+                ledger.consume(stored.clone());
+                let fits = found.0.is_float() && found.1 == shape;
+                if !fits && first {
+                    ledger.wrong(name, shape, found);
+                }
+                fits.then_some(stored)
+            }
+            _ => {
+                if first {
+                    ledger.missing(name, shape);
+                }
+                None
+            }
+        }
+    }
+
+    /// A parameter that takes memory only if someone computes with it.
+    fn placeholder<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
+        let dtype = DType::from(self.dtype);
+        Param::uninitialized(
+            ParamId::new(),
+            move |device, _| Tensor::zeros(shape, (device, dtype)),
+            self.device.clone(),
+            false,
+            Shape::from(shape),
+        )
+    }
+
+    /// Closes the account of this scope: every tensor asked for, in the order of asking.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Mismatch`] with all tensors that are missing, left over or of another shape or type, and
+    /// [`WeightError::Io`] if the file became unreadable on the way.
+    pub fn finish(self) -> Result<Vec<TensorInfo>, WeightError> {
+        let checkpoint = match &self.shared.source {
+            Source::Checkpoint(checkpoint) => Some(checkpoint),
+            Source::Random(_) | Source::Names => None,
+        };
+        self.ledger().settle(&self.path, checkpoint)
+    }
+
+    fn full(&self, name: impl fmt::Display) -> String {
+        if self.path.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    /// The account stays consistent whatever happened to the thread that held it.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.shared
+            .ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

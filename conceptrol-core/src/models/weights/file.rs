@@ -1,0 +1,84 @@
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::error::WeightError;
+
+/// One file of a checkpoint, read by position.
+///
+/// Reads go straight from the page cache into the tensor's own memory: one copy, no file pages in the
+/// process's resident set (a 24 GB file can be streamed through a few hundred MB), and a file that shrinks
+/// while it is read is an error rather than a bus fault, which is what a memory map would make of it.
+#[derive(Debug)]
+pub(super) struct WeightFile {
+    file: File,
+    path: PathBuf,
+    len: u64,
+}
+
+impl WeightFile {
+    pub(super) fn open(path: &Path) -> Result<Self, WeightError> {
+        let io = |source| WeightError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() {
+            return Err(io(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            )));
+        }
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            len: metadata.len(),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `into` from `offset` on. Independent of any other read, so threads may share the file.
+    pub(super) fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        read_exact_at(&self.file, into, offset)
+    }
+
+    /// A new buffer of `len` bytes from `offset` on. The caller has checked `len` against the file.
+    pub(super) fn read_vec(&self, offset: u64, len: usize) -> Result<Vec<u8>, WeightError> {
+        let mut bytes = vec![0; len];
+        self.read_at(&mut bytes, offset)
+            .map_err(|source| WeightError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, into, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut into: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !into.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, into, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                into = &mut into[read..];
+                offset += read as u64;
+            }
+        }
+    }
+    Ok(())
+}

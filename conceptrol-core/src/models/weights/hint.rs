@@ -1,0 +1,43 @@
+/// The candidate nearest to `name` by edit distance, if it is near at all.
+pub(super) fn closest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (distance(name, candidate), candidate))
+        .min()
+        .filter(|(distance, _)| *distance * 3 <= name.len())
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance in bytes, with one row of memory.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_wins_and_far_ones_are_no_hint() {
+        let names = ["conv_in.weight", "conv_out.weight", "time.bias"];
+        assert_eq!(
+            closest("conv_int.weight", names.into_iter()),
+            Some("conv_in.weight")
+        );
+        assert_eq!(closest("zzzz", names.into_iter()), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

@@ -1,0 +1,23 @@
+//! Reading checkpoints: untrusted files in, validated tensors out.
+//!
+//! A [`Checkpoint`] knows the name, dtype, shape and place of every tensor of a file without having read one.
+//! A [`Weights`] walks it: model constructors ask for tensors by name and never fail, and [`Weights::finish`]
+//! reports everything that was missing, left over or wrongly shaped at once.
+
+mod checkpoint;
+mod convert;
+mod cursor;
+mod dtype;
+mod entry;
+mod error;
+mod file;
+mod hint;
+mod ledger;
+mod random;
+mod safetensors;
+
+pub use checkpoint::Checkpoint;
+pub use cursor::Weights;
+pub use dtype::StoredDType;
+pub use entry::TensorInfo;
+pub use error::{Mismatch, MissingTensor, WeightError, WrongTensor};
