@@ -36,6 +36,8 @@ pub struct Weights {
     path: String,
     device: Device,
     dtype: FloatDType,
+    /// False while a model is only compared with the file.
+    reads: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl Weights {
             path: String::new(),
             device: device.clone(),
             dtype,
+            reads: true,
         }
     }
 
@@ -124,6 +127,17 @@ impl Weights {
     pub fn with_dtype(&self, dtype: FloatDType) -> Self {
         Self {
             dtype,
+            ..self.clone()
+        }
+    }
+
+    /// The same scope, giving placeholders: a model built from it is compared with the file, and nothing is read.
+    ///
+    /// For models that are streamed: build one from this, [`finish`](Self::finish), then read block by block.
+    #[must_use]
+    pub fn unread(&self) -> Self {
+        Self {
+            reads: false,
             ..self.clone()
         }
     }
@@ -178,6 +192,9 @@ impl Weights {
         let Some(stored) = self.locate(checkpoint, name, &shape) else {
             return self.placeholder(shape);
         };
+        if !self.reads {
+            return self.placeholder(shape);
+        }
         match checkpoint.load(&stored, &self.device, self.dtype) {
             Ok(Some(tensor)) => Param::initialized(ParamId::new(), tensor),
             Ok(None) => self.placeholder(shape),
