@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,9 +8,11 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 use super::{
     convert,
     dtype::StoredDType,
-    entry::{Entry, TensorInfo},
+    entry::{Entries, Entry, TensorInfo},
     error::WeightError,
-    safetensors,
+    file::WeightFile,
+    map::{self, KeyRule},
+    open::{self, Format},
 };
 
 /// The tensors of one or several files, validated and not yet read.
@@ -20,30 +21,74 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     path: PathBuf,
-    entries: Arc<BTreeMap<String, Entry>>,
+    entries: Arc<Entries>,
 }
 
 impl Checkpoint {
-    /// Opens a `.safetensors` file.
+    /// Opens a `.safetensors` file, a torch file (`.bin`, `.pt`, `.pth`, `.ckpt`; its pickle is parsed and nothing in
+    /// it is executed), the `.index.json` of a sharded checkpoint, or a folder that holds one of these under the name
+    /// that diffusers or transformers gives it.
     ///
     /// # Errors
     ///
     /// [`WeightError`] for a file that cannot be read, has another format, is cut short, or whose header contradicts
-    /// itself or the file's length.
+    /// itself or the file's length; and for an absent shard.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightError> {
-        let path = path.as_ref();
-        let name = path.to_string_lossy();
-        let entries = if name.ends_with(".safetensors") {
-            safetensors::open(path)?
-        } else {
-            return Err(WeightError::UnknownFormat {
-                path: path.to_owned(),
-            });
-        };
+        let (path, entries) = open::path(path.as_ref())?;
         Ok(Self {
-            path: path.to_owned(),
+            path,
             entries: Arc::new(entries),
         })
+    }
+
+    /// Reads a checkpoint that is in memory already; `name` stands for it in messages.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open) that are about content.
+    pub fn from_bytes(
+        name: impl AsRef<Path>,
+        format: Format,
+        bytes: Vec<u8>,
+    ) -> Result<Self, WeightError> {
+        let file = WeightFile::from_bytes(name.as_ref(), bytes);
+        Ok(Self {
+            path: name.as_ref().to_owned(),
+            entries: Arc::new(open::content(file, format)?),
+        })
+    }
+
+    /// The same tensors under the names and in the layouts that `rules` give them.
+    ///
+    /// The first rule that matches a name is applied; a name without a rule stays as it is. No data is read or moved:
+    /// pieces of a fused tensor are views of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Map`] if a tensor cannot be cut as a rule says, or two tensors get the same name.
+    pub fn map(&self, rules: &[KeyRule<'_>]) -> Result<Self, WeightError> {
+        Ok(Self {
+            path: self.path.clone(),
+            entries: Arc::new(map::apply(&self.path, &self.entries, rules)?),
+        })
+    }
+
+    /// Only the tensors whose names begin with `prefix`, without it. An empty checkpoint if there is none.
+    #[must_use]
+    pub fn strip_prefix(&self, prefix: &str) -> Self {
+        self.rename(|name| name.strip_prefix(prefix).map(str::to_owned))
+    }
+
+    /// The tensors for which `rename` returns a name, under that name.
+    ///
+    /// Of several tensors that get the same name, the last in the order of the old names is kept.
+    #[must_use]
+    pub fn rename(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        let renamed = |(name, entry): (&String, &Entry)| Some((rename(name)?, entry.clone()));
+        Self {
+            path: self.path.clone(),
+            entries: Arc::new(self.entries.iter().filter_map(renamed).collect()),
+        }
     }
 
     /// The path it was opened from.

@@ -66,18 +66,38 @@ impl Float for bf16 {
 }
 
 fn read_as<T: Float>(entry: &Entry) -> Result<TensorData, WeightError> {
-    let elements = entry.shape.iter().product();
-    let mut values = vec![T::zeroed(); elements];
+    let mut values = vec![T::zeroed(); entry.stored_bytes() / entry.dtype.size()];
     let mut rest = values.as_mut_slice();
     for part in &entry.parts {
         let (into, tail) = rest.split_at_mut(part.len / entry.dtype.size());
         rest = tail;
-        read_part(part, entry.dtype, into).map_err(|source| WeightError::Io {
-            path: part.file.path().to_owned(),
-            source,
-        })?;
+        read_part(part, entry.dtype, into).map_err(|source| part.file.error(source))?;
+    }
+    if let Some(strides) = &entry.strides {
+        values = gather(&values, &entry.shape, strides);
     }
     Ok(TensorData::new(values, entry.shape.clone()))
+}
+
+/// Puts elements that are `strides` apart into order.
+fn gather<T: Float>(values: &[T], shape: &[usize], strides: &[usize]) -> Vec<T> {
+    let count = shape.iter().product();
+    let mut index = vec![0; shape.len()];
+    let mut at = 0;
+    let mut ordered = Vec::with_capacity(count);
+    while ordered.len() < count {
+        ordered.push(values[at]);
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            at += strides[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            at -= index[axis] * strides[axis];
+            index[axis] = 0;
+        }
+    }
+    ordered
 }
 
 /// Elements below which a second thread costs more than it saves.

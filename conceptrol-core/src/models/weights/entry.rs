@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{dtype::StoredDType, file::WeightFile};
 
@@ -26,6 +26,9 @@ impl fmt::Display for TensorInfo {
     }
 }
 
+/// The tensors of a file by name.
+pub(super) type Entries = BTreeMap<String, Entry>;
+
 /// Where one tensor of a checkpoint lies. Its bytes are the concatenation of `parts`.
 ///
 /// Everything is validated before an entry exists: the byte count of the parts is the product of shape and
@@ -35,6 +38,26 @@ pub(super) struct Entry {
     pub(super) dtype: StoredDType,
     pub(super) shape: Vec<usize>,
     pub(super) parts: Vec<Part>,
+    /// Elements from one index to the next, axis by axis, where a pickle stored a permuted tensor. The parts are then
+    /// the elements between the first and the last, and may be more or fewer bytes than the shape takes.
+    pub(super) strides: Option<Vec<usize>>,
+}
+
+impl Entry {
+    /// A tensor whose elements lie in order in one piece of a file.
+    pub(super) fn dense(dtype: StoredDType, shape: Vec<usize>, part: Part) -> Self {
+        Self {
+            dtype,
+            shape,
+            parts: vec![part],
+            strides: None,
+        }
+    }
+
+    /// Bytes of all parts.
+    pub(super) fn stored_bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.len).sum()
+    }
 }
 
 /// A contiguous piece of a file.

@@ -13,9 +13,15 @@ use super::error::WeightError;
 /// while it is read is an error rather than a bus fault, which is what a memory map would make of it.
 #[derive(Debug)]
 pub(super) struct WeightFile {
-    file: File,
+    content: Content,
     path: PathBuf,
     len: u64,
+}
+
+#[derive(Debug)]
+enum Content {
+    File(File),
+    Bytes(Vec<u8>),
 }
 
 impl WeightFile {
@@ -33,10 +39,19 @@ impl WeightFile {
             )));
         }
         Ok(Self {
-            file,
+            content: Content::File(file),
             path: path.to_owned(),
             len: metadata.len(),
         })
+    }
+
+    /// A file that is in memory already; `path` is its name in messages.
+    pub(super) fn from_bytes(path: &Path, bytes: Vec<u8>) -> Self {
+        Self {
+            len: bytes.len() as u64,
+            content: Content::Bytes(bytes),
+            path: path.to_owned(),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -49,17 +64,32 @@ impl WeightFile {
 
     /// Fills `into` from `offset` on. Independent of any other read, so threads may share the file.
     pub(super) fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        read_exact_at(&self.file, into, offset)
+        match &self.content {
+            Content::File(file) => read_exact_at(file, into, offset),
+            Content::Bytes(bytes) => {
+                let from = usize::try_from(offset).ok().and_then(|o| bytes.get(o..));
+                match from.and_then(|from| from.get(..into.len())) {
+                    Some(from) => into.copy_from_slice(from),
+                    None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The error for a failed read of this file.
+    pub(super) fn error(&self, source: io::Error) -> WeightError {
+        WeightError::Io {
+            path: self.path.clone(),
+            source,
+        }
     }
 
     /// A new buffer of `len` bytes from `offset` on. The caller has checked `len` against the file.
     pub(super) fn read_vec(&self, offset: u64, len: usize) -> Result<Vec<u8>, WeightError> {
         let mut bytes = vec![0; len];
         self.read_at(&mut bytes, offset)
-            .map_err(|source| WeightError::Io {
-                path: self.path.clone(),
-                source,
-            })?;
+            .map_err(|source| self.error(source))?;
         Ok(bytes)
     }
 }

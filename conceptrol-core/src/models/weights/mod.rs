@@ -13,8 +13,13 @@ mod error;
 mod file;
 mod hint;
 mod ledger;
+mod map;
+mod open;
+mod pickle;
 mod random;
 mod safetensors;
+mod sharded;
+mod torch;
 
 pub use checkpoint::Checkpoint;
 pub use cursor::Weights;

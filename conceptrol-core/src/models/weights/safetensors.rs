@@ -3,14 +3,14 @@
 //! The header's types are the `safetensors` crate's. The bounds are ours, so that an error can name the file, the
 //! tensor and both numbers, and so that nothing is reserved for a length that the file does not have.
 
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use safetensors::tensor::TensorInfo as HeaderEntry;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::{
     dtype::StoredDType,
-    entry::{Entry, Part, byte_len},
+    entry::{Entries, Entry, Part, byte_len},
     error::WeightError,
     file::WeightFile,
 };
@@ -20,17 +20,16 @@ const MAX_HEADER: u64 = 100_000_000;
 /// Bytes of the header length.
 const PREFIX: u64 = 8;
 
-/// Reads and validates the header of `path`.
-pub(super) fn open(path: &Path) -> Result<BTreeMap<String, Entry>, WeightError> {
-    let file = Arc::new(WeightFile::open(path)?);
-    let data = header_len(&file)?;
+/// Reads and validates the header of `file`.
+pub(super) fn entries(file: &Arc<WeightFile>) -> Result<Entries, WeightError> {
+    let data = header_len(file)?;
     let bytes = file.read_vec(PREFIX, data.header)?;
     let header: Header =
         serde_json::from_slice(&bytes).map_err(|error| WeightError::Malformed {
-            path: path.to_owned(),
+            path: file.path().to_owned(),
             reason: format!("the header is not valid: {error}"),
         })?;
-    entries(&file, data.start, header)
+    validate(file, data.start, header)
 }
 
 /// Where the header ends.
@@ -107,13 +106,9 @@ impl<'de> Deserialize<'de> for Header {
 }
 
 /// Checks every tensor by itself, then that together they tile the data section.
-fn entries(
-    file: &Arc<WeightFile>,
-    start: u64,
-    header: Header,
-) -> Result<BTreeMap<String, Entry>, WeightError> {
+fn validate(file: &Arc<WeightFile>, start: u64, header: Header) -> Result<Entries, WeightError> {
     let mut spans: Vec<(u64, u64, String)> = Vec::with_capacity(header.0.len());
-    let mut entries = BTreeMap::new();
+    let mut entries = Entries::new();
     for (name, tensor) in header.0 {
         let (begin, end) = (tensor.data_offsets.0 as u64, tensor.data_offsets.1 as u64);
         let entry = entry(file, start, &name, tensor)?;
@@ -160,15 +155,15 @@ fn entry(
         });
     };
     match byte_len(&tensor.shape, dtype) {
-        Some(expected) if expected as u64 == len => Ok(Entry {
+        Some(expected) if expected as u64 == len => Ok(Entry::dense(
             dtype,
-            shape: tensor.shape,
-            parts: vec![Part {
+            tensor.shape,
+            Part {
                 file: Arc::clone(file),
                 offset: start + begin,
                 len: expected,
-            }],
-        }),
+            },
+        )),
         expected => Err(WeightError::ByteCount {
             path: path(),
             name: name.to_owned(),

@@ -1,0 +1,12 @@
+//! The part of Python's pickle format that `torch.save` uses for tensors, as a closed language.
+//!
+//! A pickle is a program for a small stack machine. This one knows containers, numbers, text and the few constructors
+//! of [`Global`]; any other instruction or name is an error, and no name is ever called. All values live in one
+//! [`Heap`] and refer to each other by index, so nesting costs no stack and cycles leak nothing.
+
+mod machine;
+mod reader;
+mod value;
+
+pub(super) use machine::run;
+pub(super) use value::{Heap, StoredTensor, Value};
