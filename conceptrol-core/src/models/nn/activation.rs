@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
 use serde::Deserialize;
 
-use super::ops as kernel;
+use crate::kernel;
 
 /// An element-wise non-linearity, by the names of `config.json`. Hold it as `#[module(skip)]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

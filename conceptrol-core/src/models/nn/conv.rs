@@ -3,7 +3,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use super::ops as kernel;
+use crate::kernel;
 use crate::models::weights::Weights;
 
 /// A two-dimensional convolution with a square kernel.

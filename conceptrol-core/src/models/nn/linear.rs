@@ -3,7 +3,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use super::ops as kernel;
+use crate::kernel;
 use crate::models::weights::Weights;
 
 /// An affine map of the last axis, `y = x W^T + b`.

@@ -8,7 +8,6 @@ mod conv;
 mod embedding;
 mod linear;
 mod norm;
-mod ops;
 
 pub use activation::Activation;
 pub use conv::Conv2d;

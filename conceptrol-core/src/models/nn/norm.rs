@@ -3,7 +3,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use super::ops as kernel;
+use crate::kernel;
 use crate::models::weights::Weights;
 
 /// Normalisation over groups of channels and all positions (Wu and He 2018), with a gain and shift per channel.

@@ -1,0 +1,139 @@
+use std::ops::Range;
+
+use burn::tensor::{FloatDType, Tensor, TensorData};
+
+/// An additive bias on attention logits that is constant over ranges of keys: `bias[b, q, k] = sum of rows[b, i, q] over the
+/// ranges i that contain k`. All heads share it.
+///
+/// Joint attention over text, latents and conditions needs no other bias: image conditions are weighted per latent row, and
+/// blocked per text row. Kept in this form it costs `ranges * q_len` numbers where a dense bias costs `q_len * k_len`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::LogitBias;
+///
+/// let rows = Tensor::<3>::from_data([[[0.5, -0.5]]], &Device::flex());
+/// let bias = LogitBias::new(vec![1..3], rows);
+/// let dense = bias.dense(3).into_data().to_vec::<f32>().unwrap();
+/// assert_eq!(dense, [0.0, 0.5, 0.5, 0.0, -0.5, -0.5]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct LogitBias {
+    keys: Vec<Range<usize>>,
+    rows: Tensor<3>,
+}
+
+impl LogitBias {
+    /// A row value that removes its key range from the softmax, and stays finite: `exp(BLOCKED)` is zero.
+    ///
+    /// A row whose every key is blocked is not meaningful: it attends to all of them alike.
+    pub const BLOCKED: f32 = -1e7;
+
+    /// A bias of `rows[.., i, ..]` on the keys in `keys[i]`.
+    ///
+    /// # Shapes
+    /// - rows: `[batch, ranges, q_len]`, natural logarithm, finite; `batch` may be 1
+    ///
+    /// # Panics
+    /// If the number of ranges and rows differ, or a range is reversed.
+    pub fn new(keys: Vec<Range<usize>>, rows: Tensor<3>) -> Self {
+        let [_, ranges, _] = rows.dims();
+        assert_eq!(
+            keys.len(),
+            ranges,
+            "{} key ranges but {ranges} rows of bias",
+            keys.len()
+        );
+        assert!(
+            keys.iter().all(|keys| keys.start <= keys.end),
+            "reversed key range in {keys:?}"
+        );
+        Self { keys, rows }
+    }
+
+    /// The biased ranges of keys.
+    pub fn keys(&self) -> &[Range<usize>] {
+        &self.keys
+    }
+
+    /// The value of each range for each query row.
+    ///
+    /// # Shapes
+    /// - output: `[batch, ranges, q_len]`
+    pub fn rows(&self) -> &Tensor<3> {
+        &self.rows
+    }
+
+    /// The bias as a matrix, which no kernel needs: the oracle of tests.
+    ///
+    /// # Shapes
+    /// - output: `[batch, 1, q_len, k_len]`
+    ///
+    /// # Panics
+    /// If a range ends beyond `k_len`.
+    pub fn dense(&self, k_len: usize) -> Tensor<4> {
+        let [batch, ranges, q_len] = self.rows.dims();
+        let indicators = self.indicator_matrix(k_len, &self.rows.device()); // [k_len, ranges]
+        let mut dense = Tensor::zeros(
+            [batch, q_len, k_len],
+            (&self.rows.device(), self.rows.dtype()),
+        );
+        for range in 0..ranges {
+            // A product of one term each: exact, where a matrix product would add rounding of its own.
+            let rows = self.rows.clone().narrow(1, range, 1).swap_dims(1, 2); // [batch, q_len, 1]
+            let keys = indicators
+                .clone()
+                .narrow(1, range, 1)
+                .reshape([1, 1, k_len]);
+            dense = dense + rows * keys.cast(FloatDType::from(self.rows.dtype()));
+        }
+        dense.unsqueeze_dim(1)
+    }
+
+    /// The rows in `f32`, expanded to the batch of `q`.
+    ///
+    /// # Shapes
+    /// - q: `[batch, heads, q_len, head_dim]`
+    /// - output: `[batch, ranges, q_len]`
+    pub(crate) fn rows_on(&self, q: &Tensor<4>) -> Tensor<3> {
+        let [batch, _, q_len, _] = q.dims();
+        let [rows, ranges, len] = self.rows.dims();
+        assert!(
+            rows == batch || rows == 1,
+            "bias of batch {rows} on queries of batch {batch}"
+        );
+        assert_eq!(len, q_len, "bias of {len} rows on {q_len} queries");
+        self.rows
+            .clone()
+            .cast(FloatDType::F32)
+            .expand([batch, ranges, q_len])
+    }
+
+    /// One where a key is in a range.
+    ///
+    /// # Shapes
+    /// - k: `[batch, heads, k_len, head_dim]`
+    /// - output: `[k_len, ranges]`, in the dtype of `k`
+    pub(crate) fn indicators(&self, k: &Tensor<4>) -> Tensor<2> {
+        self.indicator_matrix(k.dims()[2], &k.device())
+            .cast(FloatDType::from(k.dtype()))
+    }
+
+    fn indicator_matrix(&self, k_len: usize, device: &burn::tensor::Device) -> Tensor<2> {
+        let ranges = self.keys.len();
+        let mut ones = vec![0.0f32; k_len * ranges];
+        for (range, keys) in self.keys.iter().enumerate() {
+            assert!(
+                keys.end <= k_len,
+                "key range {keys:?} of the bias ends beyond {k_len} keys"
+            );
+            for key in keys.clone() {
+                ones[key * ranges + range] = 1.0;
+            }
+        }
+        Tensor::from_data(
+            TensorData::new(ones, [k_len, ranges]),
+            (device, burn::tensor::DType::F32),
+        )
+    }
+}

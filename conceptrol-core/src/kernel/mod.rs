@@ -1,0 +1,22 @@
+//! The tensor operations the models and processors are made of.
+//!
+//! Free functions on [`Tensor`](burn::tensor::Tensor) that run on every backend compiled in. Each has one portable form
+//! made of Burn operations; the CPU backend Flex replaces most of them by blocked, vectorised kernels with the same result up
+//! to rounding. Softmax and norms accumulate in `f32` whatever the dtype of their input.
+
+mod activation;
+mod attention;
+mod augment;
+mod bias;
+mod conv;
+mod linear;
+mod norm;
+mod text_map;
+
+pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};
+pub use attention::attention;
+pub use bias::LogitBias;
+pub use conv::{conv2d, upsample_nearest2x};
+pub use linear::linear;
+pub use norm::{group_norm, layer_norm, rms_norm};
+pub use text_map::text_map;

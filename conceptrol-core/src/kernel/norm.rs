@@ -1,0 +1,88 @@
+use burn::tensor::{DType, FloatDType, Tensor, module};
+
+use super::silu;
+
+/// Group normalisation over channels and pixels, then `gamma` and `beta` per channel, then optionally [`silu`].
+///
+/// # Shapes
+/// - x: `[batch, channels, height, width]`
+/// - gamma, beta: `[channels]`
+/// - output: as x
+///
+/// # Panics
+/// If `channels` is not a multiple of `groups`.
+///
+/// Source: Wu and He, "Group Normalization", 2018.
+pub fn group_norm(
+    x: Tensor<4>,
+    groups: usize,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    eps: f64,
+    silu: bool,
+) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    assert!(
+        groups > 0 && channels % groups == 0,
+        "{channels} channels do not form {groups} groups"
+    );
+    let dtype = FloatDType::from(x.dtype());
+    // Sums of squares overflow and cancel in 16 bits.
+    let x = x
+        .cast(FloatDType::F32)
+        .reshape([batch, groups, channels / groups * height * width]);
+    let x = standardised(x, eps).reshape([batch, channels, height, width]);
+    let gamma = gamma.cast(FloatDType::F32).reshape([1, channels, 1, 1]);
+    let beta = beta.cast(FloatDType::F32).reshape([1, channels, 1, 1]);
+    let y = x * gamma + beta;
+    let y = if silu { self::silu(y) } else { y };
+    y.cast(dtype)
+}
+
+/// Layer normalisation over the last axis; without `gamma` and `beta` it is the one of adaptive norms.
+///
+/// # Shapes
+/// - x: `[batch, tokens, width]`
+/// - gamma, beta: `[width]`
+/// - output: as x
+///
+/// Source: Ba et al., "Layer Normalization", 2016.
+pub fn layer_norm(
+    x: Tensor<3>,
+    gamma: Option<Tensor<1>>,
+    beta: Option<Tensor<1>>,
+    eps: f64,
+) -> Tensor<3> {
+    let [.., width] = x.dims();
+    let dtype = FloatDType::from(x.dtype());
+    let device = x.device();
+    let x = x.cast(FloatDType::F32);
+    let gamma = match gamma {
+        Some(gamma) => gamma.cast(FloatDType::F32),
+        None => Tensor::ones([width], (&device, DType::F32)),
+    };
+    module::layer_norm(x, gamma, beta.map(|beta| beta.cast(FloatDType::F32)), eps).cast(dtype)
+}
+
+/// Root-mean-square normalisation over the last axis, `x / sqrt(mean(x^2) + eps) * gamma`.
+///
+/// # Shapes
+/// - x: `[.., width]`
+/// - gamma: `[width]`
+/// - output: as x
+///
+/// Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
+pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, eps: f64) -> Tensor<D> {
+    let dtype = FloatDType::from(x.dtype());
+    let x = x.cast(FloatDType::F32);
+    let mean_square = x.clone().square().mean_dim(D - 1);
+    let gamma = gamma.cast(FloatDType::F32).unsqueeze::<D>();
+    (x / (mean_square + eps).sqrt() * gamma).cast(dtype)
+}
+
+/// Each `[batch, group]` slice shifted and scaled to mean 0 and variance 1.
+fn standardised(x: Tensor<3>, eps: f64) -> Tensor<3> {
+    let x = x.clone() - x.mean_dim(2);
+    let variance = x.clone().square().mean_dim(2);
+    x / (variance + eps).sqrt()
+}
