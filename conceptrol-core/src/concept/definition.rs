@@ -1,0 +1,232 @@
+//! The concept as a session sees it: token positions, reference tokens, scale, mask.
+
+use std::ops::Range;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use crate::{error::InstallError, mask::ConceptMask, step::BatchLayout};
+
+/// A phrase of the prompt that a reference picture stands for.
+///
+/// ```
+/// use conceptrol_core::Concept;
+/// // "a cat" at text tokens 1..3 of the only prompt (0 is the start token)
+/// let concept = Concept::new("a cat", [vec![1..3]]).with_scale(0.8);
+/// assert_eq!(concept.end(), 3);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Concept {
+    /// What messages call it.
+    pub name: String,
+    /// Positions of its text tokens, the start token counted: for each picture the ranges of all
+    /// occurrences that count, or one entry for all pictures.
+    pub spans: Vec<Vec<Range<usize>>>,
+    /// What the adapter made of the reference picture. FLUX has it in the sequence instead.
+    pub reference: Option<ReferenceTokens>,
+    /// Factor on the strength of this concept's condition.
+    pub scale: f32,
+    /// A mask given by the user.
+    pub mask: Option<ConceptMask>,
+}
+
+/// The reference picture as tokens of an adapter.
+#[derive(Debug, Clone)]
+pub struct ReferenceTokens {
+    /// Which of the installed adapters they belong to, counted from 0.
+    pub adapter: usize,
+    /// `[images | 1, tokens, context]`, for the conditional rows.
+    pub conditional: Tensor<3>,
+    /// `[images | 1, tokens, context]`, for the unconditional rows.
+    pub unconditional: Tensor<3>,
+}
+
+impl Concept {
+    /// A concept at these token positions: for each picture the ranges that count, or one entry
+    /// for all.
+    pub fn new(
+        name: impl Into<String>,
+        spans: impl IntoIterator<Item = Vec<Range<usize>>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            spans: spans.into_iter().collect(),
+            reference: None,
+            scale: 1.0,
+            mask: None,
+        }
+    }
+
+    /// Sets the reference tokens.
+    pub fn with_reference(mut self, reference: ReferenceTokens) -> Self {
+        self.reference = Some(reference);
+        self
+    }
+
+    /// Sets the factor on the strength of the condition.
+    pub const fn with_scale(mut self, scale: f32) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// Sets the user's mask.
+    pub fn with_mask(mut self, mask: ConceptMask) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// The first text position after all of its tokens.
+    pub fn end(&self) -> usize {
+        self.spans
+            .iter()
+            .flatten()
+            .map(|span| span.end)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The weight of every text token in the mean over the concept's tokens,
+    /// `[images, text_len]`; each row sums to 1.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the concept ends beyond `text_len`.
+    pub fn token_weights(
+        &self,
+        images: usize,
+        text_len: usize,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<2> {
+        let data = TensorData::new(self.weights(images, text_len, true), [images, text_len]);
+        Tensor::from_data(data, (device, dtype))
+    }
+
+    /// 1 at the concept's text tokens, 0 elsewhere, `[images, text_len]`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the concept ends beyond `text_len`.
+    pub fn token_indicator(
+        &self,
+        images: usize,
+        text_len: usize,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<2> {
+        let data = TensorData::new(self.weights(images, text_len, false), [images, text_len]);
+        Tensor::from_data(data, (device, dtype))
+    }
+
+    fn weights(&self, images: usize, text_len: usize, mean: bool) -> Vec<f32> {
+        let mut weights = vec![0.0_f32; images * text_len];
+        for (image, row) in weights.chunks_exact_mut(text_len).enumerate() {
+            for span in self.spans_of(image) {
+                row[span.clone()].fill(1.0);
+            }
+            if mean {
+                let count: f32 = row.iter().sum();
+                row.iter_mut().for_each(|weight| *weight /= count.max(1.0));
+            }
+        }
+        weights
+    }
+
+    fn spans_of(&self, image: usize) -> &[Range<usize>] {
+        if self.spans.len() == 1 {
+            &self.spans[0]
+        } else {
+            &self.spans[image]
+        }
+    }
+
+    /// What a session requires of a concept.
+    pub(crate) fn check(&self, batch: BatchLayout) -> Result<(), InstallError> {
+        let bad = |reason: String| {
+            Err(InstallError::BadConcept {
+                concept: self.name.clone(),
+                reason,
+            })
+        };
+        if self.spans.len() != 1 && self.spans.len() != batch.images {
+            return bad(format!(
+                "spans for {} pictures, the batch has {}",
+                self.spans.len(),
+                batch.images
+            ));
+        }
+        if self
+            .spans
+            .iter()
+            .any(|spans| spans.iter().all(|span| span.is_empty()))
+        {
+            return bad("it has no tokens".into());
+        }
+        if !self.scale.is_finite() {
+            return bad(format!("scale {} is not finite", self.scale));
+        }
+        if let Some(reference) = &self.reference {
+            let [_, _, conditional] = reference.conditional.dims();
+            let [_, _, unconditional] = reference.unconditional.dims();
+            if conditional != unconditional {
+                return bad(format!(
+                    "reference tokens {conditional} wide, unconditional ones {unconditional}"
+                ));
+            }
+            for tensor in [&reference.conditional, &reference.unconditional] {
+                let [rows, ..] = tensor.dims();
+                if rows != 1 && rows != batch.images {
+                    return bad(format!(
+                        "reference tokens for {rows} pictures, the batch has {}",
+                        batch.images
+                    ));
+                }
+            }
+        }
+        if let Some(mask) = &self.mask {
+            let [rows, _] = mask.values().dims();
+            if rows != 1 && rows != batch.images {
+                return bad(format!(
+                    "masks for {rows} pictures, the batch has {}",
+                    batch.images
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ReferenceTokens {
+    /// Tokens of the first installed adapter.
+    pub const fn new(conditional: Tensor<3>, unconditional: Tensor<3>) -> Self {
+        Self {
+            adapter: 0,
+            conditional,
+            unconditional,
+        }
+    }
+
+    /// Sets which of the installed adapters they belong to.
+    pub const fn for_adapter(mut self, adapter: usize) -> Self {
+        self.adapter = adapter;
+        self
+    }
+
+    /// The tokens of every row of a batch, `[rows, tokens, context]`.
+    pub fn rows(&self, batch: BatchLayout) -> Tensor<3> {
+        let spread = |tokens: &Tensor<3>| {
+            let [rows, ..] = tokens.dims();
+            if rows == batch.images {
+                tokens.clone()
+            } else {
+                tokens.clone().repeat_dim(0, batch.images)
+            }
+        };
+        let conditional = spread(&self.conditional);
+        if batch.guided {
+            Tensor::cat(vec![spread(&self.unconditional), conditional], 0)
+        } else {
+            conditional
+        }
+    }
+}

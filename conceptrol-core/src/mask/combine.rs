@@ -1,0 +1,186 @@
+//! Sources made of sources.
+
+use burn::tensor::Tensor;
+
+use crate::{
+    call::Probe,
+    concept::Concept,
+    error::{InstallError, MaskError},
+    mask::{ConceptMask, ConceptMaskSource, MaskBoard},
+    site::AttentionSites,
+};
+
+/// Where both sources let the concept act: the product of their masks. A source without an
+/// opinion counts as ones.
+#[derive(Debug, Clone)]
+pub struct Product<A, B>(pub A, pub B);
+
+/// Where either source lets the concept act: the larger of their masks. A source without an
+/// opinion lets it act everywhere, so there is no mask then.
+#[derive(Debug, Clone)]
+pub struct Union<A, B>(pub A, pub B);
+
+/// A running mean of a source's masks over the calls on a grid:
+/// `decay * before + (1 - decay) * now`.
+#[derive(Debug, Clone)]
+pub struct Ema<S> {
+    source: S,
+    decay: f32,
+}
+
+/// 1 where a source's mask is at least `level`, 0 elsewhere.
+#[derive(Debug, Clone)]
+pub struct Threshold<S> {
+    source: S,
+    level: f32,
+}
+
+impl<S: ConceptMaskSource> Ema<S> {
+    /// A running mean that keeps `decay` of what was before.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError::OutOfRange`] unless `0 <= decay < 1`.
+    pub fn new(source: S, decay: f32) -> Result<Self, InstallError> {
+        if !(0.0..1.0).contains(&decay) {
+            let value = f64::from(decay);
+            return Err(InstallError::OutOfRange {
+                name: "the decay of a mask",
+                value,
+                expected: "in 0..1",
+            });
+        }
+        Ok(Self { source, decay })
+    }
+}
+
+impl<S: ConceptMaskSource> Threshold<S> {
+    /// A binary mask from `level` on.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError::OutOfRange`] unless `level` is finite.
+    pub fn new(source: S, level: f32) -> Result<Self, InstallError> {
+        if !level.is_finite() {
+            let value = f64::from(level);
+            return Err(InstallError::OutOfRange {
+                name: "the level of a mask",
+                value,
+                expected: "finite",
+            });
+        }
+        Ok(Self { source, level })
+    }
+}
+
+impl<A: ConceptMaskSource, B: ConceptMaskSource> ConceptMaskSource for Product<A, B> {
+    fn mask(
+        &self,
+        index: usize,
+        concept: &Concept,
+        probe: &Probe<'_>,
+        board: &mut MaskBoard,
+    ) -> Result<Option<ConceptMask>, MaskError> {
+        let (a, b) = both(&self.0, &self.1, index, concept, probe, board)?;
+        Ok(match (a, b) {
+            (Some(a), Some(b)) => Some(a.map(|values| values * b.values().clone())),
+            (a, b) => a.or(b),
+        })
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        self.0.check(sites)?;
+        self.1.check(sites)
+    }
+}
+
+impl<A: ConceptMaskSource, B: ConceptMaskSource> ConceptMaskSource for Union<A, B> {
+    fn mask(
+        &self,
+        index: usize,
+        concept: &Concept,
+        probe: &Probe<'_>,
+        board: &mut MaskBoard,
+    ) -> Result<Option<ConceptMask>, MaskError> {
+        let (a, b) = both(&self.0, &self.1, index, concept, probe, board)?;
+        Ok(a.zip(b)
+            .map(|(a, b)| a.map(|values| larger(values, b.values().clone()))))
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        self.0.check(sites)?;
+        self.1.check(sites)
+    }
+}
+
+impl<S: ConceptMaskSource> ConceptMaskSource for Ema<S> {
+    fn mask(
+        &self,
+        index: usize,
+        concept: &Concept,
+        probe: &Probe<'_>,
+        board: &mut MaskBoard,
+    ) -> Result<Option<ConceptMask>, MaskError> {
+        let Some(now) = self.source.mask(index, concept, probe, board)? else {
+            return Ok(None);
+        };
+        let mean = match board.recall("ema", index, now.grid()) {
+            None => now,
+            Some(before) => {
+                let before = before.values().clone() * self.decay;
+                now.map(|values| values * (1.0 - self.decay) + before)
+            }
+        };
+        board.remember("ema", index, mean.clone());
+        Ok(Some(mean))
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        self.source.check(sites)
+    }
+}
+
+impl<S: ConceptMaskSource> ConceptMaskSource for Threshold<S> {
+    fn mask(
+        &self,
+        index: usize,
+        concept: &Concept,
+        probe: &Probe<'_>,
+        board: &mut MaskBoard,
+    ) -> Result<Option<ConceptMask>, MaskError> {
+        let mask = self.source.mask(index, concept, probe, board)?;
+        let binary = |values: Tensor<2>| {
+            let zeros = values.zeros_like();
+            zeros.mask_fill(values.greater_equal_elem(self.level), 1.0)
+        };
+        Ok(mask.map(|mask| mask.map(binary)))
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        self.source.check(sites)
+    }
+}
+
+type Masks = (Option<ConceptMask>, Option<ConceptMask>);
+
+fn both(
+    a: &impl ConceptMaskSource,
+    b: &impl ConceptMaskSource,
+    index: usize,
+    concept: &Concept,
+    probe: &Probe<'_>,
+    board: &mut MaskBoard,
+) -> Result<Masks, MaskError> {
+    let on_grid = |mask: Option<ConceptMask>| {
+        mask.map(|mask| mask.expect_grid(&concept.name, probe.grid()))
+            .transpose()
+    };
+    let a = on_grid(a.mask(index, concept, probe, board)?)?;
+    let b = on_grid(b.mask(index, concept, probe, board)?)?;
+    Ok((a, b))
+}
+
+/// Element-wise maximum with broadcasting, `b + relu(a - b)`.
+fn larger(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    burn::tensor::activation::relu(a - b.clone()) + b
+}

@@ -1,0 +1,19 @@
+//! Concept masks: where the words of a concept act, and which mask is in force at a call.
+
+mod board;
+mod combine;
+mod concept_block;
+mod concept_mask;
+mod fixed;
+mod local;
+mod random;
+mod source;
+
+pub use board::MaskBoard;
+pub use combine::{Ema, Product, Threshold, Union};
+pub use concept_block::{BeforeFirst, ConceptBlock, Publish, Timing};
+pub use concept_mask::{ConceptMask, MaskNorm, ResizeFilter, Stamp};
+pub use fixed::Fixed;
+pub use local::Local;
+pub use random::Random;
+pub use source::ConceptMaskSource;

@@ -1,0 +1,242 @@
+//! The plug-in seam: processors compute attention calls, layers wrap processors.
+
+use std::{fmt, sync::Arc};
+
+use burn::tensor::Tensor;
+
+use crate::{
+    call::{AttentionCall, Probe},
+    error::{AttentionError, InstallError},
+    kernel,
+    plan::AttentionContext,
+    site::{AttentionSite, AttentionSites},
+};
+
+/// Computes one attention operation.
+///
+/// A processor is shared between generations (`&self`); what changes during one lives in the
+/// session behind `cx`. It is called once per site and evaluation of the denoiser, in execution
+/// order. A processor that wraps another calls it exactly once, unless it replaces it.
+///
+/// # Shapes
+///
+/// - `call.query`: `[rows, heads, q_len, head_dim]`
+/// - `call.key`: `[rows, heads, k_len, head_dim]`
+/// - `call.value`: `[rows, heads, k_len, value_dim]`
+/// - output: `[rows, heads, q_len, value_dim]`, before the output projection
+///
+/// # Example
+///
+/// A processor that sharpens attention by a factor:
+///
+/// ```
+/// use conceptrol_core::{ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor};
+/// use burn::tensor::Tensor;
+///
+/// #[derive(Debug)]
+/// struct Sharpen { inner: ArcProcessor, factor: f32 }
+///
+/// impl AttentionProcessor for Sharpen {
+///     fn attend(&self, mut call: AttentionCall, cx: &mut AttentionContext<'_>) -> Result<Tensor<4>, AttentionError> {
+///         call.query = call.query * self.factor;
+///         self.inner.attend(call, cx)
+///     }
+/// }
+/// ```
+pub trait AttentionProcessor: fmt::Debug + Send + Sync {
+    /// Computes the call.
+    ///
+    /// # Errors
+    ///
+    /// Whatever makes the call impossible, naming the site.
+    fn attend(
+        &self,
+        call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError>;
+}
+
+/// A processor that sites and layers can share.
+pub type ArcProcessor = Arc<dyn AttentionProcessor>;
+
+impl<P: AttentionProcessor + ?Sized> AttentionProcessor for &P {
+    fn attend(
+        &self,
+        call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        (**self).attend(call, cx)
+    }
+}
+
+impl<P: AttentionProcessor + ?Sized> AttentionProcessor for Box<P> {
+    fn attend(
+        &self,
+        call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        (**self).attend(call, cx)
+    }
+}
+
+impl<P: AttentionProcessor + ?Sized> AttentionProcessor for Arc<P> {
+    fn attend(
+        &self,
+        call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        (**self).attend(call, cx)
+    }
+}
+
+/// Puts a processor around another at the sites that a selector picks.
+pub trait ProcessorLayer: fmt::Debug {
+    /// Wraps `inner`, the processor so far, at one site.
+    ///
+    /// # Errors
+    ///
+    /// When the layer cannot serve the site.
+    fn layer(
+        &self,
+        site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError>;
+
+    /// Checks the layer against the whole model, before any site is wrapped.
+    ///
+    /// # Errors
+    ///
+    /// When the layer does not fit the model.
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        let _ = sites;
+        Ok(())
+    }
+}
+
+impl<L: ProcessorLayer + ?Sized> ProcessorLayer for Box<L> {
+    fn layer(
+        &self,
+        site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError> {
+        (**self).layer(site, inner)
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        (**self).check(sites)
+    }
+}
+
+/// The layer that changes nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Identity;
+
+impl ProcessorLayer for Identity {
+    fn layer(
+        &self,
+        _site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError> {
+        Ok(inner)
+    }
+}
+
+/// Two layers as one; the outer one sees a call first.
+#[derive(Debug, Clone)]
+pub struct Stack<Outer, Inner> {
+    outer: Outer,
+    inner: Inner,
+}
+
+impl<Outer, Inner> Stack<Outer, Inner> {
+    /// `outer` around `inner`.
+    pub const fn new(outer: Outer, inner: Inner) -> Self {
+        Self { outer, inner }
+    }
+}
+
+impl<Outer: ProcessorLayer, Inner: ProcessorLayer> ProcessorLayer for Stack<Outer, Inner> {
+    fn layer(
+        &self,
+        site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError> {
+        self.outer.layer(site, self.inner.layer(site, inner)?)
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        self.outer.check(sites)?;
+        self.inner.check(sites)
+    }
+}
+
+/// A layer from a closure, as `tower::layer_fn`.
+pub fn layer_fn<F, P>(wrap: F) -> LayerFn<F>
+where
+    F: Fn(&AttentionSite, ArcProcessor) -> P,
+    P: AttentionProcessor + 'static,
+{
+    LayerFn { wrap }
+}
+
+/// A layer from a closure; see [`layer_fn`].
+#[derive(Clone)]
+pub struct LayerFn<F> {
+    wrap: F,
+}
+
+impl<F> fmt::Debug for LayerFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LayerFn").finish_non_exhaustive()
+    }
+}
+
+impl<F, P> ProcessorLayer for LayerFn<F>
+where
+    F: Fn(&AttentionSite, ArcProcessor) -> P,
+    P: AttentionProcessor + 'static,
+{
+    fn layer(
+        &self,
+        site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError> {
+        Ok(Arc::new((self.wrap)(site, inner)))
+    }
+}
+
+/// Plain attention, the innermost processor of every site:
+/// `softmax(q k^T / sqrt(head_dim) + bias) v`.
+///
+/// Refuses a call whose gates nobody applied, so that a forgotten adapter layer cannot pass
+/// silently.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sdpa;
+
+impl AttentionProcessor for Sdpa {
+    fn attend(
+        &self,
+        call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        if let Some(gate) = call.gates().first() {
+            return Err(AttentionError::UnappliedGate {
+                site: cx.site.name.clone(),
+                concept: gate.concept,
+            });
+        }
+        Ok(kernel::attention(
+            call.query,
+            call.key,
+            call.value,
+            call.bias.as_ref(),
+        ))
+    }
+}
+
+impl<'a> AttentionContext<'a> {
+    /// The read-only view of a call that mask sources take.
+    pub const fn probe<'c>(&'c self, call: &'c AttentionCall) -> Probe<'c> {
+        Probe::new(self.site, self.step, self.batch, call)
+    }
+}

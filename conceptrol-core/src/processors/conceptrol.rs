@@ -1,0 +1,103 @@
+//! Conceptrol: asks a mask source where each concept acts, and gates its image condition there.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+use crate::{
+    call::{AttentionCall, Gate, Probe},
+    error::{AttentionError, InstallError, MaskError},
+    mask::ConceptMaskSource,
+    plan::AttentionContext,
+    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
+    site::{AttentionSite, AttentionSites, SiteKind},
+};
+
+/// Installs Conceptrol in front of an adapter.
+///
+/// At every site it asks the source for the mask of each concept and attaches it to the call as
+/// a [`Gate`]; the adapter below applies it. One layer serves both families: an
+/// [`IpAdapterLayer`](super::IpAdapterLayer) multiplies its branch by the mask, a
+/// [`JointConditionLayer`](super::JointConditionLayer) turns it into a structured logit bias.
+///
+/// # Source
+///
+/// Conceptrol (arXiv 2503.06568), equations 5 to 8.
+#[derive(Debug, Clone)]
+pub struct ConceptrolLayer<S> {
+    source: Arc<S>,
+}
+
+impl<S: ConceptMaskSource> ConceptrolLayer<S> {
+    /// Gates with the masks of `source`.
+    pub fn new(source: S) -> Self {
+        Self {
+            source: Arc::new(source),
+        }
+    }
+}
+
+impl<S: ConceptMaskSource + 'static> ProcessorLayer for ConceptrolLayer<S> {
+    fn layer(
+        &self,
+        site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError> {
+        if site.kind == SiteKind::SelfAttention {
+            return Err(InstallError::WrongKind {
+                site: site.name.clone(),
+                kind: site.kind.as_str(),
+                layer: "Conceptrol",
+                serves: "cross- and joint-attention",
+            });
+        }
+        Ok(Arc::new(Conceptrol {
+            source: Arc::clone(&self.source),
+            inner,
+        }))
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        self.source.check(sites)
+    }
+}
+
+#[derive(Debug)]
+struct Conceptrol<S> {
+    source: Arc<S>,
+    inner: ArcProcessor,
+}
+
+impl<S: ConceptMaskSource> AttentionProcessor for Conceptrol<S> {
+    fn attend(
+        &self,
+        mut call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        let gates = self.gates(&call, cx).map_err(|source| {
+            let site = cx.site.name.clone();
+            AttentionError::Mask { site, source }
+        })?;
+        gates.into_iter().for_each(|gate| call.push_gate(gate));
+        self.inner.attend(call, cx)
+    }
+}
+
+impl<S: ConceptMaskSource> Conceptrol<S> {
+    fn gates(
+        &self,
+        call: &AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Vec<Gate>, MaskError> {
+        // built from the fields, so that the board can be borrowed beside it
+        let probe = Probe::new(cx.site, cx.step, cx.batch, call);
+        let mut gates = Vec::with_capacity(cx.concepts.len());
+        for (index, concept) in cx.concepts.iter().enumerate() {
+            if let Some(mask) = self.source.mask(index, concept, &probe, cx.board)? {
+                let mask = mask.expect_grid(&concept.name, probe.grid())?;
+                gates.push(Gate::new(index, mask.values().clone()));
+            }
+        }
+        Ok(gates)
+    }
+}

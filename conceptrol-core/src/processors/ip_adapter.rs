@@ -1,0 +1,249 @@
+//! IP-Adapter: a second cross-attention, to the tokens of a reference picture.
+
+use std::{collections::HashMap, sync::Arc};
+
+use burn::tensor::Tensor;
+
+use crate::{
+    call::{AttentionCall, Gate},
+    concept::ReferenceTokens,
+    error::{AttentionError, InstallError},
+    kernel,
+    plan::AttentionContext,
+    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
+    selector::SiteSelector,
+    session::{CacheKey, Projected},
+    site::{AttentionSite, AttentionSites, SiteKind},
+    step::BatchLayout,
+};
+
+/// The weights of an adapter at one site.
+#[derive(Debug, Clone)]
+pub struct IpProjection {
+    /// `to_k_ip`, `[inner, context]`
+    pub key: Tensor<2>,
+    /// `to_v_ip`, `[inner, context]`
+    pub value: Tensor<2>,
+}
+
+/// Installs an IP-Adapter: `out + sum over concepts of scale * gate * attention(q, k_ip, v_ip)`.
+///
+/// Keys and values of a picture are projected once per session. While the strength is 0
+/// (warm-up) the branch is not computed at all; gates are still taken, so masks go on being read.
+///
+/// # Source
+///
+/// IP-Adapter (arXiv 2308.06721), equation 5; gates: Conceptrol (arXiv 2503.06568), equation 7.
+#[derive(Debug, Clone)]
+pub struct IpAdapterLayer {
+    projections: Arc<HashMap<String, IpProjection>>,
+    scale: f32,
+    site_scales: Vec<(SiteSelector, f32)>,
+    adapter: usize,
+}
+
+impl IpAdapterLayer {
+    /// An adapter with weights for these sites, by name.
+    pub fn new(projections: impl IntoIterator<Item = (String, IpProjection)>) -> Self {
+        Self {
+            projections: Arc::new(projections.into_iter().collect()),
+            scale: 1.0,
+            site_scales: Vec::new(),
+            adapter: 0,
+        }
+    }
+
+    /// Sets the factor on the adapter's branch, beside the session's condition strength and each
+    /// concept's own scale.
+    pub const fn scale(mut self, scale: f32) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// Sets the factor at some sites; sites that no selector names keep 1, the last one that
+    /// names a site wins.
+    pub fn site_scale(mut self, sites: SiteSelector, scale: f32) -> Self {
+        self.site_scales.push((sites, scale));
+        self
+    }
+
+    /// Serves the concepts whose reference tokens are [for this adapter](ReferenceTokens::for_adapter),
+    /// when several adapters are installed.
+    pub const fn adapter(mut self, adapter: usize) -> Self {
+        self.adapter = adapter;
+        self
+    }
+}
+
+impl ProcessorLayer for IpAdapterLayer {
+    fn layer(
+        &self,
+        site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError> {
+        if site.kind != SiteKind::CrossAttention {
+            return Err(InstallError::WrongKind {
+                site: site.name.clone(),
+                kind: site.kind.as_str(),
+                layer: "IpAdapter",
+                serves: "cross-attention",
+            });
+        }
+        let Some(projection) = self.projections.get(&site.name) else {
+            return Err(InstallError::NoWeights {
+                site: site.name.clone(),
+            });
+        };
+        let site_scale = self
+            .site_scales
+            .iter()
+            .rev()
+            .find(|(sites, _)| sites.matches(site));
+        Ok(Arc::new(IpAdapter {
+            projection: projection.clone(),
+            scale: self.scale * site_scale.map_or(1.0, |(_, scale)| *scale),
+            adapter: self.adapter,
+            inner,
+        }))
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        for (selector, scale) in &self.site_scales {
+            selector.resolve(sites)?;
+            check_scale("the scale of a site", *scale)?;
+        }
+        check_scale("the scale of the adapter", self.scale)
+    }
+}
+
+fn check_scale(name: &'static str, scale: f32) -> Result<(), InstallError> {
+    if scale.is_finite() {
+        return Ok(());
+    }
+    Err(InstallError::OutOfRange {
+        name,
+        value: f64::from(scale),
+        expected: "finite",
+    })
+}
+
+#[derive(Debug)]
+struct IpAdapter {
+    projection: IpProjection,
+    scale: f32,
+    adapter: usize,
+    inner: ArcProcessor,
+}
+
+impl AttentionProcessor for IpAdapter {
+    fn attend(
+        &self,
+        mut call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        let concepts = cx.concepts;
+        let reference = |concept: usize| {
+            concepts
+                .get(concept)
+                .and_then(|concept| concept.reference.as_ref())
+        };
+        let serves = |reference: &ReferenceTokens| reference.adapter == self.adapter;
+        if let Some(gate) = call
+            .gates()
+            .iter()
+            .find(|gate| reference(gate.concept).is_none())
+        {
+            let concept = concepts
+                .get(gate.concept)
+                .map_or_else(String::new, |concept| concept.name.clone());
+            return Err(AttentionError::NoReference {
+                site: cx.site.name.clone(),
+                concept,
+            });
+        }
+        let gates = call.take_gates(|gate| reference(gate.concept).is_some_and(serves));
+        let query = call.query.clone();
+        let mut out = self.inner.attend(call, cx)?;
+        for (index, concept) in concepts.iter().enumerate() {
+            let scale = self.scale * cx.condition_strength * concept.scale;
+            let Some(reference) = concept
+                .reference
+                .as_ref()
+                .filter(|reference| serves(reference))
+            else {
+                continue;
+            };
+            if scale == 0.0 {
+                continue;
+            }
+            let branch = self.branch(query.clone(), index, reference, cx)?; // [rows, heads, q, d]
+            out = match gates.iter().find(|gate| gate.concept == index) {
+                Some(gate) => out + branch * gate_rows(gate, cx.batch, scale),
+                None => out + branch * scale,
+            };
+        }
+        Ok(out)
+    }
+}
+
+impl IpAdapter {
+    fn branch(
+        &self,
+        query: Tensor<4>,
+        concept: usize,
+        reference: &ReferenceTokens,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        let [_, _, found] = reference.conditional.dims();
+        let [_, expected] = self.projection.key.dims();
+        if found != expected {
+            return Err(AttentionError::WrongReference {
+                site: cx.site.name.clone(),
+                found,
+                expected,
+            });
+        }
+        let (batch, heads) = (cx.batch, cx.site.heads);
+        let key = CacheKey {
+            site: cx.site.id,
+            source: Projected::Reference(concept),
+        };
+        let (key, value) = cx.cache.get_or_project(key, || {
+            let tokens = reference.rows(batch); // [rows, tokens, context]
+            let project = |weight: &Tensor<2>| {
+                split_heads(kernel::linear(tokens.clone(), weight.clone(), None), heads)
+            };
+            (
+                project(&self.projection.key),
+                project(&self.projection.value),
+            )
+        });
+        Ok(kernel::attention(query, key, value, None))
+    }
+}
+
+/// `[rows, tokens, heads * d]` to `[rows, heads, tokens, d]`.
+fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [rows, tokens, inner] = x.dims();
+    x.reshape([rows, tokens, heads, inner / heads])
+        .swap_dims(1, 2)
+}
+
+/// The gate times `scale` for every row of the batch, both guidance halves alike,
+/// `[rows, 1, latents, 1]`.
+fn gate_rows(gate: &Gate, batch: BatchLayout, scale: f32) -> Tensor<4> {
+    let mask = gate.mask.clone() * scale;
+    let [rows, latents] = mask.dims();
+    // one mask for all rows broadcasts
+    let mask = if batch.guided && rows > 1 {
+        Tensor::cat(vec![mask.clone(), mask], 0)
+    } else {
+        mask
+    };
+    mask.reshape([
+        -1,
+        1,
+        i32::try_from(latents).expect("fewer than 2^31 tokens"),
+        1,
+    ])
+}

@@ -1,0 +1,212 @@
+//! OminiControl's condition strength, and Conceptrol's gates, as a structured logit bias.
+
+use std::sync::Arc;
+
+use burn::tensor::{DType, Tensor};
+
+use crate::{
+    call::{AttentionCall, Gate},
+    concept::Concept,
+    error::{AttentionError, InstallError},
+    kernel::LogitBias,
+    plan::AttentionContext,
+    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
+    site::{AttentionSite, SiteKind},
+};
+
+/// The smallest mask value whose logarithm is taken; below it a condition does not act anyway.
+const MASK_FLOOR: f32 = 1e-30;
+
+/// Installs the condition bias of an MMDiT whose sequence is `[text | latents | condition ...]`.
+///
+/// With `c` the strength of a condition and `A` its gate, the logits of condition keys get
+///
+/// | query | gated (Conceptrol) | ungated (OminiControl) |
+/// |---|---|---|
+/// | latents | `ln c + ln A` | `ln c` |
+/// | text of the concept | `ln c` | `ln c` |
+/// | other text | blocked | `ln c` |
+///
+/// and condition queries get `ln c` on latent keys, ungated also on text keys. Range `i` of
+/// the conditions belongs to concept `i`. The bias stays a few rows; no `s x s` matrix is built.
+///
+/// # Source
+///
+/// Conceptrol (arXiv 2503.06568), equation 8; QY-H00/Conceptrol @5a63981
+/// `omini_control/conceptrol.py`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JointConditionLayer;
+
+impl JointConditionLayer {
+    /// The layer; the strength is the session's, times each concept's scale.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl ProcessorLayer for JointConditionLayer {
+    fn layer(
+        &self,
+        site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError> {
+        if site.kind != SiteKind::Joint {
+            return Err(InstallError::WrongKind {
+                site: site.name.clone(),
+                kind: site.kind.as_str(),
+                layer: "JointCondition",
+                serves: "joint-attention",
+            });
+        }
+        Ok(Arc::new(JointCondition { inner }))
+    }
+}
+
+#[derive(Debug)]
+struct JointCondition {
+    inner: ArcProcessor,
+}
+
+impl AttentionProcessor for JointCondition {
+    fn attend(
+        &self,
+        mut call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        let conditions = call.layout.conditions.len();
+        debug_assert!(call.bias.is_none(), "nothing above this layer sets a bias");
+        if conditions != cx.concepts.len() {
+            let (site, concepts) = (cx.site.name.clone(), cx.concepts.len());
+            return Err(AttentionError::ConditionCount {
+                site,
+                conditions,
+                concepts,
+            });
+        }
+        let gates = call.take_gates(|_| true);
+        if conditions > 0 {
+            call.bias = Some(condition_bias(&call, &gates, cx));
+        }
+        self.inner.attend(call, cx)
+    }
+}
+
+/// The bias of all conditions: one term for the keys of each condition, one for the latent keys,
+/// and one for the text keys if any condition is ungated.
+fn condition_bias(call: &AttentionCall, gates: &[Gate], cx: &AttentionContext<'_>) -> LogitBias {
+    let parts = Parts {
+        call,
+        rows: cx.batch.rows(),
+    };
+    let strength = |concept: &Concept| log_strength(cx.condition_strength * concept.scale);
+    let gate = |index: usize| gates.iter().find(|gate| gate.concept == index);
+
+    let mut keys = Vec::new();
+    let mut terms = Vec::new();
+    for (index, (concept, condition)) in cx.concepts.iter().zip(&call.layout.conditions).enumerate()
+    {
+        let c = strength(concept);
+        let (text, latents) = match gate(index) {
+            Some(gate) => (
+                parts.concept_text(concept, c, cx),
+                parts.gated_latents(gate, c),
+            ),
+            None => (parts.text(c), parts.latents(c)),
+        };
+        keys.push(condition.range.clone());
+        terms.push(parts.term(text, latents, |_| 0.0));
+    }
+
+    let of_conditions = |index: usize| strength(&cx.concepts[index]);
+    keys.push(call.layout.latents.range.clone());
+    terms.push(parts.term(parts.text(0.0), parts.latents(0.0), of_conditions));
+    if let Some(text) = call
+        .layout
+        .text
+        .clone()
+        .filter(|_| gates.len() < cx.concepts.len())
+    {
+        let of_ungated = |index: usize| {
+            if gate(index).is_some() {
+                0.0
+            } else {
+                of_conditions(index)
+            }
+        };
+        keys.push(text);
+        terms.push(parts.term(parts.text(0.0), parts.latents(0.0), of_ungated));
+    }
+    LogitBias::new(keys, Tensor::cat(terms, 1))
+}
+
+/// `ln c`, blocked for a strength of 0.
+fn log_strength(c: f32) -> f32 {
+    if c > 0.0 {
+        c.ln().max(LogitBias::BLOCKED)
+    } else {
+        LogitBias::BLOCKED
+    }
+}
+
+/// Builds the query rows of a term from its parts, in f32.
+struct Parts<'a> {
+    call: &'a AttentionCall,
+    rows: usize,
+}
+
+impl Parts<'_> {
+    fn full(&self, len: usize, value: f32) -> Tensor<2> {
+        Tensor::full(
+            [self.rows, len],
+            value,
+            (&self.call.query.device(), DType::F32),
+        )
+    }
+
+    fn text(&self, value: f32) -> Tensor<2> {
+        self.full(self.call.layout.text_len(), value)
+    }
+
+    fn latents(&self, value: f32) -> Tensor<2> {
+        self.full(self.call.layout.latents.range.len(), value)
+    }
+
+    /// `c` at the concept's words, blocked at all others.
+    fn concept_text(&self, concept: &Concept, c: f32, cx: &AttentionContext<'_>) -> Tensor<2> {
+        let text_len = self.call.layout.text_len();
+        let device = self.call.query.device();
+        let words = concept.token_indicator(cx.batch.images, text_len, &device, DType::F32);
+        let bias = words * (c - LogitBias::BLOCKED) + LogitBias::BLOCKED;
+        self.spread(bias)
+    }
+
+    fn gated_latents(&self, gate: &Gate, c: f32) -> Tensor<2> {
+        self.spread(
+            gate.mask
+                .clone()
+                .cast(DType::F32)
+                .clamp_min(MASK_FLOOR)
+                .log()
+                + c,
+        )
+    }
+
+    /// One row, or one a picture, for every row of the batch.
+    fn spread(&self, x: Tensor<2>) -> Tensor<2> {
+        let [rows, _] = x.dims();
+        x.repeat_dim(0, self.rows / rows)
+    }
+
+    /// `[rows, 1, q_len]` in sequence order.
+    fn term(
+        &self,
+        text: Tensor<2>,
+        latents: Tensor<2>,
+        condition: impl Fn(usize) -> f32,
+    ) -> Tensor<3> {
+        let conditions = self.call.layout.conditions.iter().enumerate();
+        let mut parts = vec![text, latents];
+        parts.extend(conditions.map(|(index, part)| self.full(part.range.len(), condition(index))));
+        Tensor::cat(parts, 1).unsqueeze_dim(1)
+    }
+}

@@ -1,0 +1,13 @@
+//! The processors of this crate and their layers.
+
+mod capture;
+mod conceptrol;
+mod ip_adapter;
+mod joint_condition;
+mod scheduled;
+
+pub use capture::{Capture, CaptureLayer, Captures};
+pub use conceptrol::ConceptrolLayer;
+pub use ip_adapter::{IpAdapterLayer, IpProjection};
+pub use joint_condition::JointConditionLayer;
+pub use scheduled::ScheduledLayer;

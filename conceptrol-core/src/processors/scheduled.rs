@@ -1,0 +1,69 @@
+//! A layer that acts in a part of the generation only.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+use crate::{
+    call::AttentionCall,
+    error::{AttentionError, InstallError},
+    plan::AttentionContext,
+    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
+    site::{AttentionSite, AttentionSites},
+    step::StepWindow,
+};
+
+/// Installs a layer that is bypassed outside a window of steps.
+///
+/// Not for the warm-up of an adapter: that is the session's
+/// [`ConditionSchedule`](crate::ConditionSchedule), which goes on reading masks.
+#[derive(Debug, Clone)]
+pub struct ScheduledLayer<L> {
+    window: StepWindow,
+    layer: L,
+}
+
+impl<L: ProcessorLayer> ScheduledLayer<L> {
+    /// `layer` within `window`, what is below it outside.
+    pub const fn new(window: StepWindow, layer: L) -> Self {
+        Self { window, layer }
+    }
+}
+
+impl<L: ProcessorLayer> ProcessorLayer for ScheduledLayer<L> {
+    fn layer(
+        &self,
+        site: &AttentionSite,
+        inner: ArcProcessor,
+    ) -> Result<ArcProcessor, InstallError> {
+        let within = self.layer.layer(site, Arc::clone(&inner))?;
+        Ok(Arc::new(Scheduled {
+            window: self.window,
+            within,
+            outside: inner,
+        }))
+    }
+
+    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+        self.layer.check(sites)
+    }
+}
+
+#[derive(Debug)]
+struct Scheduled {
+    window: StepWindow,
+    within: ArcProcessor,
+    outside: ArcProcessor,
+}
+
+impl AttentionProcessor for Scheduled {
+    fn attend(
+        &self,
+        call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        let active = self.window.contains(cx.step.index, cx.step.total);
+        let processor = if active { &self.within } else { &self.outside };
+        processor.attend(call, cx)
+    }
+}
