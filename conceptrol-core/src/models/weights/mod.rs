@@ -26,3 +26,5 @@ pub use cursor::Weights;
 pub use dtype::StoredDType;
 pub use entry::TensorInfo;
 pub use error::{Mismatch, MissingTensor, WeightError, WrongTensor};
+pub use map::KeyRule;
+pub use open::Format;
