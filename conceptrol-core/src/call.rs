@@ -203,6 +203,11 @@ impl<'a> Probe<'a> {
     pub fn concept_map(&self, concept: &Concept) -> Result<ConceptMask, MaskError> {
         let map = self.text_map()?; // [images, latents, text]
         let text_len = self.call.layout.text_len();
+        if concept.spans.is_empty() {
+            return Err(MaskError::NoWords {
+                concept: concept.name.clone(),
+            });
+        }
         if concept.end() > text_len {
             let (concept, end) = (concept.name.clone(), concept.end());
             return Err(MaskError::BeyondText {

@@ -100,6 +100,12 @@ pub enum MaskError {
         /// Name of the concept.
         concept: String,
     },
+    /// The concept stands for no words of the prompt.
+    #[error("concept `{concept}` has no words to read a mask from")]
+    NoWords {
+        /// Name of the concept.
+        concept: String,
+    },
     /// The call has no text tokens to read a map from.
     #[error("a textual mask needs text tokens, and the call has none")]
     NoText,

@@ -640,5 +640,5 @@ fn misuse_is_a_clear_error() {
         .layer(SiteSelector::all(), IpAdapterLayer::new([]))
         .build()
         .unwrap_err();
-    assert_eq!(error.to_string(), "the adapter has no weights for after");
+    assert_eq!(error.to_string(), "the adapter has no weights for before");
 }

@@ -20,7 +20,8 @@ pub struct Concept {
     /// What messages call it.
     pub name: String,
     /// Positions of its text tokens, the start token counted: for each picture the ranges of all
-    /// occurrences that count, or one entry for all pictures.
+    /// occurrences that count, or one entry for all pictures. Empty for a picture that no word
+    /// stands for, which only an adapter without masks can use.
     pub spans: Vec<Vec<Range<usize>>>,
     /// What the adapter made of the reference picture. FLUX has it in the sequence instead.
     pub reference: Option<ReferenceTokens>,
@@ -148,7 +149,7 @@ impl Concept {
                 reason,
             })
         };
-        if self.spans.len() != 1 && self.spans.len() != batch.images {
+        if self.spans.len() > 1 && self.spans.len() != batch.images {
             return bad(format!(
                 "spans for {} pictures, the batch has {}",
                 self.spans.len(),

@@ -176,7 +176,9 @@ impl Parts<'_> {
         let text_len = self.call.layout.text_len();
         let device = self.call.query.device();
         let words = concept.token_indicator(cx.batch.images, text_len, &device, DType::F32);
-        let bias = words * (c - LogitBias::BLOCKED) + LogitBias::BLOCKED;
+        let others = words.clone().neg() + 1.0;
+        // two products: `words * (c - BLOCKED) + BLOCKED` would round `c` away
+        let bias = words * c + others * LogitBias::BLOCKED;
         self.spread(bias)
     }
 
