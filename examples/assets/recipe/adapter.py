@@ -1,0 +1,157 @@
+"""Stage 6: a base IP-Adapter (four image tokens) for the frozen UNet.
+
+As for the original, the reference is the target picture itself (two times in five) or another drawing of one of its objects in the
+same identity; text, image or both are dropped 5 % of the time each. So the plain adapter copies and leaks as adapters do.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor2_0
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import CLIPVisionModelWithProjection
+
+import settings
+import trainer
+import world
+from text import TextStates
+from unet import SCHEDULE, noise_levels
+
+IMAGE_TOKENS = 4
+FILE = settings.MODEL / "ip_adapter" / "ip-adapter_tiny.safetensors"
+MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
+DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+
+
+class ImageProjection(nn.Module):
+    """Image embedding [batch, width] to image tokens [batch, IMAGE_TOKENS, cross]."""
+
+    def __init__(self, cross: int, width: int) -> None:
+        super().__init__()
+        self.cross = cross
+        self.proj = nn.Linear(width, IMAGE_TOKENS * cross)
+        self.norm = nn.LayerNorm(cross)
+
+    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.proj(embedding).reshape(-1, IMAGE_TOKENS, self.cross))
+
+
+class ImageAttention(nn.Module):
+    """Text attention plus `scale` times attention to the image tokens that follow the text in the states.
+
+    `gate(attention, probabilities)` may return a mask [batch, 1, queries, 1] for the image branch; see `evaluate.py`.
+    """
+
+    def __init__(self, hidden: int, cross: int) -> None:
+        super().__init__()
+        self.to_k_ip = nn.Linear(cross, hidden, bias=False)
+        self.to_v_ip = nn.Linear(cross, hidden, bias=False)
+        self.scale = 1.0
+        self.gate = None
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        text, image = encoder_hidden_states.split([settings.TOKENS, IMAGE_TOKENS], 1)
+        split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+        query = split(attn.to_q(hidden_states))
+        key = split(attn.to_k(text))
+        out = F.scaled_dot_product_attention(query, key, split(attn.to_v(text)))
+        branch = F.scaled_dot_product_attention(query, split(self.to_k_ip(image)), split(self.to_v_ip(image)))
+        if self.gate is not None:
+            probabilities = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
+            branch = branch * self.gate(self, probabilities)
+        out = out + self.scale * branch
+        return attn.to_out[0](out.transpose(1, 2).flatten(2))
+
+
+class Adapter(nn.Module):
+    """The trainable parts, installed into `unet`. State names are those of the published adapters."""
+
+    def __init__(self, unet: UNet2DConditionModel, width: int) -> None:
+        super().__init__()
+        self.image_proj = ImageProjection(unet.config.cross_attention_dim, width)
+        self.sites: dict[str, ImageAttention] = {}
+        self.ip_adapter = nn.ModuleDict()
+        processors, states = {}, unet.state_dict()
+        for number, name in enumerate(unet.attn_processors):
+            if "attn1" in name:
+                processors[name] = AttnProcessor2_0()
+                continue
+            site = name.removesuffix(".processor")
+            key, value = states[f"{site}.to_k.weight"], states[f"{site}.to_v.weight"]
+            branch = ImageAttention(*key.shape)
+            branch.to_k_ip.weight.data.copy_(key)
+            branch.to_v_ip.weight.data.copy_(value)
+            processors[name] = self.ip_adapter[str(number)] = self.sites[site] = branch
+        unet.set_attn_processor(processors)
+
+    def load(self, path=FILE) -> "Adapter":
+        self.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+        return self
+
+
+def normalized(images: torch.Tensor) -> torch.Tensor:
+    return (images - MEAN) / DEVIATION
+
+
+@torch.no_grad()
+def make_pool(rank: int, text: TextStates, width: int) -> dict:
+    """Latents, captions and, per scene, embeddings of the scene and of two references to one of its objects."""
+    vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
+    encoder = CLIPVisionModelWithProjection.from_pretrained(settings.MODEL / "image_encoder").eval()
+    place, count = world.World(), settings.POOL["adapter"]
+    random = np.random.default_rng((settings.SEED, 6, rank))
+    latents = torch.empty(count, 4, settings.LATENT, settings.LATENT)
+    embeddings, captions = torch.empty(count, 3, width), []
+    embed = lambda images: encoder(normalized(images)).image_embeds
+    for start in range(0, count, 32):
+        scenes = [place.scene(random) for _ in range(min(32, count - start))]
+        rows = slice(start, start + len(scenes))
+        images = world.batch([s.image for s in scenes])
+        latents[rows] = vae.encode(images * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
+        embeddings[rows, 0] = embed(images)
+        for k in (1, 2):
+            chosen = [s.identities[random.integers(len(s.identities))] for s in scenes]
+            references = [place.reference(random, who, 0.75) for who in chosen]
+            embeddings[rows, k] = embed(world.batch(references))
+        captions += [s.caption for s in scenes]
+    text.prepare(captions)
+    return {"latents": latents, "embeddings": embeddings, "captions": captions}
+
+
+def main(rank: int) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(settings.SEED)
+    unet = UNet2DConditionModel.from_pretrained(settings.MODEL / "unet").requires_grad_(False)
+    text = TextStates()
+    empty, width = text([""]), 128
+    adapter = Adapter(unet, width)
+    pool = make_pool(rank, text, width)
+    alphas, count = DDIMScheduler(**SCHEDULE).alphas_cumprod, settings.BATCH["adapter"]
+
+    def loss(step: int) -> dict[str, torch.Tensor]:
+        pick = torch.randint(0, len(pool["captions"]), (count,))
+        which = torch.where(torch.rand(count) < 0.4, 0, torch.randint(1, 3, (count,)))
+        clean, states = pool["latents"][pick], text([pool["captions"][i] for i in pick])
+        embedding = pool["embeddings"][pick, which]
+        drop = torch.rand(count)  # < 0.05 image, < 0.10 both, < 0.15 text
+        embedding = embedding * (drop >= 0.10).float()[:, None]
+        states[(drop >= 0.05) & (drop < 0.15)] = empty
+        t, noise = noise_levels(count), torch.randn_like(clean)
+        alpha = alphas[t].view(-1, 1, 1, 1)
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+        both = torch.cat([states, adapter.image_proj(embedding)], 1)
+        return {"total": F.mse_loss(unet(noisy, t, both).sample, target)}
+
+    def publish(trained: Adapter) -> str:
+        FILE.parent.mkdir(exist_ok=True)
+        save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, FILE)
+        return ""
+
+    trainer.train("adapter", rank, adapter, loss, publish, peak=1e-3)
+
+
+if __name__ == "__main__":
+    trainer.launch(main)

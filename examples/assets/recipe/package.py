@@ -1,0 +1,76 @@
+"""Stage 9: the trained parts in half precision, in the layout of diffusers, and a proof that diffusers loads them unchanged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+
+import settings
+from adapter import FILE
+from personalize import CONCEPT_SITE
+
+PACKAGE = settings.BUILD / "tiny-sd"
+LIMIT = 25_000_000  # bytes
+
+
+def write(folder: Path = PACKAGE) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    model = settings.MODEL
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(model / "vae"),
+        text_encoder=CLIPTextModel.from_pretrained(model / "text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(model / "tokenizer"),
+        unet=UNet2DConditionModel.from_pretrained(model / "unet"),
+        scheduler=DDIMScheduler.from_pretrained(model / "scheduler"),
+        safety_checker=None,
+        feature_extractor=CLIPImageProcessor.from_pretrained(model / "feature_extractor"),
+        image_encoder=CLIPVisionModelWithProjection.from_pretrained(model / "image_encoder"),
+        requires_safety_checker=False,
+    )
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    (folder / "ip_adapter").mkdir()
+    adapter = {name: value.half().contiguous() for name, value in load_file(FILE).items()}
+    save_file(adapter, folder / "ip_adapter" / FILE.name)
+    block = {"concept_block": {"site": CONCEPT_SITE, "normalization": "max"}}
+    (folder / "conceptrol.json").write_text(json.dumps(block) + "\n")
+    for config in folder.glob("*/config.json"):  # paths of the machine that trained it
+        entries = json.loads(config.read_text())
+        entries.pop("_name_or_path", None)
+        config.write_text(json.dumps(entries, indent=2) + "\n")
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    if size > LIMIT:
+        raise SystemExit(f"{folder} has {size} bytes, more than {LIMIT}")
+    print(f"{folder}: {size} bytes")
+
+
+def sample_with_diffusers(folder: Path, reference: Path, prompt: str, seed: int = 0, steps: int = 25, scale: float = 1.0):
+    """One picture of the stock pipeline with the stock adapter loader."""
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, safety_checker=None)
+    pipeline.load_ip_adapter(folder, subfolder="ip_adapter", weight_name=FILE.name, image_encoder_folder=None)
+    pipeline.set_ip_adapter_scale(scale)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline(
+        prompt,
+        ip_adapter_image=Image.open(reference).convert("RGB"),
+        num_inference_steps=steps,
+        guidance_scale=4.0,
+        height=settings.PIXELS,
+        width=settings.PIXELS,
+        generator=torch.Generator().manual_seed(seed),
+    ).images[0]
+
+
+def main() -> None:
+    write()
+    reference = settings.HERE.parent / "references" / "green_rocket.png"
+    picture = sample_with_diffusers(PACKAGE, reference, "an apple and a rocket on the beach", steps=4 if settings.QUICK else 25)
+    picture.resize((256, 256), Image.NEAREST).save(settings.BUILD / "sheets" / "diffusers.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""All stages in order, or those named: `python run.py [--quick] [STAGE ...]`. Finished stages are skipped; delete a checkpoint to redo one."""
+
+import importlib
+import sys
+import time
+
+import settings
+import trainer
+
+TRAINED = ("clip", "vae", "unet", "adapter", "segmenter")
+STAGES = ("sprites", "vocabulary", "clip", "vae", "unet", "adapter", "segmenter", "evaluate", "package")
+
+
+def main() -> None:
+    named = [a for a in sys.argv[1:] if a in STAGES]
+    for stage in named or STAGES:
+        begin, module = time.time(), importlib.import_module(stage)
+        trainer.launch(module.main) if stage in TRAINED else module.main()
+        print(f"{stage}: {time.time() - begin:.0f} s", flush=True)
+    print(f"everything is in {settings.BUILD}")
+
+
+if __name__ == "__main__":
+    main()

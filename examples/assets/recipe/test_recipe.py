@@ -1,0 +1,72 @@
+"""`python -m unittest test_recipe`: properties of the recipe, and the committed model in stock diffusers. Needs the sprites stage."""
+
+import unittest
+
+import numpy as np
+import torch
+
+import settings
+import trainer
+import vae
+import world
+from evaluate import roc_auc
+from package import sample_with_diffusers
+from personalize import Gate
+
+ASSETS = settings.HERE.parent
+
+
+class Recipe(unittest.TestCase):
+    def test_held_out_pairs_never_occur_in_training(self):
+        place, random = world.World(), np.random.default_rng(0)
+        phrases = {p.split("{}")[0].strip(): s for s, ps in world.SETTINGS.items() for p in ps}
+        for _ in range(300):
+            scene = place.scene(random, objects=2)
+            settings_named = [s for phrase, s in phrases.items() if phrase in scene.caption]
+            for setting in settings_named:
+                self.assertFalse(world.is_held_out([i.noun for i in scene.identities], setting), scene.caption)
+
+    def test_scene_is_reproducible(self):
+        place = world.World()
+        one, two = (place.scene(np.random.default_rng(3)) for _ in range(2))
+        np.testing.assert_array_equal(one.image, two.image)
+        self.assertEqual(one.caption, two.caption)
+
+    def test_folding_keeps_reconstructions_and_normalises_latents(self):
+        torch.manual_seed(0)
+        model = vae.build().eval()
+        images = torch.rand(4, 3, settings.PIXELS, settings.PIXELS) * 2 - 1
+        with torch.no_grad():
+            latents = model.encode(images).latent_dist.mode()
+            folded = vae.fold_latent_statistics(model, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
+            again = folded.encode(images).latent_dist.mode()
+            torch.testing.assert_close(again.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+            torch.testing.assert_close(again.std((0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+            torch.testing.assert_close(folded.decode(again).sample, model.decode(latents).sample, atol=1e-4, rtol=1e-4)
+
+    def test_learning_rate_warms_up_and_ends_low(self):
+        rates = [trainer.learning_rate(1.0, step, 1000) for step in range(1000)]
+        self.assertLess(rates[0], 0.02)
+        self.assertEqual(max(rates), 1.0)
+        self.assertLessEqual(rates[-1], 0.01)
+
+    def test_area_under_the_curve(self):
+        positive = np.array([True, True, False, False])
+        self.assertEqual(roc_auc(np.array([4.0, 3.0, 2.0, 1.0]), positive), 1.0)
+        self.assertEqual(roc_auc(np.array([1.0, 1.0, 1.0, 1.0]), positive), 0.5)
+
+    def test_mask_is_largest_at_one_and_covers_the_named_tokens(self):
+        probabilities = torch.rand(2, 4, 9, 77).softmax(-1)
+        mask = Gate([(2, 4)]).mask(probabilities)
+        expected = probabilities[1, :, :, 2:4].mean((0, 2))
+        torch.testing.assert_close(mask[0], expected / expected.max(), rtol=1e-4, atol=0)
+
+    def test_committed_model_samples_in_stock_diffusers(self):
+        reference = ASSETS / "references" / "green_rocket.png"
+        picture = sample_with_diffusers(ASSETS / "tiny-sd", reference, "an apple and a rocket on the beach", steps=4)
+        self.assertEqual(picture.size, (settings.PIXELS, settings.PIXELS))
+        self.assertGreater(np.asarray(picture).std(), 5)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,202 @@
+"""Stage 5: the denoiser, a UNet of SD 1.5's topology with three levels, predicting v.
+
+Noise levels are drawn around the middle of the schedule, where a picture's layout is decided. A small grounding loss pulls the
+text attention of `up_blocks.1` towards the known masks; `--ground 0` trains without it.
+"""
+
+import sys
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor2_0
+
+import numpy as np
+
+import settings
+import sheets
+import trainer
+import world
+from text import TextStates
+
+CONFIG = dict(
+    sample_size=settings.LATENT,
+    in_channels=4,
+    out_channels=4,
+    layers_per_block=1,
+    block_out_channels=(32, 64, 128),
+    down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    cross_attention_dim=128,
+    attention_head_dim=4,
+    norm_num_groups=16,
+)
+SCHEDULE = dict(
+    num_train_timesteps=1000,
+    beta_start=0.00085,
+    beta_end=0.012,
+    beta_schedule="scaled_linear",
+    clip_sample=False,
+    set_alpha_to_one=False,
+    steps_offset=1,
+    prediction_type="v_prediction",
+)
+GROUND = float(sys.argv[sys.argv.index("--ground") + 1]) if "--ground" in sys.argv else 0.05
+REFRESH = 3000  # steps between two pools of scenes
+MASK_SIDE = 8  # grid of the grounded blocks
+PROMPTS = [
+    "a cat and a car on the beach",
+    "an elephant and a house on the grass",
+    "an apple and a banana in a pink room",
+    "an elephant and a car in the snow",
+    "a rocket and a penguin at night",
+    "a penguin and an apple on a city street",
+    "a banana and a cat in a blue room",
+    "a cat on the beach",
+    "a rocket in a meadow",
+    "a house in a yellow room",
+    "an elephant in the snow",
+    "a car on a city street",
+]
+
+
+class Pool:
+    """Latents, captions, object masks and noun spans of many scenes."""
+
+    def __init__(self, rank: int, generation: int, text: TextStates, vae: AutoencoderKL) -> None:
+        count = settings.POOL["unet"]
+        path = settings.BUILD / f"pool_unet_{settings.SEED}_{rank}_{generation}.pt"
+        if not path.exists():
+            random = np.random.default_rng((settings.SEED, 5, rank, generation))
+            torch.save(self._make(count, random, text, vae), path)
+        saved = torch.load(path, weights_only=True)
+        self.latents, self.masks, self.spans = saved["latents"], saved["masks"], saved["spans"]
+        self.captions = saved["captions"]
+        text.prepare(self.captions)
+
+    @staticmethod
+    @torch.no_grad()
+    def _make(count: int, random: np.random.Generator, text: TextStates, vae: AutoencoderKL) -> dict:
+        place = world.World()
+        latents = torch.empty(count, 4, settings.LATENT, settings.LATENT, dtype=torch.half)
+        masks = torch.zeros(count, 2, MASK_SIDE * MASK_SIDE)
+        spans = torch.zeros(count, 2, 2, dtype=torch.long)
+        captions = []
+        for start in range(0, count, 32):
+            scenes = [place.scene(random) for _ in range(min(32, count - start))]
+            encoded = vae.encode(world.batch([s.image for s in scenes]) * 2 - 1).latent_dist.mode()
+            latents[start : start + len(scenes)] = (encoded * vae.config.scaling_factor).half()
+            for k, scene in enumerate(scenes, start):
+                captions.append(scene.caption)
+                small = F.adaptive_avg_pool2d(torch.from_numpy(scene.masks)[None], MASK_SIDE)[0].flatten(1)
+                masks[k, : len(small)] = small
+                for j, who in enumerate(scene.identities):
+                    spans[k, j] = torch.tensor(text.span(scene.caption, who.noun))
+        return {"latents": latents, "captions": captions, "masks": masks, "spans": spans}
+
+
+class KeepProbabilities:
+    """An attention processor that also stores its head-averaged probabilities [batch, queries, tokens]."""
+
+    def __init__(self, store: list) -> None:
+        self.store = store
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        query = attn.head_to_batch_dim(attn.to_q(hidden_states))
+        key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
+        value = attn.head_to_batch_dim(attn.to_v(encoder_hidden_states))
+        probabilities = attn.get_attention_scores(query, key)
+        self.store.append(probabilities.unflatten(0, (-1, attn.heads)).mean(1))
+        return attn.to_out[0](attn.batch_to_head_dim(probabilities @ value))
+
+
+def grounding(probabilities: torch.Tensor, masks: torch.Tensor, spans: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """How much of each noun's attention lies outside its object, squared; mean over objects with `weight` [batch, 2]."""
+    running = F.pad(probabilities.cumsum(-1), (1, 0))
+    upto = lambda end: running.gather(2, end[:, None].expand(-1, running.shape[1], -1))
+    of_noun = (upto(spans[..., 1]) - upto(spans[..., 0])).transpose(1, 2)
+    inside = (of_noun * (masks > 0.15)).sum(-1) / (of_noun.sum(-1) + 1e-6)
+    return (weight * (1 - inside).square()).sum() / (weight.sum() + 1)
+
+
+def noise_levels(count: int) -> torch.Tensor:
+    """Most around the middle (logit-normal), one in seven anywhere."""
+    middle = torch.sigmoid(0.3 + torch.randn(count))
+    anywhere = torch.rand(count)
+    return (torch.where(torch.rand(count) < 1 / 7, anywhere, middle) * 1000).long().clamp(0, 999)
+
+
+@torch.no_grad()
+def sample(unet, vae, states: torch.Tensor, empty: torch.Tensor, seed: int = 0, steps: int = 20, guidance: float = 4.0):
+    """Text-only pictures [n, SIZE, SIZE, 3]."""
+    scheduler = DDIMScheduler(**SCHEDULE)
+    scheduler.set_timesteps(steps)
+    random = torch.Generator().manual_seed(seed)
+    x = torch.randn(len(states), 4, settings.LATENT, settings.LATENT, generator=random)
+    both = torch.cat([empty.expand(len(states), -1, -1), states])
+    for t in scheduler.timesteps:
+        without, given = unet(torch.cat([x, x]), t, both).sample.chunk(2)
+        x = scheduler.step(without + guidance * (given - without), t, x).prev_sample
+    image = vae.decode(x / vae.config.scaling_factor).sample
+    return ((image + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+
+
+def main(rank: int) -> None:
+    torch.set_num_threads(1)
+    vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
+    text = TextStates()
+    empty = text([""])
+    torch.manual_seed(settings.SEED)
+    unet = UNet2DConditionModel(**CONFIG)
+    start = settings.MODEL / "unet_start"
+    if start.exists():  # weights of an earlier model to begin with
+        unet.load_state_dict(UNet2DConditionModel.from_pretrained(start).state_dict())
+    store: list[torch.Tensor] = []
+    grounded = [n for n in unet.attn_processors if n.startswith("up_blocks.1") and "attn2" in n]
+    plain = {n: AttnProcessor2_0() for n in unet.attn_processors}
+    keep = {n: KeepProbabilities(store) if n in grounded else AttnProcessor2_0() for n in unet.attn_processors}
+    if GROUND > 0:
+        unet.set_attn_processor(dict(keep))
+    alphas = DDIMScheduler(**SCHEDULE).alphas_cumprod
+    count, pools = settings.BATCH["unet"], {}
+
+    def loss(step: int) -> dict[str, torch.Tensor]:
+        generation = step // REFRESH
+        if generation not in pools:
+            pools.clear()
+            pools[generation] = Pool(rank, generation, text, vae)
+        pool = pools[generation]
+        pick = torch.randint(0, len(pool.captions), (count,))
+        clean, states = pool.latents[pick].float(), text([pool.captions[i] for i in pick])
+        dropped = torch.rand(count) < 0.1
+        states[dropped] = empty
+        t, noise = noise_levels(count), torch.randn_like(clean)
+        alpha = alphas[t].view(-1, 1, 1, 1)
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+        store.clear()
+        terms = {"v": F.mse_loss(unet(noisy, t, states).sample, target)}
+        terms["total"] = terms["v"]
+        if GROUND > 0:
+            masks = pool.masks[pick]
+            weight = (masks.sum(-1) > 0.5) & ~dropped[:, None] & (alphas[t] > 0.05)[:, None]
+            outside = [grounding(p, masks, pool.spans[pick], weight.float()) for p in store]
+            terms["ground"] = torch.stack(outside).mean()
+            terms["total"] = terms["v"] + GROUND * terms["ground"]
+        return terms
+
+    def publish(model: UNet2DConditionModel) -> str:
+        model.set_attn_processor(dict(plain))
+        model.save_pretrained(settings.MODEL / "unet")
+        DDIMScheduler(**SCHEDULE).save_pretrained(settings.MODEL / "scheduler")
+        pictures = sample(model, vae, text(PROMPTS), empty)
+        sheets.contact(pictures, settings.BUILD / "sheets" / "unet.png", columns=4, labels=PROMPTS)
+        if GROUND > 0:
+            model.set_attn_processor(dict(keep))
+        return ""
+
+    trainer.train("unet", rank, unet, loss, publish, peak=6e-4)
+
+
+if __name__ == "__main__":
+    trainer.launch(main)
