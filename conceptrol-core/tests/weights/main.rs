@@ -4,6 +4,7 @@ mod fuzzed;
 mod key_tables;
 mod loading;
 mod malformed;
+mod read_all;
 mod sharded;
 mod strict;
 mod torch;
