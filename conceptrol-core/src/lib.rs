@@ -31,7 +31,10 @@ mod site;
 mod step;
 
 pub use call::{AttentionCall, Gate, Probe};
-pub use concept::{Concept, ReferenceTokens};
+pub use concept::{
+    Concept, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan, TokenStyle,
+    check_disjoint,
+};
 pub use error::{AttentionError, InstallError, MaskError};
 pub use layout::{Grid, GridRange, TokenLayout};
 pub use plan::{AttentionContext, AttentionPlan, AttentionPlanBuilder};

@@ -1,5 +1,14 @@
 //! Concepts: a phrase of the prompt and the picture it stands for.
 
 mod definition;
+mod error;
+mod find;
+mod reference;
+mod span;
+mod token;
 
 pub use definition::{Concept, ReferenceTokens};
+pub use error::SpanError;
+pub use find::Occurrence;
+pub use span::{TokenSpan, check_disjoint};
+pub use token::{PromptTokens, Token, TokenStyle};

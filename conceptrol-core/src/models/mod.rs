@@ -1,4 +1,5 @@
 //! Model parts that more than one family uses, and the way all of them read their weights.
 
 pub mod nn;
+pub mod noise;
 pub mod weights;
