@@ -2,4 +2,5 @@
 
 pub mod nn;
 pub mod noise;
+pub mod tokenizer;
 pub mod weights;

@@ -11,6 +11,8 @@ pub(super) const BLOCK: usize = 16;
 
 /// A float type torch draws normal numbers in; the arithmetic is rounded to it after every operation.
 pub(super) trait Draw: Copy {
+    /// A full turn, as the kernel of this type has it.
+    const TURN: f64 = 2.0 * PI;
     /// A uniform number in [0, 1) with as many random bits as the type has significant ones.
     fn uniform(engine: &mut Mt19937) -> Self;
     fn round(x: f64) -> Self;
@@ -31,8 +33,9 @@ impl Draw for f64 {
 
 /// The types narrower than `f64`. torch evaluates half-precision functions in f32 and rounds the result, hence the detour.
 macro_rules! narrow {
-    ($type:ty, $from:expr, $into:expr) => {
+    ($type:ty, $turn:expr, $from:expr, $into:expr) => {
         impl Draw for $type {
+            const TURN: f64 = $turn;
             fn uniform(engine: &mut Mt19937) -> Self {
                 let steps = 1u32 << <$type>::MANTISSA_DIGITS;
                 $from((engine.next_u32() & (steps - 1)) as f32 / steps as f32)
@@ -47,9 +50,10 @@ macro_rules! narrow {
     };
 }
 
-narrow!(f32, std::convert::identity, std::convert::identity);
-narrow!(f16, f16::from_f32, f16::to_f32);
-narrow!(bf16, bf16::from_f32, bf16::to_f32);
+// Only the vectorised f32 kernel rounds the constant itself.
+narrow!(f32, std::f32::consts::TAU as f64, std::convert::identity, std::convert::identity);
+narrow!(f16, 2.0 * PI, f16::from_f32, f16::to_f32);
+narrow!(bf16, 2.0 * PI, bf16::from_f32, bf16::to_f32);
 
 /// One normal number and the spare of its pair, in double precision.
 pub(super) fn pair(engine: &mut Mt19937) -> (f64, f64) {
@@ -84,7 +88,7 @@ fn transform<T: Draw>(block: &mut [T]) {
         let u1 = T::round(1.0 - a.widen());
         let log = T::round(u1.widen().ln());
         let radius = T::round(T::round(-2.0 * log.widen()).widen().sqrt());
-        let theta = T::round(2.0 * PI * b.widen());
+        let theta = T::round(T::TURN * b.widen());
         let (cos, sin) = (T::round(theta.widen().cos()), T::round(theta.widen().sin()));
         *a = T::round(radius.widen() * cos.widen());
         *b = T::round(radius.widen() * sin.widen());

@@ -1,0 +1,135 @@
+//! CLIP's tokenizer, as Stable Diffusion, SDXL and FLUX use it.
+
+use std::path::Path;
+
+use super::bpe::{byte_symbol, encode};
+use super::encoded::{EncodedPrompt, Truncation};
+use super::error::TokenizerError;
+use super::normalize::{Normalizer, cover};
+use super::special::Special;
+use super::vocabulary::Vocabulary;
+use crate::concept::{PromptTokens, Token, TokenStyle};
+
+/// Byte-pair tokenizer with lower-casing, a start and an end token, and padding to the encoder's length.
+///
+/// Ids equal those of the slow `CLIPTokenizer` of transformers without `ftfy`, which the authors ran; on ordinary prompts
+/// that is every CLIP tokenizer. The padding token is the end token, except for SDXL's second tokenizer: that pads with
+/// `!` (id 0), and a `!` inside a prompt becomes that padding token, too.
+#[derive(Debug)]
+pub struct ClipTokenizer {
+    vocabulary: Vocabulary,
+    special: Special,
+    normalizer: Normalizer,
+}
+
+impl ClipTokenizer {
+    /// Reads a tokenizer folder (`vocab.json` and `merges.txt`, or `tokenizer.json`; special tokens from
+    /// `tokenizer_config.json` or `special_tokens_map.json` where present), or a `tokenizer.json` file.
+    ///
+    /// # Errors
+    /// [`TokenizerError`] names the file that is missing, unreadable or malformed.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenizerError> {
+        let path = path.as_ref();
+        let vocabulary = Vocabulary::open(path)?;
+        let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+        Ok(Self {
+            special: Special::open(folder, &vocabulary)?,
+            vocabulary,
+            normalizer: Normalizer::new(),
+        })
+    }
+
+    /// Tokenizes a prompt for the encoder: start token, at most `length() - 2` tokens, end token, padding.
+    pub fn encode(&self, prompt: &str) -> EncodedPrompt {
+        let length = self.special.length;
+        let room = length - 2;
+        let tokens = PromptTokens::new(self.tokens(prompt), TokenStyle::Clip, length);
+        let mut ids = vec![self.special.start];
+        ids.extend(tokens.tokens().iter().take(room).map(|token| token.id));
+        ids.push(self.special.end);
+        ids.resize(length, self.special.padding);
+        EncodedPrompt {
+            ids,
+            cut: Truncation::of(prompt, &tokens, room),
+            tokens,
+        }
+    }
+
+    /// The tokens of a text, all of them, without start and end token.
+    pub fn tokens(&self, text: &str) -> Vec<Token> {
+        let mut out = Vec::new();
+        let mut start = 0;
+        while let Some((at, special, id)) = self.next_unsplit(text, start) {
+            self.push_words(text, start..at, &mut out);
+            start = at + special.len();
+            out.push(Token {
+                id,
+                text: special.to_owned(),
+                bytes: at..start,
+                begins_word: true,
+            });
+        }
+        self.push_words(text, start..text.len(), &mut out);
+        out
+    }
+
+    /// Length of the encoder's sequence, start and end tokens included: 77 for all published models.
+    pub fn length(&self) -> usize {
+        self.special.length
+    }
+
+    /// The id prompts are padded with.
+    pub fn padding_id(&self) -> u32 {
+        self.special.padding
+    }
+
+    /// The id of the end token, whose position text encoders pool.
+    pub fn end_id(&self) -> u32 {
+        self.special.end
+    }
+
+    /// The leftmost special token from `start` on, the longest of several.
+    fn next_unsplit(&self, text: &str, start: usize) -> Option<(usize, &str, u32)> {
+        let found = self.special.unsplit.iter().filter_map(|(special, id)| {
+            let at = text[start..].find(special.as_str())?;
+            Some((start + at, special.as_str(), *id))
+        });
+        // `unsplit` is sorted by falling length and `min_by_key` takes the first of equals.
+        found.min_by_key(|(at, ..)| *at)
+    }
+
+    fn push_words(&self, text: &str, range: std::ops::Range<usize>, out: &mut Vec<Token>) {
+        let shift = range.start;
+        for word in self.normalizer.words(&text[range]) {
+            // The pattern takes these for one word even in another case; they are known as a whole.
+            let known = matches!(word.text.as_str(), "<|startoftext|>" | "<|endoftext|>")
+                .then(|| self.vocabulary.ids.get(&word.text))
+                .flatten();
+            if let Some(&id) = known {
+                let bytes = cover(&word.origin);
+                out.push(Token {
+                    id,
+                    text: word.text,
+                    bytes: bytes.start + shift..bytes.end + shift,
+                    begins_word: true,
+                });
+                continue;
+            }
+            for piece in encode(&word.text, &self.vocabulary) {
+                let bytes = cover(&word.origin[piece.bytes.clone()]);
+                let ends = piece.bytes.end == word.text.len();
+                let mut name: String = word.text.as_bytes()[piece.bytes.clone()]
+                    .iter()
+                    .map(|&byte| byte_symbol(byte))
+                    .collect();
+                name.push_str(if ends { "</w>" } else { "" });
+                out.push(Token {
+                    id: piece.id.unwrap_or(self.special.unknown),
+                    text: name,
+                    bytes: bytes.start + shift..bytes.end + shift,
+                    begins_word: piece.bytes.start == 0,
+                });
+            }
+        }
+    }
+}

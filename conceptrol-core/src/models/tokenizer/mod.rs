@@ -1,0 +1,17 @@
+//! Tokenizers: CLIP's byte pairs and T5's pieces, from the files of a diffusers folder.
+
+mod bpe;
+mod clip;
+mod encoded;
+mod error;
+mod files;
+mod input;
+mod normalize;
+mod special;
+mod t5;
+mod vocabulary;
+
+pub use clip::ClipTokenizer;
+pub use encoded::{EncodedPrompt, Truncation};
+pub use error::TokenizerError;
+pub use t5::T5Tokenizer;

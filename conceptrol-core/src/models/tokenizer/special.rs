@@ -1,0 +1,103 @@
+//! Special tokens: start, end, padding, unknown, and any other that is never split.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::error::TokenizerError;
+use super::files::read_json_if_present;
+use super::vocabulary::Vocabulary;
+
+/// CLIP's text window, start and end token included.
+const CLIP_LENGTH: usize = 77;
+
+/// A window longer than this is the "no limit" some configurations write (1e30).
+const MAX_LENGTH: f64 = 8192.0;
+
+/// A special token is written plainly or with flags on how to split around it.
+#[derive(Deserialize, Clone)]
+#[serde(untagged)]
+enum Named {
+    Plain(String),
+    Flagged { content: String },
+}
+
+impl Named {
+    fn into_content(self) -> String {
+        match self {
+            Self::Plain(content) | Self::Flagged { content } => content,
+        }
+    }
+}
+
+/// The part of `tokenizer_config.json` and `special_tokens_map.json` that matters.
+#[derive(Deserialize, Default)]
+struct Config {
+    bos_token: Option<Named>,
+    eos_token: Option<Named>,
+    unk_token: Option<Named>,
+    pad_token: Option<Named>,
+    model_max_length: Option<f64>,
+    #[serde(default)]
+    added_tokens_decoder: HashMap<u32, Named>,
+}
+
+/// Ids of the special tokens of a CLIP tokenizer.
+#[derive(Debug)]
+pub(super) struct Special {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) padding: u32,
+    pub(super) unknown: u32,
+    /// Texts that are one token wherever they appear, longest first.
+    pub(super) unsplit: Vec<(String, u32)>,
+    pub(super) length: usize,
+}
+
+impl Special {
+    /// Reads `tokenizer_config.json` and `special_tokens_map.json` of a folder; what both leave out is as in CLIP.
+    pub(super) fn open(folder: &Path, vocabulary: &Vocabulary) -> Result<Self, TokenizerError> {
+        let file = |name| read_json_if_present::<Config>(&folder.join(name));
+        let config = file("tokenizer_config.json")?.unwrap_or_default();
+        let map = file("special_tokens_map.json")?.unwrap_or_default();
+
+        let added: HashMap<String, u32> = config
+            .added_tokens_decoder
+            .into_iter()
+            .map(|(id, named)| (named.into_content(), id))
+            .collect();
+        let mut unsplit = added.clone();
+        let mut role = |role, first: Option<Named>, second: Option<Named>| {
+            let default = if role == "start" { "<|startoftext|>" } else { "<|endoftext|>" };
+            let named = first.or(second).map_or_else(|| default.to_owned(), Named::into_content);
+            let id = vocabulary.ids.get(&named).or_else(|| added.get(&named)).copied();
+            let id = id.ok_or_else(|| TokenizerError::UnknownSpecial {
+                path: vocabulary.path.clone(),
+                role,
+                token: named.clone(),
+            })?;
+            unsplit.insert(named, id);
+            Ok(id)
+        };
+        let start = role("start", config.bos_token, map.bos_token)?;
+        let end = role("end", config.eos_token, map.eos_token)?;
+        let unknown = role("unknown", config.unk_token, map.unk_token)?;
+        let padding = role("padding", config.pad_token, map.pad_token)?;
+
+        let mut unsplit: Vec<_> = unsplit.into_iter().filter(|(text, _)| !text.is_empty()).collect();
+        unsplit.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        let length = config
+            .model_max_length
+            .filter(|length| (3.0..=MAX_LENGTH).contains(length))
+            .map_or(CLIP_LENGTH, |length| length as usize);
+        Ok(Self {
+            start,
+            end,
+            padding,
+            unknown,
+            unsplit,
+            length,
+        })
+    }
+}
