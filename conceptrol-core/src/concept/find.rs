@@ -70,7 +70,8 @@ impl PromptTokens {
     /// # Errors
     /// [`SpanError::NoTokenAtBytes`] or [`SpanError::BeyondWindow`].
     pub fn at_bytes(&self, bytes: Range<usize>) -> Result<TokenSpan, SpanError> {
-        let touched = |t: &Token| t.bytes.start < bytes.end && bytes.start < t.bytes.end;
+        let touched =
+            |t: &Token| !bytes.is_empty() && t.bytes.start < bytes.end && bytes.start < t.bytes.end;
         let length = self.tokens.last().map_or(0, |t| t.bytes.end);
         let first = self.tokens.iter().position(touched);
         let last = self.tokens.iter().rposition(touched);

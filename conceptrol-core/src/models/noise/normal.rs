@@ -51,7 +51,12 @@ macro_rules! narrow {
 }
 
 // Only the vectorised f32 kernel rounds the constant itself.
-narrow!(f32, std::f32::consts::TAU as f64, std::convert::identity, std::convert::identity);
+narrow!(
+    f32,
+    std::f32::consts::TAU as f64,
+    std::convert::identity,
+    std::convert::identity
+);
 narrow!(f16, 2.0 * PI, f16::from_f32, f16::to_f32);
 narrow!(bf16, 2.0 * PI, bf16::from_f32, bf16::to_f32);
 

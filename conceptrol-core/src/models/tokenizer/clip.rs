@@ -31,7 +31,11 @@ impl ClipTokenizer {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenizerError> {
         let path = path.as_ref();
         let vocabulary = Vocabulary::open(path)?;
-        let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+        let folder = if path.is_file() {
+            path.parent().unwrap_or(path)
+        } else {
+            path
+        };
         Ok(Self {
             special: Special::open(folder, &vocabulary)?,
             vocabulary,

@@ -32,7 +32,10 @@ pub struct Truncation {
 impl Truncation {
     /// What is lost of `prompt` if only `room` tokens fit.
     pub(super) fn of(prompt: &str, tokens: &PromptTokens, room: usize) -> Option<Self> {
-        let lost = tokens.tokens().get(room..).filter(|lost| !lost.is_empty())?;
+        let lost = tokens
+            .tokens()
+            .get(room..)
+            .filter(|lost| !lost.is_empty())?;
         let bytes = lost.first()?.bytes.start..lost.last()?.bytes.end;
         Some(Self {
             kept: room,
@@ -45,8 +48,16 @@ impl Truncation {
 
 impl fmt::Display for Truncation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kept, dropped, text, .. } = self;
+        let Self {
+            kept,
+            dropped,
+            text,
+            ..
+        } = self;
         let total = kept + dropped;
-        write!(f, "the text encoder sees {kept} of the prompt's {total} tokens; not this end: \"{text}\"")
+        write!(
+            f,
+            "the text encoder sees {kept} of the prompt's {total} tokens; not this end: \"{text}\""
+        )
     }
 }

@@ -34,17 +34,24 @@ pub(super) fn read(path: &Path, needed: &'static str) -> Result<String, Tokenize
     }
     let mut text = String::new();
     // A pipe has no size: the limit must hold for what is read, too.
-    file.take(LIMIT).read_to_string(&mut text).map_err(io_error)?;
+    file.take(LIMIT)
+        .read_to_string(&mut text)
+        .map_err(io_error)?;
     Ok(text)
 }
 
 /// A JSON file.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path, needed: &'static str) -> Result<T, TokenizerError> {
+pub(super) fn read_json<T: DeserializeOwned>(
+    path: &Path,
+    needed: &'static str,
+) -> Result<T, TokenizerError> {
     serde_json::from_str(&read(path, needed)?).map_err(|error| malformed(path, error.to_string()))
 }
 
 /// A JSON file that need not be there.
-pub(super) fn read_json_if_present<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, TokenizerError> {
+pub(super) fn read_json_if_present<T: DeserializeOwned>(
+    path: &Path,
+) -> Result<Option<T>, TokenizerError> {
     match read_json(path, "") {
         Err(TokenizerError::Missing { .. }) => Ok(None),
         other => other.map(Some),

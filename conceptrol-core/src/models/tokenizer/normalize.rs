@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use tokenizers::utils::SysRegex;
 use tokenizers::NormalizedString;
 use tokenizers::normalizer::Range as OffsetRange;
+use tokenizers::utils::SysRegex;
 
 /// Characters the reference drops: Unicode category C except tab and line breaks, the replacement character, and
 /// what its Python 3.11 does not know yet, because Unicode 14 did not have it.
@@ -78,7 +78,11 @@ impl Normalizer {
     fn clean(&self, text: &str) -> (String, Vec<Range<usize>>) {
         let mut out = Traced::default();
         let mut kept_from = 0;
-        for (start, end) in self.dropped.find_iter(text).chain([(text.len(), text.len())]) {
+        for (start, end) in self
+            .dropped
+            .find_iter(text)
+            .chain([(text.len(), text.len())])
+        {
             for (i, c) in text[kept_from..start].char_indices() {
                 let from = kept_from + i..kept_from + i + c.len_utf8();
                 if is_ideograph(c) {
@@ -165,7 +169,8 @@ fn is_ideograph(c: char) -> bool {
 fn is_space(c: char) -> bool {
     matches!(
         c,
-        ' ' | '\t' | '\n' | '\r' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+        ' ' | '\t' | '\n' | '\r' | '\u{a0}' | '\u{1680}' | '\u{2000}'
+            ..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
     )
 }
 

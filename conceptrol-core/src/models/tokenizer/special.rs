@@ -69,9 +69,19 @@ impl Special {
             .collect();
         let mut unsplit = added.clone();
         let mut role = |role, first: Option<Named>, second: Option<Named>| {
-            let default = if role == "start" { "<|startoftext|>" } else { "<|endoftext|>" };
-            let named = first.or(second).map_or_else(|| default.to_owned(), Named::into_content);
-            let id = vocabulary.ids.get(&named).or_else(|| added.get(&named)).copied();
+            let default = if role == "start" {
+                "<|startoftext|>"
+            } else {
+                "<|endoftext|>"
+            };
+            let named = first
+                .or(second)
+                .map_or_else(|| default.to_owned(), Named::into_content);
+            let id = vocabulary
+                .ids
+                .get(&named)
+                .or_else(|| added.get(&named))
+                .copied();
             let id = id.ok_or_else(|| TokenizerError::UnknownSpecial {
                 path: vocabulary.path.clone(),
                 role,
@@ -85,7 +95,10 @@ impl Special {
         let unknown = role("unknown", config.unk_token, map.unk_token)?;
         let padding = role("padding", config.pad_token, map.pad_token)?;
 
-        let mut unsplit: Vec<_> = unsplit.into_iter().filter(|(text, _)| !text.is_empty()).collect();
+        let mut unsplit: Vec<_> = unsplit
+            .into_iter()
+            .filter(|(text, _)| !text.is_empty())
+            .collect();
         unsplit.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         let length = config
             .model_max_length

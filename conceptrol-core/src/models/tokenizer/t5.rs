@@ -26,23 +26,37 @@ impl T5Tokenizer {
     /// [`TokenizerError`] names the file that is missing, unreadable or malformed, or the special token without id.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TokenizerError> {
         let path = path.as_ref();
-        let file = if path.is_file() { path.to_owned() } else { path.join("tokenizer.json") };
-        let text = read(&file, "T5 is read from tokenizer.json (spiece.model alone is not enough)")?;
-        let mut inner = Tokenizer::from_bytes(text).map_err(|error| malformed(&file, error.to_string()))?;
+        let file = if path.is_file() {
+            path.to_owned()
+        } else {
+            path.join("tokenizer.json")
+        };
+        let text = read(
+            &file,
+            "T5 is read from tokenizer.json (spiece.model alone is not enough)",
+        )?;
+        let mut inner =
+            Tokenizer::from_bytes(text).map_err(|error| malformed(&file, error.to_string()))?;
         // Length and padding are this type's business.
         inner.with_padding(None);
         inner
             .with_truncation(None)
             .map_err(|error| malformed(&file, error.to_string()))?;
         let id = |role, token: &str| {
-            inner.token_to_id(token).ok_or_else(|| TokenizerError::UnknownSpecial {
-                path: file.clone(),
-                role,
-                token: token.to_owned(),
-            })
+            inner
+                .token_to_id(token)
+                .ok_or_else(|| TokenizerError::UnknownSpecial {
+                    path: file.clone(),
+                    role,
+                    token: token.to_owned(),
+                })
         };
         let (end, padding) = (id("end", "</s>")?, id("padding", "<pad>")?);
-        Ok(Self { inner, end, padding })
+        Ok(Self {
+            inner,
+            end,
+            padding,
+        })
     }
 
     /// Tokenizes a prompt for the encoder: at most `length - 1` tokens, end token, padding. FLUX uses 512, schnell 256.
@@ -50,11 +64,18 @@ impl T5Tokenizer {
     /// # Errors
     /// [`TokenizerError::Prompt`] if the model of the file cannot spell the prompt, or `length` is 0.
     pub fn encode(&self, prompt: &str, length: usize) -> Result<EncodedPrompt, TokenizerError> {
-        let room = length.checked_sub(1).ok_or_else(|| TokenizerError::Prompt {
-            reason: "a length of 0 has no room for the end token".to_owned(),
-        })?;
+        let room = length
+            .checked_sub(1)
+            .ok_or_else(|| TokenizerError::Prompt {
+                reason: "a length of 0 has no room for the end token".to_owned(),
+            })?;
         let tokens = PromptTokens::new(self.tokens(prompt)?, TokenStyle::T5, length);
-        let mut ids: Vec<u32> = tokens.tokens().iter().take(room).map(|token| token.id).collect();
+        let mut ids: Vec<u32> = tokens
+            .tokens()
+            .iter()
+            .take(room)
+            .map(|token| token.id)
+            .collect();
         ids.push(self.end);
         ids.resize(length, self.padding);
         Ok(EncodedPrompt {
@@ -69,15 +90,24 @@ impl T5Tokenizer {
     /// # Errors
     /// [`TokenizerError::Prompt`] if the model of the file cannot spell the text.
     pub fn tokens(&self, text: &str) -> Result<Vec<Token>, TokenizerError> {
-        let encoding = self.inner.encode(text, false).map_err(|error| TokenizerError::Prompt {
-            reason: error.to_string(),
-        })?;
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .map_err(|error| TokenizerError::Prompt {
+                reason: error.to_string(),
+            })?;
         let mut tokens: Vec<Token> = Vec::with_capacity(encoding.len());
-        let pieces = encoding.get_ids().iter().zip(encoding.get_tokens()).zip(encoding.get_offsets());
+        let pieces = encoding
+            .get_ids()
+            .iter()
+            .zip(encoding.get_tokens())
+            .zip(encoding.get_offsets());
         for ((&id, piece), &(start, end)) in pieces {
             let begins_word = piece.starts_with('▁')
                 || !piece.starts_with(char::is_alphanumeric)
-                || tokens.last().is_none_or(|before| !before.text.ends_with(char::is_alphanumeric));
+                || tokens
+                    .last()
+                    .is_none_or(|before| !before.text.ends_with(char::is_alphanumeric));
             tokens.push(Token {
                 id,
                 text: piece.clone(),

@@ -76,8 +76,14 @@ impl Vocabulary {
     }
 
     fn from_pair(vocab: &Path, merges: &Path) -> Result<Self, TokenizerError> {
-        let ids = read_json(vocab, "a CLIP tokenizer is vocab.json and merges.txt, or tokenizer.json")?;
-        let text = read(merges, "a CLIP tokenizer needs merges.txt beside vocab.json")?;
+        let ids = read_json(
+            vocab,
+            "a CLIP tokenizer is vocab.json and merges.txt, or tokenizer.json",
+        )?;
+        let text = read(
+            merges,
+            "a CLIP tokenizer needs merges.txt beside vocab.json",
+        )?;
         // The first line is a version comment.
         let lines = text.trim().lines().skip(1).take(CLIP_MERGES);
         let pairs = lines.enumerate().map(|(i, line)| {
@@ -91,12 +97,22 @@ impl Vocabulary {
     }
 
     fn from_tokenizer_json(path: &Path) -> Result<Self, TokenizerError> {
-        let TokenizerJson { model, added_tokens } = read_json(path, "it holds the vocabulary")?;
+        let TokenizerJson {
+            model,
+            added_tokens,
+        } = read_json(path, "it holds the vocabulary")?;
         if let Some(kind) = model.kind.filter(|kind| kind != "BPE") {
-            return Err(malformed(path, format!("its model is {kind}, CLIP's is BPE")));
+            return Err(malformed(
+                path,
+                format!("its model is {kind}, CLIP's is BPE"),
+            ));
         }
         let mut ids = model.vocab;
-        ids.extend(added_tokens.into_iter().map(|added| (added.content, added.id)));
+        ids.extend(
+            added_tokens
+                .into_iter()
+                .map(|added| (added.content, added.id)),
+        );
         let pairs = model.merges.iter().enumerate().map(|(i, merge)| {
             let no_pair = || format!("merge {i} is no pair of symbols");
             merge.parts().ok_or_else(no_pair)
@@ -110,7 +126,12 @@ impl Vocabulary {
         pairs: impl Iterator<Item = Result<(&'a str, &'a str), String>>,
     ) -> Result<Self, TokenizerError> {
         let id = |symbol: &str| {
-            let unknown = || malformed(path, format!("merges use `{symbol}`, which the vocabulary lacks"));
+            let unknown = || {
+                malformed(
+                    path,
+                    format!("merges use `{symbol}`, which the vocabulary lacks"),
+                )
+            };
             ids.get(symbol).copied().ok_or_else(unknown)
         };
         let mut merges = HashMap::new();
