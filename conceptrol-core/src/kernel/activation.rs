@@ -1,10 +1,18 @@
 use burn::tensor::{Tensor, activation};
 
+#[cfg(feature = "flex")]
+use super::flex;
+
 /// Sigmoid linear unit, `x * sigmoid(x)`.
 ///
 /// # Shapes
 /// any; the output has the shape of `x`
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    let x = match flex::map(x, flex::Silu) {
+        Ok(y) => return y,
+        Err(x) => x,
+    };
     activation::silu(x)
 }
 
@@ -13,6 +21,11 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// # Shapes
 /// any; the output has the shape of `x`
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    let x = match flex::map(x, flex::Gelu) {
+        Ok(y) => return y,
+        Err(x) => x,
+    };
     activation::gelu(x)
 }
 
@@ -22,6 +35,11 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// # Shapes
 /// any; the output has the shape of `x`
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    let x = match flex::map(x, flex::GeluTanh) {
+        Ok(y) => return y,
+        Err(x) => x,
+    };
     activation::gelu_approximate(x)
 }
 
@@ -30,6 +48,11 @@ pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// # Shapes
 /// any; the output has the shape of `x`
 pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    let x = match flex::map(x, flex::QuickGelu) {
+        Ok(y) => return y,
+        Err(x) => x,
+    };
     x.clone() * activation::sigmoid(x * 1.702)
 }
 
@@ -56,6 +79,10 @@ pub fn geglu(x: Tensor<3>) -> Tensor<3> {
         width % 2 == 0,
         "geglu splits an even last axis, got {width}"
     );
+    #[cfg(feature = "flex")]
+    if let Some(y) = flex::geglu(&x) {
+        return y;
+    }
     let value = x.clone().narrow(2, 0, width / 2);
     let gate = x.narrow(2, width / 2, width / 2);
     value * gelu(gate)

@@ -33,6 +33,10 @@ use super::{LogitBias, augment};
 /// assert_eq!(attention(q, k, v, Some(&bias)).into_scalar::<f32>(), 1.0);
 /// ```
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Option<&LogitBias>) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if let Some(out) = super::flex::attention(&q, &k, &v, bias) {
+        return out;
+    }
     let [.., value_dim] = v.dims();
     // The flash kernels of the GPU backends want head dimensions in whole tiles: SD1.5's 40 would fall back to a
     // materialised score matrix.

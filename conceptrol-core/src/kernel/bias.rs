@@ -14,7 +14,7 @@ use burn::tensor::{FloatDType, Tensor, TensorData};
 ///
 /// let rows = Tensor::<3>::from_data([[[0.5, -0.5]]], &Device::flex());
 /// let bias = LogitBias::new(vec![1..3], rows);
-/// let dense = bias.dense(3).into_data().to_vec::<f32>().unwrap();
+/// let dense = bias.dense(3).into_data().try_to_vec::<f32>().unwrap();
 /// assert_eq!(dense, [0.0, 0.5, 0.5, 0.0, -0.5, -0.5]);
 /// ```
 #[derive(Clone, Debug)]
@@ -88,6 +88,22 @@ impl LogitBias {
             dense = dense + rows * keys.cast(FloatDType::from(self.rows.dtype()));
         }
         dense.unsqueeze_dim(1)
+    }
+
+    /// Panics unless the bias fits queries and keys of these sizes.
+    pub(crate) fn check(&self, batch: usize, q_len: usize, k_len: usize) {
+        let [rows, _, len] = self.rows.dims();
+        assert!(
+            rows == batch || rows == 1,
+            "bias of batch {rows} on queries of batch {batch}"
+        );
+        assert_eq!(len, q_len, "bias of {len} rows on {q_len} queries");
+        for keys in &self.keys {
+            assert!(
+                keys.end <= k_len,
+                "key range {keys:?} of the bias ends beyond {k_len} keys"
+            );
+        }
     }
 
     /// The rows in `f32`, expanded to the batch of `q`.

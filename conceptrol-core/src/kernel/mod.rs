@@ -9,6 +9,8 @@ mod attention;
 mod augment;
 mod bias;
 mod conv;
+#[cfg(feature = "flex")]
+mod flex;
 mod linear;
 mod norm;
 mod text_map;

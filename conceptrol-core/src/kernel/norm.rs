@@ -1,5 +1,7 @@
 use burn::tensor::{DType, FloatDType, Tensor, module};
 
+#[cfg(feature = "flex")]
+use super::flex;
 use super::silu;
 
 /// Group normalisation over channels and pixels, then `gamma` and `beta` per channel, then optionally [`silu`].
@@ -26,6 +28,10 @@ pub fn group_norm(
         groups > 0 && channels % groups == 0,
         "{channels} channels do not form {groups} groups"
     );
+    #[cfg(feature = "flex")]
+    if let Some(y) = flex::group_norm(&x, groups, &gamma, &beta, eps, silu) {
+        return y;
+    }
     let dtype = FloatDType::from(x.dtype());
     // Sums of squares overflow and cancel in 16 bits.
     let x = x
@@ -53,6 +59,10 @@ pub fn layer_norm(
     beta: Option<Tensor<1>>,
     eps: f64,
 ) -> Tensor<3> {
+    #[cfg(feature = "flex")]
+    if let Some(y) = flex::row_norm(&x, gamma.as_ref(), beta.as_ref(), eps, true) {
+        return y;
+    }
     let [.., width] = x.dims();
     let dtype = FloatDType::from(x.dtype());
     let device = x.device();
@@ -73,6 +83,10 @@ pub fn layer_norm(
 ///
 /// Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, eps: f64) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if let Some(y) = flex::row_norm(&x, Some(&gamma), None, eps, false) {
+        return y;
+    }
     let dtype = FloatDType::from(x.dtype());
     let x = x.cast(FloatDType::F32);
     let mean_square = x.clone().square().mean_dim(D - 1);

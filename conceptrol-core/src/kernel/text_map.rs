@@ -24,9 +24,13 @@ const SCORES_AT_ONCE: usize = 1 << 22;
 /// let k = Tensor::<4>::ones([1, 2, 4, 8], &device);
 /// let map = text_map(q, k); // equal keys share alike
 /// assert_eq!(map.dims(), [1, 3, 4]);
-/// assert_eq!(map.into_data().to_vec::<f32>().unwrap(), vec![0.25; 12]);
+/// assert_eq!(map.into_data().try_to_vec::<f32>().unwrap(), vec![0.25; 12]);
 /// ```
 pub fn text_map(q: Tensor<4>, k_text: Tensor<4>) -> Tensor<3> {
+    #[cfg(feature = "flex")]
+    if let Some(map) = super::flex::text_map(&q, &k_text) {
+        return map;
+    }
     let [rows, heads, q_len, head_dim] = q.dims();
     let [.., text_len, _] = k_text.dims();
     let keys = k_text.cast(FloatDType::F32).swap_dims(2, 3) / (head_dim as f64).sqrt(); // [rows, heads, head_dim, text_len]

@@ -1,0 +1,119 @@
+use rayon::prelude::*;
+
+use super::{
+    Heads,
+    keys::KeyPanels,
+    softmax::{NOTHING, Running},
+};
+use crate::kernel::flex::{
+    element::{Number, widen},
+    product::product,
+    simd::{Job, Simd, vectorised},
+    tile::{DEPTH, LEFT_STRIDE, Product, Start},
+};
+
+/// Queries of a task.
+const GROUP: usize = 24;
+
+/// `mean over heads of softmax(q k^T / sqrt(dim))` into `out`, a contiguous `[batch, q_len, k_len]`.
+pub(crate) fn text_map<E: Number>(q: &Heads<'_, E>, k: &Heads<'_, E>, out: &mut [f32]) {
+    let keys = KeyPanels::pack(k);
+    let stride = k.len.next_multiple_of(keys.width);
+    for (batch, out) in out.chunks_exact_mut((q.len * k.len).max(1)).enumerate() {
+        out.par_chunks_mut((GROUP * k.len).max(1))
+            .enumerate()
+            .for_each_init(
+                || {
+                    let queries = vec![0.0; q.dim.div_ceil(DEPTH) * GROUP * LEFT_STRIDE];
+                    (queries, vec![0.0; GROUP * stride])
+                },
+                |(queries, scores), (group, out)| {
+                    vectorised(Group {
+                        q,
+                        batch,
+                        first: group * GROUP,
+                        keys: &keys,
+                        k_len: k.len,
+                        queries,
+                        scores,
+                        out,
+                    });
+                },
+            );
+    }
+}
+
+/// All heads of one group of queries.
+struct Group<'a, E> {
+    q: &'a Heads<'a, E>,
+    batch: usize,
+    first: usize,
+    keys: &'a KeyPanels,
+    k_len: usize,
+    queries: &'a mut [f32],
+    scores: &'a mut [f32],
+    out: &'a mut [f32],
+}
+
+impl<E: Number> Job for Group<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (q, keys) = (self.q, self.keys);
+        let rows = self.out.len() / self.k_len;
+        let stride = self.k_len.next_multiple_of(keys.width);
+        let scale = (f64::from(std::f32::consts::LOG2_E) / (q.dim as f64).sqrt()) as f32;
+        self.out.fill(0.0);
+        for head in 0..q.heads {
+            for row in 0..rows {
+                for (chunk, query) in q
+                    .row(self.batch, head, self.first + row)
+                    .chunks(DEPTH)
+                    .enumerate()
+                {
+                    let to =
+                        &mut self.queries[(chunk * GROUP + row) * LEFT_STRIDE..][..query.len()];
+                    widen(query, to);
+                    to.iter_mut().for_each(|x| *x *= scale);
+                }
+            }
+            let panels = &keys.data[(self.batch * q.heads + head) * keys.head..][..keys.head];
+            for (index, panel) in panels.chunks_exact(keys.panel).enumerate() {
+                for (chunk, panel) in panel.chunks(DEPTH * keys.width).enumerate() {
+                    let start = if chunk == 0 {
+                        Start::Zero
+                    } else {
+                        Start::Output
+                    };
+                    // SAFETY: queries hold `rows <= GROUP` rows a chunk; the panel whole rows of `width`; scores `rows` rows
+                    // of all panels.
+                    unsafe {
+                        let p = Product {
+                            depth: panel.len() / keys.width,
+                            left: self.queries.as_ptr().add(chunk * GROUP * LEFT_STRIDE),
+                            right: panel.as_ptr(),
+                            right_stride: keys.width,
+                            out: self.scores.as_mut_ptr().add(index * keys.width),
+                            out_stride: stride,
+                            start,
+                        };
+                        product(s, rows, S::TILE.0, p);
+                    }
+                }
+            }
+            for (scores, out) in self
+                .scores
+                .chunks_exact_mut(stride)
+                .zip(self.out.chunks_exact_mut(self.k_len))
+            {
+                scores[self.k_len..].fill(NOTHING);
+                let mut running = Running::START;
+                // SAFETY: `stride` is a whole number of vectors.
+                unsafe { running.update(s, scores.as_mut_ptr(), stride / S::LANES) };
+                let scale = 1.0 / (running.sum * q.heads as f32);
+                for (out, weight) in out.iter_mut().zip(&*scores) {
+                    *out += weight * scale;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use std::mem::MaybeUninit;
+
+use burn::tensor::{bf16, f16};
+
+/// A number as tensors store it; kernels compute in `f32`.
+pub(crate) trait Number: burn::tensor::Element + bytemuck::Pod + Send + Sync {
+    /// Widens, exactly.
+    fn widen(self) -> f32;
+    /// Rounds to nearest.
+    fn narrow(x: f32) -> Self;
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn narrow(x: f32) -> Self {
+        x
+    }
+}
+
+impl Number for f16 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn narrow(x: f32) -> Self {
+        Self::from_f32(x)
+    }
+}
+
+impl Number for bf16 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn narrow(x: f32) -> Self {
+        Self::from_f32(x)
+    }
+}
+
+/// Widens `from` into the beginning of `to`.
+#[inline(always)]
+pub(crate) fn widen<E: Number>(from: &[E], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = from.widen();
+    }
+}
+
+/// Rounds `from` into the beginning of `to`.
+#[inline(always)]
+pub(crate) fn narrow<E: Number>(from: &[f32], to: &mut [MaybeUninit<E>]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        to.write(E::narrow(*from));
+    }
+}

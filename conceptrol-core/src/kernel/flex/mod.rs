@@ -1,0 +1,19 @@
+//! Kernels of the CPU backend Flex: blocked for the cache, vectorised for the instruction set found at run time, parallel over
+//! tasks whose cut depends on shapes only, so that results are the same bits for any number of threads.
+//!
+//! All unsafe code of the crate is below this module.
+
+mod apply;
+mod attention;
+mod element;
+mod elementwise;
+mod norm;
+mod panels;
+mod product;
+mod shared;
+mod simd;
+mod tensor;
+mod tile;
+
+pub(crate) use apply::{attention, geglu, group_norm, map, row_norm, text_map};
+pub(crate) use elementwise::{Gelu, GeluTanh, QuickGelu, Silu};

@@ -1,0 +1,210 @@
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::{
+    element::{Number, narrow, widen},
+    elementwise::{Function, Silu},
+    shared::Shared,
+    simd::{Job, Simd, vectorised},
+};
+
+/// Numbers widened at a time; their partial sums are added up in `f64`.
+const BUFFER: usize = 512;
+
+/// Shape and parameters of a group normalisation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupNorm<'a> {
+    pub(crate) groups: usize,
+    pub(crate) channels: usize,
+    pub(crate) pixels: usize,
+    pub(crate) gamma: &'a [f32],
+    pub(crate) beta: &'a [f32],
+    pub(crate) eps: f64,
+    pub(crate) silu: bool,
+}
+
+/// Group normalisation of a contiguous `[batch, channels, pixels]`, with SiLU in the pass that writes.
+pub(crate) fn group_norm<E: Number>(norm: GroupNorm<'_>, from: &[E], to: &mut [MaybeUninit<E>]) {
+    let slice = norm.channels / norm.groups * norm.pixels;
+    let out = Shared::new(to);
+    from.par_chunks_exact(slice.max(1))
+        .enumerate()
+        .for_each(|(group, from)| {
+            // SAFETY: each task has its own group.
+            let to = unsafe { out.part(group * slice, slice) };
+            let first = group % norm.groups * (norm.channels / norm.groups);
+            vectorised(Group {
+                norm,
+                first,
+                from,
+                to,
+            });
+        });
+}
+
+/// One group of one image.
+struct Group<'a, E> {
+    norm: GroupNorm<'a>,
+    /// Its first channel.
+    first: usize,
+    from: &'a [E],
+    to: &'a mut [MaybeUninit<E>],
+}
+
+impl<E: Number> Job for Group<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let norm = self.norm;
+        let (mean, variance) = moments(s, self.from);
+        let scale = 1.0 / (variance + norm.eps).sqrt();
+        let channels = self
+            .from
+            .chunks_exact(norm.pixels)
+            .zip(self.to.chunks_exact_mut(norm.pixels));
+        for (channel, (from, to)) in channels.enumerate() {
+            let gamma = f64::from(norm.gamma[self.first + channel]);
+            let beta = f64::from(norm.beta[self.first + channel]);
+            let map = Affine::new(mean, gamma * scale, beta);
+            map.apply(s, from, to, norm.silu);
+        }
+    }
+}
+
+/// `(x - centre) * factor + shift`.
+struct Affine {
+    centre: f32,
+    factor: f32,
+    shift: f32,
+}
+
+impl Affine {
+    /// `(x - mean) * factor + shift`: what the mean loses in `f32` goes into the shift.
+    fn new(mean: f64, factor: f64, shift: f64) -> Self {
+        let centre = mean as f32;
+        let shift = shift - (mean - f64::from(centre)) * factor;
+        Self {
+            centre,
+            factor: factor as f32,
+            shift: shift as f32,
+        }
+    }
+
+    /// The map, then SiLU if asked for.
+    #[inline(always)]
+    fn apply<S: Simd, E: Number>(&self, s: S, from: &[E], to: &mut [MaybeUninit<E>], silu: bool) {
+        let (centre, factor, shift) = (
+            s.splat(self.centre),
+            s.splat(self.factor),
+            s.splat(self.shift),
+        );
+        let mut buffer = [0.0f32; BUFFER];
+        for (from, to) in from.chunks(BUFFER).zip(to.chunks_mut(BUFFER)) {
+            widen(from, &mut buffer);
+            for at in (0..from.len()).step_by(S::LANES) {
+                // SAFETY: `BUFFER` is a multiple of `LANES`.
+                unsafe {
+                    let at = buffer.as_mut_ptr().add(at);
+                    let y = s.mul_add(s.sub(s.load(at), centre), factor, shift);
+                    s.store(at, if silu { Silu.apply(s, y) } else { y });
+                }
+            }
+            narrow(&buffer[..from.len()], to);
+        }
+    }
+}
+
+/// Mean and (biased) variance, in two passes.
+#[inline(always)]
+fn moments<S: Simd, E: Number>(s: S, x: &[E]) -> (f64, f64) {
+    let mean = total(s, x, 0.0, |_, x| x) / x.len() as f64;
+    // Deviations from the rounded mean; the second term takes the rounding back out.
+    let rounded = mean as f32;
+    let squares = total(s, x, rounded, |s, x| s.mul(x, x)) / x.len() as f64;
+    let error = mean - f64::from(rounded);
+    (mean, (squares - error * error).max(0.0))
+}
+
+/// The sum of `term(x - centre)`.
+#[inline(always)]
+fn total<S: Simd, E: Number>(s: S, x: &[E], centre: f32, term: impl Fn(S, S::V) -> S::V) -> f64 {
+    let mut total = 0.0;
+    let mut buffer = [0.0f32; BUFFER];
+    for x in x.chunks(BUFFER) {
+        widen(x, &mut buffer);
+        let whole = x.len().next_multiple_of(S::LANES);
+        buffer[x.len()..whole].fill(centre); // contributes nothing
+        let mut sums = [s.splat(0.0); 4];
+        for (turn, at) in (0..whole).step_by(S::LANES).enumerate() {
+            // SAFETY: `BUFFER` is a multiple of `LANES`.
+            let x = unsafe { s.load(buffer.as_ptr().add(at)) };
+            sums[turn % 4] = s.add(sums[turn % 4], term(s, s.sub(x, s.splat(centre))));
+        }
+        let [a, b, c, d] = sums;
+        total += f64::from(s.sum(s.add(s.add(a, b), s.add(c, d))));
+    }
+    total
+}
+
+/// Parameters of a normalisation of rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowNorm<'a> {
+    pub(crate) width: usize,
+    pub(crate) gamma: Option<&'a [f32]>,
+    pub(crate) beta: Option<&'a [f32]>,
+    pub(crate) eps: f64,
+    /// Subtract the mean (layer norm) or not (root mean square).
+    pub(crate) centred: bool,
+}
+
+/// Normalises each row of `width` numbers.
+pub(crate) fn row_norm<E: Number>(norm: RowNorm<'_>, from: &[E], to: &mut [MaybeUninit<E>]) {
+    let rows = ((1 << 14) / norm.width.max(1)).max(1);
+    let out = Shared::new(to);
+    from.par_chunks((rows * norm.width).max(1))
+        .enumerate()
+        .for_each(|(task, from)| {
+            // SAFETY: each task has its own rows.
+            let to = unsafe { out.part(task * rows * norm.width, from.len()) };
+            vectorised(Rows { norm, from, to });
+        });
+}
+
+struct Rows<'a, E> {
+    norm: RowNorm<'a>,
+    from: &'a [E],
+    to: &'a mut [MaybeUninit<E>],
+}
+
+impl<E: Number> Job for Rows<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let norm = self.norm;
+        let rows = self
+            .from
+            .chunks_exact(norm.width)
+            .zip(self.to.chunks_exact_mut(norm.width));
+        for (from, to) in rows {
+            let (mean, square) = if norm.centred {
+                moments(s, from)
+            } else {
+                (
+                    0.0,
+                    total(s, from, 0.0, |s, x| s.mul(x, x)) / norm.width as f64,
+                )
+            };
+            let scale = (1.0 / (square + norm.eps).sqrt()) as f32;
+            let mean = mean as f32;
+            for (i, (to, from)) in to.iter_mut().zip(from).enumerate() {
+                let mut y = (from.widen() - mean) * scale;
+                if let Some(gamma) = norm.gamma {
+                    y *= gamma[i];
+                }
+                if let Some(beta) = norm.beta {
+                    y += beta[i];
+                }
+                to.write(E::narrow(y));
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The right operand of a product, rearranged so that tiles read it in order.
+
+use super::{
+    element::Number,
+    simd::{Job, Simd, vectorised},
+};
+
+/// Columns of a panel with the instruction set in use: what one register tile covers.
+pub(crate) fn panel_width() -> usize {
+    struct Width<'a>(&'a mut usize);
+    impl Job for Width<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) {
+            *self.0 = S::LANES * S::TILE.0;
+        }
+    }
+    let mut width = 0;
+    vectorised(Width(&mut width));
+    width
+}
+
+/// Writes up to `width` rows of `depth` numbers as columns: `panel[k][row]`, zeros where there is no row.
+pub(crate) fn transpose<'a, E: Number>(
+    panel: &mut [f32],
+    width: usize,
+    depth: usize,
+    rows: impl Iterator<Item = &'a [E]>,
+) {
+    let mut filled = 0;
+    for row in rows {
+        for (to, from) in panel[filled..].iter_mut().step_by(width).zip(&row[..depth]) {
+            *to = from.widen();
+        }
+        filled += 1;
+    }
+    if filled < width {
+        for line in panel[..depth * width].chunks_exact_mut(width) {
+            line[filled..].fill(0.0);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Products of a block of rows with a strip of columns, cut into register tiles.
+
+use super::{
+    simd::Simd,
+    tile::{LEFT_STRIDE, Product, Start, tile},
+};
+
+/// Adds up `rows` rows times `vectors` vectors of columns.
+///
+/// Each output is one sum in the order of the inner dimension, whatever the cut: results do not depend on it.
+///
+/// # Safety
+/// The operands of `p` hold `rows` rows and `vectors * S::LANES` columns.
+#[inline(always)]
+pub(crate) unsafe fn product<S: Simd>(s: S, rows: usize, vectors: usize, p: Product) {
+    let mut done = 0;
+    while done < vectors {
+        let p = p.at_column(done * S::LANES);
+        let left = vectors - done;
+        // SAFETY: the strips partition the columns. The tile heights fill the registers: 32 with AVX-512, else 16.
+        done += unsafe {
+            if S::LANES == 16 {
+                match left {
+                    1 => strip::<S, 12, 1>(s, rows, p),
+                    2 => strip::<S, 12, 2>(s, rows, p),
+                    3 | 6 => strip::<S, 8, 3>(s, rows, p),
+                    5 | 10 => strip::<S, 4, 5>(s, rows, p),
+                    _ => strip::<S, 6, 4>(s, rows, p),
+                }
+            } else if S::TILE.0 == 2 && left >= 2 {
+                strip::<S, 6, 2>(s, rows, p)
+            } else {
+                strip::<S, 4, 1>(s, rows, p)
+            }
+        };
+    }
+}
+
+/// All rows of a strip `VECTORS` wide; gives back `VECTORS`.
+#[inline(always)]
+unsafe fn strip<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    rows: usize,
+    p: Product,
+) -> usize {
+    let mut row = 0;
+    // SAFETY: the groups partition the rows.
+    unsafe {
+        while row + ROWS <= rows {
+            tile::<S, ROWS, VECTORS>(s, p.at_row(row));
+            row += ROWS;
+        }
+        while row + 2 <= rows {
+            tile::<S, 2, VECTORS>(s, p.at_row(row));
+            row += 2;
+        }
+        if row < rows {
+            tile::<S, 1, VECTORS>(s, p.at_row(row));
+        }
+    }
+    VECTORS
+}
+
+impl Product {
+    /// The part of the product below row `row`.
+    #[inline(always)]
+    unsafe fn at_row(self, row: usize) -> Self {
+        // SAFETY: the caller stays inside the operands.
+        unsafe {
+            Self {
+                left: self.left.add(row * LEFT_STRIDE),
+                out: self.out.add(row * self.out_stride),
+                start: match self.start {
+                    Start::Rows(values) => Start::Rows(values.add(row)),
+                    start => start,
+                },
+                ..self
+            }
+        }
+    }
+
+    /// The part of the product right of column `column`.
+    #[inline(always)]
+    fn at_column(self, column: usize) -> Self {
+        Self {
+            right: self.right.wrapping_add(column),
+            out: self.out.wrapping_add(column),
+            start: match self.start {
+                Start::Columns(values) => Start::Columns(values.wrapping_add(column)),
+                start => start,
+            },
+            ..self
+        }
+    }
+}

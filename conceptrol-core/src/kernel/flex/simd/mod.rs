@@ -1,0 +1,78 @@
+//! Vectors of `f32` for the instruction set the processor turns out to have.
+//!
+//! A [`Job`] is written once over [`Simd`] and compiled for each instruction set; [`vectorised`] picks one at run time. Only
+//! code inlined into the job gets the instruction set, so jobs are `#[inline(always)]` throughout, and threads are started
+//! outside of them.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod dispatch;
+mod portable;
+
+pub(crate) use dispatch::{Job, vectorised};
+pub(crate) use portable::Portable;
+
+/// The arithmetic of one instruction set. A value of an implementing type is proof that the processor has it.
+pub(crate) trait Simd: Copy {
+    /// `f32`s in a vector.
+    const LANES: usize;
+    /// Rows of the widest register tile whose columns are `.0` vectors wide, `.1` rows high; see [`super::tile`].
+    const TILE: (usize, usize);
+    /// A vector.
+    type V: Copy;
+
+    fn splat(self, x: f32) -> Self::V;
+    /// # Safety
+    /// `from` points to `LANES` readable numbers.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    /// # Safety
+    /// `to` points to `LANES` writable numbers.
+    unsafe fn store(self, to: *mut f32, x: Self::V);
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once where the processor can.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The nearest integer.
+    fn round(self, x: Self::V) -> Self::V;
+    /// `x * 2^n` for integral `n` of -127 to 127; `n = -127` gives zero or a number below `f32::MIN_POSITIVE * x`.
+    fn scale(self, x: Self::V, n: Self::V) -> Self::V;
+    /// Lane-wise `if a < b { x } else { y }`.
+    fn select_less(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    fn sum(self, x: Self::V) -> f32;
+    fn largest(self, x: Self::V) -> f32;
+}
+
+/// `2^x` to 2 units in the last place; zero below -127.
+#[inline(always)]
+pub(crate) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
+    // 2^f on -1/2..1/2, the minimax polynomial of degree 6 with a constant term of exactly one.
+    const COEFFICIENTS: [f32; 7] = [
+        1.535_336_2e-4,
+        1.339_887_4e-3,
+        9.618_437e-3,
+        5.550_332_4e-2,
+        2.402_264_8e-1,
+        6.931_472e-1,
+        1.0,
+    ];
+    let x = s.min(s.max(x, s.splat(-127.0)), s.splat(127.0));
+    let n = s.round(x);
+    let f = s.sub(x, n);
+    let mut p = s.splat(COEFFICIENTS[0]);
+    for c in &COEFFICIENTS[1..] {
+        p = s.mul_add(p, f, s.splat(*c));
+    }
+    s.scale(p, n)
+}
+
+/// `e^x` to a few units in the last place over the range of `f32`, zero for very negative `x`.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+    exp2(s, s.mul(x, s.splat(std::f32::consts::LOG2_E)))
+}

@@ -1,0 +1,89 @@
+//! The register tile every matrix product here is made of.
+
+use super::simd::Simd;
+
+/// The longest inner dimension of one tile; longer products add tiles up.
+pub(crate) const DEPTH: usize = 256;
+/// Distance between the rows of a left operand: a constant, so that rows cost no registers, and not a multiple of 4 KB, so
+/// that they do not compete for the same cache lines.
+pub(crate) const LEFT_STRIDE: usize = DEPTH + 16;
+
+/// What a tile's sums start from.
+#[derive(Clone, Copy)]
+pub(crate) enum Start {
+    Zero,
+    /// The numbers already in the output.
+    Output,
+    /// A number for each row.
+    Rows(*const f32),
+    /// A number for each column.
+    Columns(*const f32),
+}
+
+/// The operands of one product `out = start + left * right`.
+#[derive(Clone, Copy)]
+pub(crate) struct Product {
+    /// Inner dimension.
+    pub(crate) depth: usize,
+    /// Rows [`LEFT_STRIDE`] apart, `depth` long.
+    pub(crate) left: *const f32,
+    /// `depth` rows, `right_stride` apart.
+    pub(crate) right: *const f32,
+    pub(crate) right_stride: usize,
+    pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
+    pub(crate) start: Start,
+}
+
+/// One product with `ROWS` rows and `VECTORS` vectors of columns, all sums in registers.
+///
+/// # Safety
+/// `left` holds `ROWS` rows, `right` rows of `VECTORS` vectors, `out` (and `start`) has room for the tile.
+#[inline(always)]
+pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(s: S, p: Product) {
+    let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
+    // SAFETY: all offsets lie in the operands promised by the caller.
+    unsafe {
+        match p.start {
+            Start::Zero => {}
+            Start::Output => {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    for (vector, sum) in sums.iter_mut().enumerate() {
+                        *sum = s.load(p.out.add(row * p.out_stride + vector * S::LANES));
+                    }
+                }
+            }
+            Start::Rows(values) => {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    *sums = [s.splat(*values.add(row)); VECTORS];
+                }
+            }
+            Start::Columns(values) => {
+                for sums in &mut sums {
+                    for (vector, sum) in sums.iter_mut().enumerate() {
+                        *sum = s.load(values.add(vector * S::LANES));
+                    }
+                }
+            }
+        }
+        let mut right = p.right;
+        for k in 0..p.depth {
+            let mut columns = [s.splat(0.0); VECTORS];
+            for (vector, column) in columns.iter_mut().enumerate() {
+                *column = s.load(right.add(vector * S::LANES));
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let x = s.splat(*p.left.add(row * LEFT_STRIDE + k));
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = s.mul_add(x, column, *sum);
+                }
+            }
+            right = right.add(p.right_stride);
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, sum) in sums.iter().enumerate() {
+                s.store(p.out.add(row * p.out_stride + vector * S::LANES), *sum);
+            }
+        }
+    }
+}

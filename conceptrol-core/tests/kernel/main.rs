@@ -1,0 +1,8 @@
+//! Kernels against naive twins in `f64` and against Burn's own operations.
+
+mod attention;
+mod bias;
+mod elementwise;
+mod norm;
+mod numbers;
+mod text_map;

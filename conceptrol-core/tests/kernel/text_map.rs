@@ -1,0 +1,21 @@
+use burn::tensor::{Device, Tensor, activation::softmax};
+use conceptrol_core::kernel::text_map;
+
+use crate::numbers::{close, numbers};
+
+#[test]
+fn equals_the_softmax_and_sums_to_one() {
+    for (q_len, text_len, dim) in [(1, 5, 8), (50, 77, 40), (130, 512, 128)] {
+        let q = numbers([2, 3, q_len, dim], 5);
+        let k = numbers([2, 3, text_len, dim], 6);
+        let scores = q.clone().matmul(k.clone().swap_dims(2, 3)) / (dim as f64).sqrt();
+        let expected: Tensor<3> = softmax(scores, 3).mean_dim(1).squeeze_dim(1);
+        let map = text_map(q, k);
+        close(
+            &map.clone().sum_dim(2),
+            &Tensor::ones([2, q_len, 1], &Device::flex()),
+            1e-6,
+        );
+        close(&map, &expected, 1e-7);
+    }
+}
