@@ -36,3 +36,25 @@ impl Activation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_configurations() {
+        let names = [
+            ("silu", Activation::Silu),
+            ("swish", Activation::Silu),
+            ("gelu", Activation::Gelu),
+            ("gelu_new", Activation::GeluTanh),
+            ("gelu_pytorch_tanh", Activation::GeluTanh),
+            ("quick_gelu", Activation::QuickGelu),
+        ];
+        for (name, expected) in names {
+            let parsed: Activation = serde_json::from_str(&format!("{name:?}")).expect(name);
+            assert_eq!(parsed, expected);
+        }
+        assert!(serde_json::from_str::<Activation>("\"relu\"").is_err());
+    }
+}

@@ -63,3 +63,24 @@ impl Conv2d {
         kernel::conv2d(x, self.weight.val(), bias, self.stride, self.padding)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, FloatDType};
+
+    use super::*;
+
+    #[test]
+    fn zeros_on_two_sides_only_shift_the_window() {
+        let device = Device::flex();
+        let w = Weights::random(1, &device, FloatDType::F32);
+        let x = Tensor::ones([1, 2, 6, 8], &device);
+        let down = Conv2d::new_asymmetric(&w, [2, 3], 3, 2, [(0, 1), (0, 1)]);
+        let out = down.forward(x.clone());
+        assert_eq!(out.dims(), [1, 3, 3, 4]);
+        // The first window lies inside the picture, so it equals the one of the unpadded convolution.
+        let plain = Conv2d::new(&w, 2, 3, 3, 2, 0).forward(x);
+        let first = |x: Tensor<4>| x.slice([0..1, 0..3, 0..1, 0..1]).into_data();
+        first(out).assert_eq(&first(plain), true);
+    }
+}

@@ -39,3 +39,22 @@ impl Embedding {
             .reshape([batch, tokens, dim])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, FloatDType};
+
+    use super::*;
+
+    #[test]
+    fn every_id_gives_its_row() {
+        let device = Device::flex();
+        let w = Weights::random(1, &device, FloatDType::F32);
+        let ids = Tensor::from_data([[4, 0], [2, 4]], &device);
+        let out = Embedding::new(&w, 5, 3).forward(ids);
+        let table = w.tensor::<2>("weight", [5, 3]).val();
+        let row = |index: usize| table.clone().slice_dim(0, index..index + 1);
+        let expected = Tensor::cat([4, 0, 2, 4].map(row).to_vec(), 0).reshape([2, 2, 3]);
+        out.into_data().assert_eq(&expected.into_data(), true);
+    }
+}

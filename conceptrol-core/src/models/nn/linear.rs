@@ -38,3 +38,21 @@ impl Linear {
         kernel::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, FloatDType, Tolerance};
+
+    use super::*;
+
+    #[test]
+    fn rows_of_the_stored_weight_are_outputs() {
+        let device = Device::flex();
+        let w = Weights::random(1, &device, FloatDType::F32);
+        let unit = Tensor::<2>::eye(3, &device);
+        let out = Linear::new(&w, 3, 2, true).forward(unit);
+        let stored = w.tensor::<2>("weight", [2, 3]).val();
+        out.into_data()
+            .assert_approx_eq::<f32>(&stored.transpose().into_data(), Tolerance::default());
+    }
+}
