@@ -1,6 +1,6 @@
 //! From stored bytes to tensor data, each element touched once.
 
-use std::{io, num::NonZeroUsize, thread};
+use std::io;
 
 use burn::tensor::{Element, FloatDType, TensorData};
 use bytemuck::Pod;
@@ -10,6 +10,7 @@ use super::{
     dtype::StoredDType,
     entry::{Entry, Part},
     error::WeightError,
+    parallel,
 };
 
 /// Reads the tensor and casts it to `dtype`.
@@ -100,28 +101,14 @@ fn gather<T: Float>(values: &[T], shape: &[usize], strides: &[usize]) -> Vec<T> 
     ordered
 }
 
-/// Elements below which a second thread costs more than it saves.
-const PARALLEL: usize = 1 << 18;
-
 fn read_part<T: Float>(part: &Part, dtype: StoredDType, into: &mut [T]) -> io::Result<()> {
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = threads.min(into.len() / PARALLEL).clamp(1, 8);
-    if threads == 1 {
-        return read_run(part, part.offset, dtype, into);
-    }
-    let run = into.len().div_ceil(threads);
-    thread::scope(|scope| {
-        let workers: Vec<_> = into
-            .chunks_mut(run)
-            .enumerate()
-            .map(|(index, chunk)| {
-                let offset = part.offset + (index * run * dtype.size()) as u64;
-                scope.spawn(move || read_run(part, offset, dtype, chunk))
-            })
-            .collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("reading does not panic"))
+    parallel::in_runs(into, |first, run| {
+        read_run(
+            part,
+            part.offset + (first * dtype.size()) as u64,
+            dtype,
+            run,
+        )
     })
 }
 

@@ -15,6 +15,7 @@ mod hint;
 mod ledger;
 mod map;
 mod open;
+mod parallel;
 mod pickle;
 mod random;
 mod safetensors;

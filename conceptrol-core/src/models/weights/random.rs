@@ -2,6 +2,8 @@
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
+use super::parallel;
+
 /// The tensor `name` of a model whose weights are drawn with `seed`.
 ///
 /// Biases are 0 and one-dimensional weights (norms) are 1; anything else is uniform with the variance
@@ -25,9 +27,14 @@ pub(super) fn tensor<const D: usize>(
     let fan_in: usize = shape[1..].iter().product();
     let bound = (0.75 / fan_in.max(1) as f32).sqrt();
     let stream = seed ^ fnv(name);
-    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64)
-        .map(|index| unit(stream.wrapping_add(index.wrapping_mul(GOLDEN))) * bound)
-        .collect();
+    let mut values = vec![0f32; shape.iter().product()];
+    parallel::in_runs(&mut values, |first, run| {
+        for (index, value) in (first as u64..).zip(run) {
+            *value = unit(stream.wrapping_add(index.wrapping_mul(GOLDEN))) * bound;
+        }
+        Ok(())
+    })
+    .expect("drawing numbers does no input");
     Tensor::from_data(TensorData::new(values, shape), options)
 }
 
