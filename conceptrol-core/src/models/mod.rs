@@ -1,5 +1,6 @@
 //! Model parts that more than one family uses, and the way all of them read their weights.
 
+pub mod image;
 pub mod nn;
 pub mod noise;
 pub mod tokenizer;

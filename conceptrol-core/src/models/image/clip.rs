@@ -1,0 +1,168 @@
+//! The preprocessing of CLIP's vision encoder (`CLIPImageProcessor`).
+
+use image::RgbImage;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::error::ImageError;
+use super::filter::Filter;
+use super::resample::{Window, resize_window};
+
+/// Pixels a side of the encoder's input may have.
+const MAX_SIDE: u32 = 4096;
+
+/// `preprocessor_config.json`: what happens to a picture before the vision encoder sees it. The default is CLIP's own.
+///
+/// ```
+/// use conceptrol_core::models::image::ClipImageConfig;
+///
+/// let json = r#"{"size": {"shortest_edge": 224}, "crop_size": 224, "resample": 3}"#;
+/// let config: ClipImageConfig = serde_json::from_str(json).unwrap();
+/// assert_eq!(config, ClipImageConfig::default());
+/// ```
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ClipImageConfig {
+    /// Pixels the shorter side is resized to.
+    #[serde(deserialize_with = "side")]
+    pub size: u32,
+    /// Pixels of each side of the square that is cut out of the middle then.
+    #[serde(deserialize_with = "side")]
+    pub crop_size: u32,
+    /// Pillow's number of the filter: 1 Lanczos, 2 bilinear, 3 bicubic.
+    pub resample: u32,
+    /// Factor on 8-bit samples.
+    pub rescale_factor: f64,
+    /// Subtracted after that, for red, green and blue.
+    pub image_mean: [f32; 3],
+    /// Divided by after that.
+    pub image_std: [f32; 3],
+}
+
+impl Default for ClipImageConfig {
+    fn default() -> Self {
+        Self {
+            size: 224,
+            crop_size: 224,
+            resample: 3,
+            rescale_factor: 1.0 / 255.0,
+            image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+            image_std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+        }
+    }
+}
+
+/// Files write a side as a number, as `{"shortest_edge": n}`, or as a square `{"height": n, "width": n}`.
+fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Side {
+        Plain(u32),
+        Shortest { shortest_edge: u32 },
+        Square { height: u32, width: u32 },
+    }
+    match Side::deserialize(deserializer)? {
+        Side::Plain(n) | Side::Shortest { shortest_edge: n } => Ok(n),
+        Side::Square { height, width } if height == width => Ok(height),
+        Side::Square { height, width } => {
+            let message =
+                format!("a vision encoder's picture is square, not {height} high and {width} wide");
+            Err(D::Error::custom(message))
+        }
+    }
+}
+
+impl ClipImageConfig {
+    fn filter(&self) -> Result<Filter, ImageError> {
+        match self.resample {
+            1 => Ok(Filter::Lanczos),
+            2 => Ok(Filter::Bilinear),
+            3 => Ok(Filter::Bicubic),
+            other => Err(invalid("resample", other, "1, 2 or 3 is known")),
+        }
+    }
+
+    fn check(&self) -> Result<(), ImageError> {
+        if !(1..=MAX_SIDE).contains(&self.size) {
+            return Err(invalid("size", self.size, "1 to 4096 pixels"));
+        }
+        if !(1..=self.size).contains(&self.crop_size) {
+            return Err(invalid(
+                "crop_size",
+                self.crop_size,
+                "at least 1, at most `size`",
+            ));
+        }
+        if let Some(std) = self
+            .image_std
+            .into_iter()
+            .find(|std| !(std.is_finite() && *std > 0.0))
+        {
+            return Err(invalid("image_std", std, "a positive number"));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(field: &'static str, value: impl ToString, rule: &'static str) -> ImageError {
+    ImageError::Config {
+        field,
+        value: value.to_string(),
+        rule,
+    }
+}
+
+/// The 8-bit square the encoder looks at: the shorter side resized to `size`, the middle cut out.
+///
+/// A very long picture (1x4000) is legal: what counts is its middle square.
+///
+/// # Errors
+/// [`ImageError::Config`], or [`ImageError::Empty`] for a picture without pixels.
+pub fn clip_crop(picture: &RgbImage, config: &ClipImageConfig) -> Result<RgbImage, ImageError> {
+    config.check()?;
+    let (width, height) = picture.dimensions();
+    if width == 0 || height == 0 {
+        return Err(ImageError::Empty { width, height });
+    }
+    let (short, long) = (u64::from(width.min(height)), u64::from(width.max(height)));
+    let long = u64::from(config.size) * long / short;
+    let long = u32::try_from(long).map_err(|_| ImageError::TooLarge {
+        width,
+        height,
+        side: u32::MAX,
+        pixels: u64::from(u32::MAX),
+    })?;
+    let size = if width <= height {
+        (config.size, long)
+    } else {
+        (long, config.size)
+    };
+    let window = Window {
+        left: (size.0 - config.crop_size) / 2,
+        top: (size.1 - config.crop_size) / 2,
+        width: config.crop_size,
+        height: config.crop_size,
+    };
+    Ok(resize_window(picture, size, window, config.filter()?))
+}
+
+/// The encoder's input: [`clip_crop`], scaled and normalised.
+///
+/// # Shapes
+/// - result: `[3, crop_size, crop_size]`, row-major
+///
+/// # Errors
+/// Those of [`clip_crop`].
+pub fn clip_preprocess(
+    picture: &RgbImage,
+    config: &ClipImageConfig,
+) -> Result<Vec<f32>, ImageError> {
+    let crop = clip_crop(picture, config)?;
+    let planes = (0..3).flat_map(|channel| {
+        let (mean, std) = (config.image_mean[channel], config.image_std[channel]);
+        let normalize =
+            move |sample: u8| ((f64::from(sample) * config.rescale_factor) as f32 - mean) / std;
+        crop.pixels().map(move |pixel| normalize(pixel.0[channel]))
+    });
+    Ok(planes.collect())
+}

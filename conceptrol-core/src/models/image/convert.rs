@@ -1,0 +1,53 @@
+//! Colour types to 8-bit RGB and grey.
+
+use image::{DynamicImage, Rgb, RgbImage};
+use ndarray::Array2;
+
+/// RGB by the rule of [`decode`](super::decode).
+pub(super) fn to_rgb(picture: DynamicImage) -> RgbImage {
+    match picture {
+        DynamicImage::ImageRgb8(picture) => picture,
+        DynamicImage::ImageLuma16(p) => {
+            from_pixels(p.width(), p.height(), p.pixels().map(|p| [high(p.0[0]); 3]))
+        }
+        DynamicImage::ImageLumaA16(p) => {
+            from_pixels(p.width(), p.height(), p.pixels().map(|p| [high(p.0[0]); 3]))
+        }
+        DynamicImage::ImageRgb16(p) => {
+            from_pixels(p.width(), p.height(), p.pixels().map(|p| p.0.map(high)))
+        }
+        DynamicImage::ImageRgba16(p) => {
+            let upper = p
+                .pixels()
+                .map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]);
+            from_pixels(p.width(), p.height(), upper)
+        }
+        other => other.to_rgb8(),
+    }
+}
+
+fn high(value: u16) -> u8 {
+    (value >> 8) as u8
+}
+
+fn from_pixels(width: u32, height: u32, pixels: impl Iterator<Item = [u8; 3]>) -> RgbImage {
+    let mut out = RgbImage::new(width, height);
+    for (to, from) in out.pixels_mut().zip(pixels) {
+        *to = Rgb(from);
+    }
+    out
+}
+
+/// The brightness of a picture as a mask in 0..=1: Pillow's `convert("L")` (ITU-R 601-2) over 255.
+///
+/// # Shapes
+/// - result: `[height, width]`
+pub fn luma(picture: &RgbImage) -> Array2<f32> {
+    let shape = (picture.height() as usize, picture.width() as usize);
+    Array2::from_shape_fn(shape, |(y, x)| {
+        let [r, g, b] = picture.get_pixel(x as u32, y as u32).0.map(u32::from);
+        // Fixed point with 16 fractional bits, rounded.
+        let l = (r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16;
+        l as f32 / 255.0
+    })
+}

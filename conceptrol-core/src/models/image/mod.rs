@@ -1,0 +1,20 @@
+//! Pictures: files in, the exact resizes the encoders were trained with, files out.
+
+mod clip;
+mod convert;
+mod decode;
+mod error;
+mod filter;
+mod resample;
+mod save;
+mod tensor;
+
+pub use clip::{ClipImageConfig, clip_crop, clip_preprocess};
+pub use convert::luma;
+pub use decode::{decode, open};
+pub use error::ImageError;
+pub use filter::Filter;
+pub use image::RgbImage;
+pub use resample::{Window, resize, resize_window};
+pub use save::{encode_png, save_png};
+pub use tensor::{clip_tensor, image_to_tensor, tensor_to_images};

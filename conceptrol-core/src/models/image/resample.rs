@@ -1,0 +1,162 @@
+//! Resizing, bit for bit as Pillow does it: two passes over 8-bit samples, weights in fixed point.
+//!
+//! Vision encoders see other numbers if the resize differs, and most libraries' do (rounding, edges, antialiasing).
+
+use std::ops::Range;
+
+use image::RgbImage;
+
+use super::filter::Filter;
+
+/// Fractional bits of a weight: 32 less 8 for the sample and 2 against overflow.
+const PRECISION: u32 = 32 - 8 - 2;
+
+/// A part of a picture, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// First column.
+    pub left: u32,
+    /// First row.
+    pub top: u32,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+/// Resizes a picture, which must not be empty, without keeping its aspect ratio. Equals `Image.resize` of Pillow.
+///
+/// # Panics
+/// If the picture or the size is empty.
+///
+/// ```
+/// use conceptrol_core::models::image::{Filter, RgbImage, resize};
+///
+/// let picture = RgbImage::from_pixel(5, 4, image::Rgb([9, 8, 7]));
+/// let resized = resize(&picture, 512, 512, Filter::Bicubic);
+/// assert_eq!(resized.get_pixel(511, 0).0, [9, 8, 7]);
+/// ```
+pub fn resize(picture: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
+    let all = Window {
+        left: 0,
+        top: 0,
+        width,
+        height,
+    };
+    resize_window(picture, (width, height), all, filter)
+}
+
+/// The part `window` of the picture resized to `size` (width, height). Costs what the part costs: a crop of an extremely
+/// long picture never computes, or allocates, the rest.
+///
+/// # Panics
+/// If the picture, the size or the window is empty, or the window reaches beyond the size.
+pub fn resize_window(
+    picture: &RgbImage,
+    size: (u32, u32),
+    window: Window,
+    filter: Filter,
+) -> RgbImage {
+    let Window {
+        left,
+        top,
+        width,
+        height,
+    } = window;
+    assert!(
+        picture.width() > 0 && picture.height() > 0,
+        "a picture with pixels is resized"
+    );
+    assert!(
+        width > 0 && height > 0,
+        "a picture is resized to some pixels"
+    );
+    let fits = left.checked_add(width).is_some_and(|right| right <= size.0)
+        && top
+            .checked_add(height)
+            .is_some_and(|bottom| bottom <= size.1);
+    assert!(fits, "the window lies in the resized picture");
+
+    let columns = taps(picture.width(), size.0, left..left + width, filter);
+    let rows = taps(picture.height(), size.1, top..top + height, filter);
+    // Rows nobody looks at are not computed.
+    let first = rows.iter().map(|t| t.first).min().unwrap_or(0);
+    let last = rows
+        .iter()
+        .map(|t| t.first + t.weights.len())
+        .max()
+        .unwrap_or(0);
+    let stride = 3 * picture.width() as usize;
+    let source: &[u8] = picture.as_raw();
+    let wide: Vec<u8> = source[first * stride..last * stride]
+        .chunks_exact(stride)
+        .flat_map(|row| {
+            columns
+                .iter()
+                .flat_map(move |tap| tap.apply(|i| &row[3 * i..]))
+        })
+        .collect();
+
+    let stride = 3 * width as usize;
+    let mut out = Vec::with_capacity(stride * height as usize);
+    for tap in &rows {
+        for x in 0..width as usize {
+            out.extend(tap.apply(|i| &wide[(i - first) * stride + 3 * x..]));
+        }
+    }
+    RgbImage::from_raw(width, height, out).expect("three samples were computed for each pixel")
+}
+
+/// What one output position is made of.
+struct Tap {
+    first: usize,
+    weights: Vec<i32>,
+}
+
+impl Tap {
+    /// The weighted sum over the pixels `pixel(i)`, clipped to 8 bits.
+    fn apply<'a>(&self, pixel: impl Fn(usize) -> &'a [u8]) -> [u8; 3] {
+        let mut sums = [1 << (PRECISION - 1); 3];
+        for (i, &weight) in self.weights.iter().enumerate() {
+            let samples = pixel(self.first + i);
+            for (sum, &sample) in sums.iter_mut().zip(samples) {
+                *sum += i32::from(sample) * weight;
+            }
+        }
+        sums.map(|sum| (sum >> PRECISION).clamp(0, 255) as u8)
+    }
+}
+
+/// The taps of the output positions `range` when `from` positions become `to`.
+fn taps(from: u32, to: u32, range: Range<u32>, filter: Filter) -> Vec<Tap> {
+    // Pillow skips a pass that changes nothing.
+    if from == to {
+        let unit = |i| Tap {
+            first: i as usize,
+            weights: vec![1 << PRECISION],
+        };
+        return range.map(unit).collect();
+    }
+    let scale = f64::from(from) / f64::from(to);
+    let stretch = scale.max(1.0);
+    let support = filter.support() * stretch;
+    let tap = |i: u32| {
+        let center = (f64::from(i) + 0.5) * scale;
+        let first = (center - support + 0.5).max(0.0) as usize;
+        let last = ((center + support + 0.5) as usize).min(from as usize);
+        let weights: Vec<f64> = (first..last)
+            .map(|x| filter.weight((x as f64 - center + 0.5) * (1.0 / stretch)))
+            .collect();
+        let total: f64 = weights.iter().sum();
+        let fixed = |w: f64| {
+            let w = if total == 0.0 { w } else { w / total };
+            let w = w * f64::from(1 << PRECISION);
+            (if w < 0.0 { w - 0.5 } else { w + 0.5 }) as i32
+        };
+        Tap {
+            first,
+            weights: weights.into_iter().map(fixed).collect(),
+        }
+    };
+    range.map(tap).collect()
+}
