@@ -14,6 +14,7 @@
 //!   None is on by default; the application chooses, and the device chooses at run time.
 //! - `autodiff`, `fusion`, `autotune`, `simd`, `rayon`, `x86-v4`: forwarded to burn.
 
+pub mod analysis;
 mod call;
 mod concept;
 mod error;

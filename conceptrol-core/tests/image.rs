@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use conceptrol_core::models::image::{
     ClipImageConfig, Filter, ImageError, RgbImage, clip_preprocess, clip_tensor, decode,
-    encode_png, image_to_tensor, luma, open, resize, save_png, tensor_to_images,
+    encode_png, from_array, image_to_tensor, luma, open, resize, save_png, tensor_to_images,
+    to_array,
 };
 use proptest::prelude::*;
 
@@ -100,6 +101,9 @@ fn brightness_equals_that_of_pillow() {
     let mask = luma(&picture("source.png"));
     let expected = picture("source.luma.png");
     assert_eq!(mask.dim(), (23, 37));
+    let array = to_array(&expected);
+    assert_eq!(from_array(array.view()).as_ref(), Some(&expected));
+    assert_eq!(from_array(array.slice(ndarray::s![.., .., ..2])), None);
     for ((y, x), value) in mask.indexed_iter() {
         assert_eq!(
             (value * 255.0).round() as u8,

@@ -1,7 +1,7 @@
 //! Colour types to 8-bit RGB and grey.
 
 use image::{DynamicImage, Rgb, RgbImage};
-use ndarray::Array2;
+use ndarray::{Array2, Array3, ArrayView3};
 
 /// RGB by the rule of [`decode`](super::decode).
 pub(super) fn to_rgb(picture: DynamicImage) -> RgbImage {
@@ -50,4 +50,27 @@ pub fn luma(picture: &RgbImage) -> Array2<f32> {
         let l = (r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16;
         l as f32 / 255.0
     })
+}
+
+/// A picture as an array, for [`analysis`](crate::analysis).
+///
+/// # Shapes
+/// - result: `[height, width, 3]`
+pub fn to_array(picture: &RgbImage) -> Array3<u8> {
+    let shape = (picture.height() as usize, picture.width() as usize, 3);
+    Array3::from_shape_vec(shape, picture.as_raw().clone())
+        .expect("a picture has three samples a pixel")
+}
+
+/// An array as a picture; `None` unless it has three channels and a size a picture can have.
+///
+/// # Shapes
+/// - `samples`: `[height, width, 3]`
+pub fn from_array(samples: ArrayView3<'_, u8>) -> Option<RgbImage> {
+    let (height, width, channels) = samples.dim();
+    if channels != 3 {
+        return None;
+    }
+    let samples = samples.iter().copied().collect();
+    RgbImage::from_raw(width.try_into().ok()?, height.try_into().ok()?, samples)
 }

@@ -10,7 +10,7 @@ mod save;
 mod tensor;
 
 pub use clip::{ClipImageConfig, clip_crop, clip_preprocess};
-pub use convert::luma;
+pub use convert::{from_array, luma, to_array};
 pub use decode::{decode, open};
 pub use error::ImageError;
 pub use filter::Filter;

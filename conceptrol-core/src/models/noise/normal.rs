@@ -75,7 +75,7 @@ pub(super) fn fill<T: Draw>(engine: &mut Mt19937, out: &mut [T]) {
     for block in out.chunks_exact_mut(BLOCK) {
         transform(block);
     }
-    if out.len() % BLOCK != 0 {
+    if !out.len().is_multiple_of(BLOCK) {
         let start = out.len() - BLOCK;
         let last = &mut out[start..];
         draw_uniform(engine, last);

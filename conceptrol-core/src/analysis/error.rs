@@ -1,0 +1,50 @@
+//! Why a measure is undefined.
+
+/// A measure has no value for these arrays.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnalysisError {
+    /// Two arrays that must lie on the same grid do not.
+    #[error("the {what} is {found:?}, the other array {expected:?} (height, width)")]
+    Shape {
+        /// The array that does not fit.
+        what: &'static str,
+        /// Its height and width.
+        found: (usize, usize),
+        /// The height and width it must have.
+        expected: (usize, usize),
+    },
+    /// All cells are inside the region, or all outside.
+    #[error(
+        "the region covers {inside} of {cells} cells: there must be some inside and some outside"
+    )]
+    OneSided {
+        /// Cells inside the region.
+        inside: usize,
+        /// Cells in all.
+        cells: usize,
+    },
+    /// A value that is NaN or infinite.
+    #[error("the {what} holds {value} at row {row}, column {column}")]
+    NotFinite {
+        /// The array.
+        what: &'static str,
+        /// The value.
+        value: f32,
+        /// Its row.
+        row: usize,
+        /// Its column.
+        column: usize,
+    },
+    /// A rating outside its scale.
+    #[error("rating {value} is not between 0 and {best}")]
+    Rating {
+        /// The rating.
+        value: f64,
+        /// The best one.
+        best: f64,
+    },
+    /// No ratings at all.
+    #[error("there are no ratings")]
+    NoRatings,
+}
