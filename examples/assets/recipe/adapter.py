@@ -100,7 +100,7 @@ def make_pool(rank: int, text: TextStates, width: int) -> dict:
     """Latents, captions and, per scene, embeddings of the scene and of two references to one of its objects."""
     vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
     encoder = CLIPVisionModelWithProjection.from_pretrained(settings.MODEL / "image_encoder").eval()
-    place, count = world.World(), settings.POOL["adapter"]
+    place, count = world.World(), settings.pool("adapter")
     random = np.random.default_rng((settings.SEED, 6, rank))
     latents = torch.empty(count, 4, settings.LATENT, settings.LATENT)
     embeddings, captions = torch.empty(count, 3, width), []
@@ -127,6 +127,9 @@ def main(rank: int) -> None:
     text = TextStates()
     empty, width = text([""]), 128
     adapter = Adapter(unet, width)
+    start = settings.MODEL / "adapter_start.safetensors"
+    if start.exists():  # weights of an earlier adapter to begin with
+        adapter.load(start)
     pool = make_pool(rank, text, width)
     alphas, count = DDIMScheduler(**SCHEDULE).alphas_cumprod, settings.BATCH["adapter"]
 

@@ -34,8 +34,15 @@ if QUICK:
     POOL = {"vae": 64, "unet": 128, "adapter": 64}
 
 
+def _option(name: str, default: int) -> int:
+    return int(sys.argv[sys.argv.index(name) + 1]) if name in sys.argv else default
+
+
 def steps(stage: str) -> int:
-    """Steps of `stage`: `--steps N` on the command line wins over the table."""
-    if "--steps" in sys.argv:
-        return int(sys.argv[sys.argv.index("--steps") + 1])
-    return STEPS[stage]
+    """Steps of `stage`; `--steps N` on the command line wins over the table."""
+    return _option("--steps", STEPS[stage])
+
+
+def pool(stage: str) -> int:
+    """Pre-made samples per process of `stage`; `--pool N` wins over the table."""
+    return _option("--pool", POOL[stage])

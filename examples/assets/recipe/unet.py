@@ -64,7 +64,7 @@ class Pool:
     """Latents, captions, object masks and noun spans of many scenes."""
 
     def __init__(self, rank: int, generation: int, text: TextStates, vae: AutoencoderKL) -> None:
-        count = settings.POOL["unet"]
+        count = settings.pool("unet")
         path = settings.BUILD / f"pool_unet_{settings.SEED}_{rank}_{generation}.pt"
         if not path.exists():
             random = np.random.default_rng((settings.SEED, 5, rank, generation))

@@ -80,7 +80,7 @@ def main(rank: int) -> None:
         if generation not in pools:
             pools.clear()
             seeds = (settings.SEED, 4, rank, generation)
-            pools[generation] = pool(settings.POOL["vae"], np.random.default_rng(seeds))
+            pools[generation] = pool(settings.pool("vae"), np.random.default_rng(seeds))
         images, objects = pools[generation]
         pick = torch.randint(0, len(images), (count,))
         x = images[pick].float() / 127.5 - 1
