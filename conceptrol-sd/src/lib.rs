@@ -1,1 +1,5 @@
 //! Stable Diffusion 1.5 and SDXL with IP-Adapter and Conceptrol.
+
+pub mod config;
+pub mod sites;
+pub mod unet;

@@ -1,0 +1,91 @@
+use std::slice;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use conceptrol_core::models::nn::Linear;
+use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{
+    AttentionCall, AttentionError, AttentionSite, Grid, Session, SiteId, SiteKind,
+};
+
+/// The projections around one attention site.
+#[derive(Module, Debug)]
+pub(super) struct Attention {
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+    #[module(skip)]
+    site: SiteId,
+    #[module(skip)]
+    heads: usize,
+    #[module(skip)]
+    reads_text: bool,
+}
+
+impl Attention {
+    /// Takes the next of `sites`, which are those of the model in execution order.
+    pub(super) fn new(
+        query_dim: usize,
+        context_dim: usize,
+        sites: &mut slice::Iter<'_, AttentionSite>,
+        w: &Weights,
+    ) -> Self {
+        let site = sites
+            .next()
+            .expect("the configuration lists every attention as a site");
+        let inner = site.heads * site.head_dim;
+        let reads_text = site.kind == SiteKind::CrossAttention;
+        let key_dim = if reads_text { context_dim } else { query_dim };
+        Self {
+            to_q: Linear::new(&w.at("to_q"), query_dim, inner, false),
+            to_k: Linear::new(&w.at("to_k"), key_dim, inner, false),
+            to_v: Linear::new(&w.at("to_v"), key_dim, inner, false),
+            // Entry 1 of diffusers' list is a dropout.
+            to_out: Linear::new(&w.at("to_out").at(0), inner, query_dim, true),
+            site: site.id,
+            heads: site.heads,
+            reads_text,
+        }
+    }
+
+    /// # Shapes
+    /// - tokens: `[batch, cells of the grid, query_dim]`
+    /// - context: `[batch, text_len, context_dim]`
+    /// - output: as tokens
+    pub(super) fn forward(
+        &self,
+        tokens: Tensor<3>,
+        context: &Tensor<3>,
+        grid: Grid,
+        session: &mut Session,
+    ) -> Result<Tensor<3>, AttentionError> {
+        let q = self.heads(self.to_q.forward(tokens.clone()));
+        let call = if self.reads_text {
+            // The text is the same at every step of a session.
+            let (k, v) = session.constant(self.site, || self.keys_values(context.clone()));
+            AttentionCall::cross(q, k, v, grid)
+        } else {
+            let (k, v) = self.keys_values(tokens);
+            AttentionCall::self_attention(q, k, v, grid)
+        };
+        let out = session.attend(self.site, call)?; // [batch, heads, cells, head_dim]
+        let [batch, heads, cells, head_dim] = out.dims();
+        let out = out
+            .swap_dims(1, 2)
+            .reshape([batch, cells, heads * head_dim]);
+        Ok(self.to_out.forward(out))
+    }
+
+    fn keys_values(&self, tokens: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
+        let k = self.heads(self.to_k.forward(tokens.clone()));
+        (k, self.heads(self.to_v.forward(tokens)))
+    }
+
+    /// `[batch, tokens, heads * head_dim]` -> `[batch, heads, tokens, head_dim]`, a view.
+    fn heads(&self, x: Tensor<3>) -> Tensor<4> {
+        let [batch, tokens, inner] = x.dims();
+        x.reshape([batch, tokens, self.heads, inner / self.heads])
+            .swap_dims(1, 2)
+    }
+}

@@ -1,0 +1,23 @@
+//! The denoiser of Stable Diffusion 1.x, 2.x and XL: diffusers' `UNet2DConditionModel`.
+//!
+//! The files follow the forward pass: time embedding, residual block, transformer with its attention and feed-forward
+//! network, down, middle and up blocks, and [`UNet2DConditionModel`] around them. The model knows one line of the plug-in
+//! half, [`Session::attend`](conceptrol_core::Session::attend).
+
+mod attention;
+mod conditions;
+mod down;
+mod error;
+mod feed_forward;
+mod mid;
+mod model;
+mod projection;
+mod resample;
+mod resnet;
+mod time_embedding;
+mod transformer;
+mod up;
+
+pub use conditions::{AddedConditions, Timestep};
+pub use error::UNetError;
+pub use model::UNet2DConditionModel;

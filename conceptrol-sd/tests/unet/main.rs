@@ -1,0 +1,7 @@
+//! The U-Net against diffusers: configurations, key sets, attention sites and outputs.
+
+mod config;
+mod golden;
+mod keys;
+mod sites;
+mod values;
