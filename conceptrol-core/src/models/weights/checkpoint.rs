@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use burn::tensor::{DType, Device, FloatDType, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use super::{
     convert,
@@ -128,7 +128,8 @@ impl Checkpoint {
 
     /// Reads one tensor, cast to `dtype`.
     ///
-    /// Nothing if there is no floating point tensor of that name with `D` axes.
+    /// Nothing if there is no floating point tensor of that name with `D` axes. A 1x1 convolution `[out, in, 1, 1]` also
+    /// reads as the matrix it is.
     ///
     /// # Errors
     ///
@@ -139,11 +140,14 @@ impl Checkpoint {
         device: &Device,
         dtype: FloatDType,
     ) -> Result<Option<Tensor<D>>, WeightError> {
-        match self.entries.get(name) {
-            Some(entry) if entry.shape.len() == D && entry.dtype.is_float() => {
-                read(entry, device, dtype).map(Some)
-            }
-            _ => Ok(None),
+        let entry = self
+            .entries
+            .get(name)
+            .filter(|entry| entry.dtype.is_float());
+        let found = entry.and_then(|entry| Some((entry, axes::<D>(&entry.shape)?)));
+        match found {
+            Some((entry, shape)) => read(entry, shape, device, dtype).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -152,12 +156,23 @@ impl Checkpoint {
     }
 }
 
+/// The shape as `D` axes, if it has as many apart from the two of a 1x1 kernel.
+pub(super) fn axes<const D: usize>(shape: &[usize]) -> Option<[usize; D]> {
+    let shape = match shape.strip_suffix(&[1, 1]) {
+        Some(matrix) if matrix.len() == D => matrix,
+        _ => shape,
+    };
+    shape.try_into().ok()
+}
+
 fn read<const D: usize>(
     entry: &Entry,
+    shape: [usize; D],
     device: &Device,
     dtype: FloatDType,
 ) -> Result<Tensor<D>, WeightError> {
-    let data = convert::read(entry, dtype)?;
+    let (bytes, _, stored) = convert::read(entry, dtype)?.into_parts();
+    let data = TensorData::from_bytes(bytes, shape, stored);
     // Weights outlive everything else on the device: keep them out of the pools that are reused.
     Ok(device.memory_persistent_allocations(data, |data| {
         Tensor::from_data(data, (device, DType::from(dtype)))

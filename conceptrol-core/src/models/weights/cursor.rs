@@ -10,8 +10,12 @@ use burn::{
 };
 
 use super::{
-    checkpoint::Checkpoint, dtype::StoredDType, entry::TensorInfo, error::WeightError,
-    ledger::Ledger, random,
+    checkpoint::{Checkpoint, axes},
+    dtype::StoredDType,
+    entry::TensorInfo,
+    error::WeightError,
+    ledger::Ledger,
+    random,
 };
 
 /// A place in a tree of named weights, from which model constructors take what they need.
@@ -189,7 +193,7 @@ impl Weights {
         name: &str,
         shape: [usize; D],
     ) -> Param<Tensor<D>> {
-        let Some(stored) = self.locate(checkpoint, name, &shape) else {
+        let Some(stored) = self.locate(checkpoint, name, shape) else {
             return self.placeholder(shape);
         };
         if !self.reads {
@@ -206,24 +210,29 @@ impl Weights {
     }
 
     /// The stored name to read, once name, shape and type fit; otherwise the difference is noted.
-    fn locate(&self, checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Option<String> {
+    fn locate<const D: usize>(
+        &self,
+        checkpoint: &Checkpoint,
+        name: &str,
+        shape: [usize; D],
+    ) -> Option<String> {
         let mut ledger = self.ledger();
         let stored = ledger.resolve(checkpoint, name);
         let found = stored.as_deref().and_then(|stored| checkpoint.get(stored));
         let dtype: StoredDType = found.map_or(self.dtype.into(), |(dtype, _)| dtype);
-        let first = ledger.request(name, shape, dtype);
+        let first = ledger.request(name, &shape, dtype);
         match (stored, found) {
             (Some(stored), Some(found)) => {
                 ledger.consume(stored.clone());
-                let fits = found.0.is_float() && found.1 == shape;
+                let fits = found.0.is_float() && axes(found.1) == Some(shape);
                 if !fits && first {
-                    ledger.wrong(name, shape, found);
+                    ledger.wrong(name, &shape, found);
                 }
                 fits.then_some(stored)
             }
             _ => {
                 if first {
-                    ledger.missing(name, shape);
+                    ledger.missing(name, &shape);
                 }
                 None
             }
