@@ -1,5 +1,8 @@
 //! Model parts that more than one family uses, and the way all of them read their weights.
 
+pub mod autoencoder_kl;
+pub mod clip_text;
+pub mod config;
 pub mod image;
 pub mod nn;
 pub mod noise;

@@ -1,0 +1,168 @@
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+
+use super::{ClipEncoder, ClipTextConfig, ClipTextStates};
+use crate::models::nn::{Embedding, LayerNorm, Linear};
+use crate::models::weights::Weights;
+
+/// Why token ids could not be encoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClipTextError {
+    /// No prompt, or a prompt without tokens.
+    #[error("no token ids to encode")]
+    Empty,
+    /// The prompts of a batch have different lengths.
+    #[error("prompt {row} has {actual} token ids, the first has {expected}")]
+    Ragged {
+        /// Index of the prompt in the batch.
+        row: usize,
+        /// Token ids of the first prompt.
+        expected: usize,
+        /// Token ids of this prompt.
+        actual: usize,
+    },
+    /// More token ids than the model has positions.
+    #[error("{tokens} token ids, the text encoder has {positions} positions")]
+    TooLong {
+        /// Token ids given.
+        tokens: usize,
+        /// Positions of the model.
+        positions: usize,
+    },
+    /// A token id beyond the vocabulary: the tokenizer belongs to another model.
+    #[error("token id {id} is outside the text encoder's vocabulary of {vocab_size}")]
+    UnknownId {
+        /// The id.
+        id: u32,
+        /// Rows of the token embedding.
+        vocab_size: usize,
+    },
+    /// More layers skipped than there are.
+    #[error("cannot skip {skip} layers of a text encoder that has {layers}")]
+    Skip {
+        /// Layers to skip.
+        skip: usize,
+        /// Layers there are.
+        layers: usize,
+    },
+}
+
+/// CLIP's text tower: `CLIPTextModel`, or `CLIPTextModelWithProjection` if the configuration says so.
+///
+/// A `text_model.embeddings.position_ids` buffer, which old files carry, is ignored.
+#[derive(Module, Debug)]
+pub struct ClipTextModel {
+    token_embedding: Embedding,
+    position_embedding: Param<Tensor<2>>,
+    encoder: ClipEncoder,
+    final_layer_norm: LayerNorm,
+    text_projection: Option<Linear>,
+    #[module(skip)]
+    config: ClipTextConfig,
+}
+
+impl ClipTextModel {
+    /// Builds the model from the root of a text encoder's checkpoint; `config` has been [validated](ClipTextConfig::validate).
+    pub fn new(config: &ClipTextConfig, w: &Weights) -> Self {
+        let dim = config.hidden_size;
+        let text = w.at("text_model");
+        let embeddings = text.at("embeddings");
+        embeddings.ignore_unexpected("position_ids");
+        Self {
+            token_embedding: Embedding::new(
+                &embeddings.at("token_embedding"),
+                config.vocab_size,
+                dim,
+            ),
+            position_embedding: embeddings
+                .at("position_embedding")
+                .tensor("weight", [config.max_position_embeddings, dim]),
+            encoder: ClipEncoder::new(&config.encoder(), &text.at("encoder")),
+            final_layer_norm: LayerNorm::new(
+                &text.at("final_layer_norm"),
+                dim,
+                config.layer_norm_eps,
+            ),
+            text_projection: config
+                .has_projection()
+                .then(|| Linear::new(&w.at("text_projection"), dim, config.projection_dim, false)),
+            config: config.clone(),
+        }
+    }
+
+    /// The configuration the model was built from.
+    pub fn config(&self) -> &ClipTextConfig {
+        &self.config
+    }
+
+    /// Encodes a batch of prompts, all padded to one length; the padding is attended like any token.
+    ///
+    /// # Errors
+    /// If there is nothing to encode, lengths differ, a prompt is longer than the model or an id outside its vocabulary.
+    pub fn forward(&self, ids: &[impl AsRef<[u32]>]) -> Result<ClipTextStates, ClipTextError> {
+        let [batch, tokens] = self.check(ids)?;
+        let flat: Vec<i32> = ids
+            .iter()
+            .flat_map(|row| row.as_ref().iter().map(|&id| id as i32))
+            .collect();
+        let positions = self.position_embedding.val().narrow(0, 0, tokens);
+        let device = positions.device();
+        let flat = Tensor::<2, Int>::from_data(
+            TensorData::new(flat, [batch, tokens]),
+            (&device, DType::I32),
+        );
+
+        let x = self.token_embedding.forward(flat) + positions.unsqueeze::<3>();
+        let hidden = self.encoder.hidden_states(x, true);
+        let last = hidden
+            .last()
+            .expect("the input state is always there")
+            .clone();
+        let last = self.final_layer_norm.forward(last);
+
+        let rows = ids.iter().enumerate().map(|(row, ids)| {
+            let position = self.config.pooled_position(ids.as_ref());
+            last.clone().narrow(0, row, 1).narrow(1, position, 1) // [1, 1, d]
+        });
+        let pooled = Tensor::cat(rows.collect(), 0).squeeze_dim::<2>(1);
+        let text_embeds = self
+            .text_projection
+            .as_ref()
+            .map(|projection| projection.forward(pooled.clone()));
+        Ok(ClipTextStates::new(hidden, last, pooled, text_embeds))
+    }
+
+    /// The final layer norm: what Stable Diffusion 1.x puts behind a skipped-to state.
+    ///
+    /// # Shapes
+    /// `x` and output: `[batch, tokens, hidden_size]`
+    pub fn final_layer_norm(&self, x: Tensor<3>) -> Tensor<3> {
+        self.final_layer_norm.forward(x)
+    }
+
+    fn check(&self, ids: &[impl AsRef<[u32]>]) -> Result<[usize; 2], ClipTextError> {
+        let tokens = ids.first().map_or(0, |row| row.as_ref().len());
+        if tokens == 0 {
+            return Err(ClipTextError::Empty);
+        }
+        let positions = self.config.max_position_embeddings;
+        if tokens > positions {
+            return Err(ClipTextError::TooLong { tokens, positions });
+        }
+        let vocab_size = self.config.vocab_size;
+        for (row, ids) in ids.iter().map(AsRef::as_ref).enumerate() {
+            if ids.len() != tokens {
+                return Err(ClipTextError::Ragged {
+                    row,
+                    expected: tokens,
+                    actual: ids.len(),
+                });
+            }
+            if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
+                return Err(ClipTextError::UnknownId { id, vocab_size });
+            }
+        }
+        Ok([ids.len(), tokens])
+    }
+}

@@ -1,0 +1,126 @@
+//! The full-size models have exactly the tensors of the published checkpoints.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use conceptrol_core::models::autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
+use conceptrol_core::models::clip_text::{ClipTextConfig, ClipTextModel};
+use conceptrol_core::models::config::ConfigError;
+use conceptrol_core::models::weights::Weights;
+use serde_json::{Value, json};
+
+fn check(manifest: &str, build: impl FnOnce(&Weights)) {
+    let path = format!(
+        "{}/tests/fixtures/manifests/{manifest}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let manifest: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let expected: BTreeMap<String, Vec<usize>> =
+        serde_json::from_value(manifest["tensors"].clone()).unwrap();
+    let weights = Weights::names(&Device::flex());
+    build(&weights);
+    let tensors = weights.finish().unwrap().into_iter();
+    let actual: BTreeMap<String, Vec<usize>> =
+        tensors.map(|tensor| (tensor.name, tensor.shape)).collect();
+    assert_eq!(actual, expected);
+}
+
+fn clip(config: Value) -> impl FnOnce(&Weights) {
+    let config: ClipTextConfig = serde_json::from_value(config).unwrap();
+    config.validate().unwrap();
+    move |w| drop(ClipTextModel::new(&config, w))
+}
+
+fn vae(config: Value) -> impl FnOnce(&Weights) {
+    let config: AutoencoderKlConfig = serde_json::from_value(config).unwrap();
+    config.validate().unwrap();
+    move |w| drop(AutoencoderKl::new(&config, w))
+}
+
+#[test]
+fn clip_l() {
+    let config = json!({ "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12 });
+    check("clip-l-text", clip(config));
+}
+
+#[test]
+fn clip_bigg() {
+    let config = json!({
+        "architectures": ["CLIPTextModelWithProjection"], "hidden_act": "gelu", "hidden_size": 1280,
+        "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20, "projection_dim": 1280,
+    });
+    check("clip-bigg-text", clip(config));
+}
+
+#[test]
+fn sd_vae() {
+    check(
+        "sd-vae",
+        vae(json!({ "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2 })),
+    );
+}
+
+#[test]
+fn flux_vae() {
+    let config = json!({
+        "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "latent_channels": 16,
+        "use_quant_conv": false, "use_post_quant_conv": false,
+    });
+    check("flux-vae", vae(config));
+}
+
+#[test]
+fn impossible_configurations_are_errors() {
+    let clip = |changes: Value| {
+        let mut config = json!({ "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2 });
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        serde_json::from_value::<ClipTextConfig>(config)
+            .unwrap()
+            .validate()
+    };
+    assert!(clip(json!({})).is_ok());
+    for changes in [
+        json!({ "hidden_size": 0 }),
+        json!({ "num_attention_heads": 3 }),
+        json!({ "num_hidden_layers": 1_000_000_000_u64 }),
+        json!({ "vocab_size": 0 }),
+        json!({ "layer_norm_eps": -1.0 }),
+    ] {
+        assert!(
+            matches!(clip(changes.clone()), Err(ConfigError::Field { .. })),
+            "{changes}"
+        );
+    }
+    let vae = |changes: Value| {
+        let mut config = json!({ "block_out_channels": [32] });
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        serde_json::from_value::<AutoencoderKlConfig>(config)
+            .unwrap()
+            .validate()
+    };
+    assert!(vae(json!({})).is_ok());
+    for changes in [
+        json!({ "block_out_channels": [] }),
+        json!({ "block_out_channels": [33] }),
+        json!({ "block_out_channels": [32, 32, 32, 32, 32, 32, 32, 32, 32] }),
+        json!({ "down_block_types": ["AttnDownEncoderBlock2D"] }),
+        json!({ "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"] }),
+        json!({ "act_fn": "relu" }),
+        json!({ "norm_num_groups": 0 }),
+        json!({ "scaling_factor": 0.0 }),
+        json!({ "latents_mean": [0.0] }),
+    ] {
+        assert!(
+            matches!(vae(changes.clone()), Err(ConfigError::Field { .. })),
+            "{changes}"
+        );
+    }
+    assert!(serde_json::from_value::<AutoencoderKlConfig>(json!({})).is_err());
+    assert!(serde_json::from_value::<ClipTextConfig>(json!({ "hidden_size": 8 })).is_err());
+}
