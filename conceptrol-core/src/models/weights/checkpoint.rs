@@ -151,6 +151,23 @@ impl Checkpoint {
         }
     }
 
+    /// Reads the only element of a tensor, such as a LoRA's `alpha`.
+    ///
+    /// Nothing if there is no floating point tensor of that name with one element.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Io`] if the file cannot be read any more.
+    pub fn scalar(&self, name: &str) -> Result<Option<f32>, WeightError> {
+        match self.entries.get(name) {
+            Some(entry) if entry.dtype.is_float() && entry.shape.iter().all(|axis| *axis == 1) => {
+                let data = convert::read(entry, FloatDType::F32)?;
+                Ok(data.iter::<f32>().next())
+            }
+            _ => Ok(None),
+        }
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
