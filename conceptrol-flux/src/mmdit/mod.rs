@@ -1,0 +1,17 @@
+//! The multimodal diffusion transformer (MMDiT) of FLUX.
+
+mod adapters;
+mod attend;
+mod double_block;
+mod embedding;
+mod heads;
+mod linear;
+mod modulation;
+mod rotary;
+mod single_block;
+mod transformer;
+
+pub use adapters::Adapters;
+pub use linear::{LowRank, Stream};
+pub use rotary::Rotary;
+pub use transformer::{FluxInput, FluxTransformer};

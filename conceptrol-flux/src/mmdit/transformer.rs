@@ -1,0 +1,249 @@
+//! The FLUX transformer.
+
+use std::borrow::Cow;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{AttentionError, Session, SiteId, TokenLayout};
+
+use super::adapters::Adapters;
+use super::attend::BlockContext;
+use super::double_block::{DoubleBlock, Streams};
+use super::embedding::TimeTextEmbedding;
+use super::linear::{Stream, StreamLinear};
+use super::modulation::{Modulation, modulate};
+use super::rotary::Rotary;
+use super::single_block::{JoinedStreams, SingleBlock};
+use crate::config::FluxConfig;
+
+/// One evaluation's inputs to [`FluxTransformer::forward`].
+///
+/// # Shapes
+/// as given for each field; `tokens` of [`rotary`](Self::rotary) and [`layout`](Self::layout) count text, latents and
+/// conditions together.
+#[derive(Debug)]
+pub struct FluxInput<'a> {
+    /// Packed latents, `[batch, latent tokens, in_channels]`.
+    pub latents: Tensor<3>,
+    /// T5 states, `[batch, text tokens, joint_attention_dim]`.
+    pub text: Tensor<3>,
+    /// Pooled CLIP vector, `[batch, pooled_projection_dim]`.
+    pub pooled: Tensor<2>,
+    /// Packed condition pictures one after the other, `[batch, condition tokens, in_channels]`.
+    pub condition: Option<Tensor<3>>,
+    /// Noise level in 0..=1; the model's timestep is a thousand times as much.
+    pub sigma: f32,
+    /// Guidance scale; only a model with [`FluxConfig::guidance_embeds`] reads it.
+    pub guidance: f32,
+    /// Rotations of the whole sequence `[text | latents | conditions]`.
+    pub rotary: &'a Rotary,
+    /// Which tokens of that sequence are which.
+    pub layout: &'a TokenLayout,
+}
+
+/// The FLUX multimodal diffusion transformer: predicts the velocity of packed latents.
+///
+/// Text and latents pass through `num_layers` double blocks and `num_single_layers` single blocks. Condition tokens, when
+/// given, travel along with the latents' weights, a modulation of their own (noise level 0) and the adapters of
+/// [`Stream::Condition`]. Every block makes one [`Session::attend`] call.
+///
+/// Mirrors `FluxTransformer2DModel` of diffusers 0.32.2.
+#[derive(Module, Debug)]
+pub struct FluxTransformer {
+    time_text_embed: TimeTextEmbedding,
+    context_embedder: StreamLinear,
+    x_embedder: StreamLinear,
+    /// Empty while the blocks are on disk.
+    double: Vec<DoubleBlock>,
+    single: Vec<SingleBlock>,
+    norm_out: Modulation<2>,
+    proj_out: StreamLinear,
+    #[module(skip)]
+    config: FluxConfig,
+    #[module(skip)]
+    adapters: Adapters,
+    /// Where the blocks come from when they are not kept in memory.
+    #[module(skip)]
+    disk: Option<Weights>,
+}
+
+impl FluxTransformer {
+    /// A transformer with all its blocks in memory; `weights` is the scope of the whole model.
+    pub fn new(config: &FluxConfig, weights: &Weights) -> Self {
+        let mut model = Self::without_blocks(config, weights);
+        model.double = (0..config.num_layers)
+            .map(|index| double_block(config, weights, index))
+            .collect();
+        model.single = (0..config.num_single_layers)
+            .map(|index| single_block(config, weights, index))
+            .collect();
+        model
+    }
+
+    /// A transformer that reads each block from the file when its turn comes and drops it afterwards.
+    ///
+    /// Needs memory for one block only; every evaluation reads the whole file. The caller checks beforehand that the file
+    /// has every tensor (the loader does).
+    pub fn streamed(config: &FluxConfig, weights: &Weights) -> Self {
+        Self {
+            disk: Some(weights.clone()),
+            ..Self::without_blocks(config, weights)
+        }
+    }
+
+    fn without_blocks(config: &FluxConfig, weights: &Weights) -> Self {
+        let inner = config.inner_dim();
+        let linear =
+            |name: &str, inputs, outputs| StreamLinear::new(&weights.at(name), inputs, outputs);
+        Self {
+            time_text_embed: TimeTextEmbedding::new(config, &weights.at("time_text_embed")),
+            context_embedder: linear("context_embedder", config.joint_attention_dim, inner),
+            x_embedder: linear("x_embedder", config.in_channels, inner),
+            double: Vec::new(),
+            single: Vec::new(),
+            norm_out: Modulation::new(&weights.at("norm_out"), inner),
+            proj_out: linear("proj_out", inner, config.in_channels),
+            config: config.clone(),
+            adapters: Adapters::default(),
+            disk: None,
+        }
+    }
+
+    /// The sizes of the model.
+    pub fn config(&self) -> &FluxConfig {
+        &self.config
+    }
+
+    /// Installs low-rank additions in place of those installed before.
+    pub fn set_adapters(&mut self, adapters: Adapters) {
+        for linear in self.outer_linears() {
+            adapters.attach(linear);
+        }
+        for block in &mut self.double {
+            block
+                .linears()
+                .into_iter()
+                .for_each(|linear| adapters.attach(linear));
+        }
+        for block in &mut self.single {
+            block
+                .linears()
+                .into_iter()
+                .for_each(|linear| adapters.attach(linear));
+        }
+        self.adapters = adapters;
+    }
+
+    fn outer_linears(&mut self) -> Vec<&mut StreamLinear> {
+        let mut linears = self.time_text_embed.linears();
+        linears.push(&mut self.context_embedder);
+        linears.push(&mut self.x_embedder);
+        linears.push(self.norm_out.linear());
+        linears.push(&mut self.proj_out);
+        linears
+    }
+
+    /// Predicts the velocity `noise - picture` of the latents.
+    ///
+    /// # Shapes
+    /// `[batch, latent tokens, in_channels]`
+    ///
+    /// # Errors
+    /// What a processor of the session's plan reports.
+    ///
+    /// # Panics
+    /// If the tensors' shapes contradict each other or the layout.
+    pub fn forward(
+        &self,
+        input: FluxInput<'_>,
+        session: &mut Session,
+    ) -> Result<Tensor<3>, AttentionError> {
+        let FluxInput {
+            latents,
+            text,
+            pooled,
+            condition,
+            sigma,
+            guidance,
+            rotary,
+            layout,
+        } = input;
+        let latent_range = layout.latents.range.clone();
+        let embed = |sigma, pooled, stream| {
+            self.time_text_embed
+                .forward(sigma, guidance, pooled, stream)
+        };
+        let cx = BlockContext {
+            vector: embed(sigma, pooled.clone(), Stream::Main),
+            // The condition is a finished picture: its own time is 0 at every step.
+            condition_vector: condition
+                .as_ref()
+                .map(|_| embed(0.0, pooled, Stream::Condition)),
+            rotary,
+            layout,
+        };
+
+        let mut streams = Streams {
+            text: self.context_embedder.forward(text, Stream::Main),
+            latents: self.x_embedder.forward(latents, Stream::Main),
+            condition: condition.map(|tokens| self.x_embedder.forward(tokens, Stream::Condition)),
+        };
+        for index in 0..self.config.num_layers {
+            streams = self.double_block(index).forward(streams, &cx, session)?;
+        }
+        let mut streams = JoinedStreams {
+            main: Tensor::cat(vec![streams.text, streams.latents], 1),
+            condition: streams.condition,
+        };
+        for index in 0..self.config.num_single_layers {
+            streams = self.single_block(index).forward(streams, &cx, session)?;
+        }
+
+        let latents = streams
+            .main
+            .narrow(1, latent_range.start, latent_range.len());
+        let [scale, shift] = self.norm_out.forward(cx.vector, Stream::Main);
+        Ok(self
+            .proj_out
+            .forward(modulate(latents, &shift, &scale), Stream::Main))
+    }
+
+    fn double_block(&self, index: usize) -> Cow<'_, DoubleBlock> {
+        match &self.disk {
+            None => Cow::Borrowed(&self.double[index]),
+            Some(weights) => {
+                let mut block = double_block(&self.config, weights, index);
+                block
+                    .linears()
+                    .into_iter()
+                    .for_each(|linear| self.adapters.attach(linear));
+                Cow::Owned(block)
+            }
+        }
+    }
+
+    fn single_block(&self, index: usize) -> Cow<'_, SingleBlock> {
+        match &self.disk {
+            None => Cow::Borrowed(&self.single[index]),
+            Some(weights) => {
+                let mut block = single_block(&self.config, weights, index);
+                block
+                    .linears()
+                    .into_iter()
+                    .for_each(|linear| self.adapters.attach(linear));
+                Cow::Owned(block)
+            }
+        }
+    }
+}
+
+fn double_block(config: &FluxConfig, weights: &Weights, index: usize) -> DoubleBlock {
+    let scope = weights.at("transformer_blocks").at(index);
+    DoubleBlock::new(config, &scope, SiteId::new(index))
+}
+
+fn single_block(config: &FluxConfig, weights: &Weights, index: usize) -> SingleBlock {
+    let scope = weights.at("single_transformer_blocks").at(index);
+    SingleBlock::new(config, &scope, SiteId::new(config.num_layers + index))
+}
