@@ -1,0 +1,7 @@
+//! The image encoder and the IP-Adapter loader against `transformers` and `diffusers`.
+
+mod case;
+mod keys;
+mod projections;
+mod refusals;
+mod sites;
