@@ -1,0 +1,128 @@
+//! DDIM: Song et al. (2020), arXiv 2010.02502, equations 12 and 16.
+//!
+//! <https://github.com/huggingface/diffusers/blob/v0.32.2/src/diffusers/schedulers/scheduling_ddim.py>
+
+use burn::tensor::Tensor;
+
+use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
+use super::combine::{combine, single};
+use super::error::SchedulerError;
+use super::fields::Fields;
+use super::options::SchedulerOptions;
+use super::prediction::{Factors, Prediction};
+use super::schedule::Schedule;
+use super::scheduler::{NoiseFn, Scheduler};
+use super::spacing::Spacing;
+
+/// DDIM over whole timesteps.
+#[derive(Debug, Clone)]
+pub(super) struct Ddim {
+    schedule: Schedule,
+    steps: Vec<Step>,
+    clip: Option<f64>,
+}
+
+/// Coefficients of one step.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// The predicted noise.
+    direction: Factors,
+    /// Factors of clean picture, predicted noise and fresh noise.
+    next: [f32; 3],
+}
+
+impl Ddim {
+    pub(super) fn new(
+        fields: Fields<'_>,
+        steps: usize,
+        options: &SchedulerOptions,
+    ) -> Result<Self, SchedulerError> {
+        let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Exact)?;
+        let train = alphas.len();
+        fields.steps(steps, 1, train)?;
+        fields.refuse("thresholding")?;
+        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
+        let spacing = fields.choice("timestep_spacing", Spacing::Leading)?;
+        let offset = fields.count("steps_offset", 0, train)?;
+        let final_alpha = if fields.flag("set_alpha_to_one", true)? {
+            1.0
+        } else {
+            alphas[0]
+        };
+        let clip = fields.clip("clip_sample", true)?;
+        let eta = options.eta as f32;
+
+        let timesteps = fields.within(spacing.whole(train, steps, offset), train)?;
+        let stride = train / steps;
+        let (mut original, mut updates) = (Vec::new(), Vec::new());
+        for timestep in &timesteps {
+            let (now, next) = (
+                alphas[*timestep],
+                timestep
+                    .checked_sub(stride)
+                    .map_or(final_alpha, |t| alphas[t]),
+            );
+            let (alpha, sigma) = (now.sqrt(), (1.0 - now).sqrt());
+            let variance = (1.0 - next) / (1.0 - now) * (1.0 - now / next);
+            let fresh = if eta > 0.0 {
+                eta * variance.sqrt()
+            } else {
+                0.0
+            };
+            original.push(prediction.original(alpha, sigma));
+            updates.push(Step {
+                direction: prediction.noise(alpha, sigma),
+                next: [next.sqrt(), (1.0 - next - fresh * fresh).sqrt(), fresh],
+            });
+        }
+        let timesteps = timesteps
+            .into_iter()
+            .map(|timestep| timestep as f64)
+            .collect();
+        let mut schedule = Schedule::variance_preserving(fields.class, timesteps, None, original);
+        schedule.draws_noise = eta > 0.0;
+        schedule.require_finite(schedule.original.iter().map(|factors| &factors[..]))?;
+        schedule.require_finite(updates.iter().map(|update| &update.direction[..]))?;
+        schedule.require_finite(updates.iter().map(|update| &update.next[..]))?;
+        schedule.end_after(options.denoising_end, train);
+        Ok(Self {
+            schedule,
+            steps: updates,
+            clip,
+        })
+    }
+}
+
+impl Scheduler for Ddim {
+    fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    fn step(
+        &mut self,
+        model_output: Tensor<4>,
+        step: usize,
+        sample: Tensor<4>,
+        noise: &mut NoiseFn<'_>,
+    ) -> Result<Tensor<4>, SchedulerError> {
+        self.schedule.advance(step)?;
+        let dtype = sample.dtype();
+        let (output, sample) = (single(model_output), single(sample));
+        let [of_sample, of_output] = self.schedule.original[step];
+        let mut original = combine(&[(of_sample, &sample), (of_output, &output)]);
+        if let Some(range) = self.clip {
+            original = original.clamp(-range, range);
+        }
+        let Step {
+            direction,
+            next: [of_original, of_direction, of_noise],
+        } = self.steps[step];
+        let direction = combine(&[(direction[0], &sample), (direction[1], &output)]);
+        let next = combine(&[(of_original, &original), (of_direction, &direction)]);
+        let next = match self.schedule.draws_noise {
+            true => combine(&[(1.0, &next), (of_noise, &single(noise(sample.dims())))]),
+            false => next,
+        };
+        Ok(next.cast(dtype))
+    }
+}

@@ -1,0 +1,151 @@
+//! Euler's method on the probability flow: algorithm 2 of Karras et al. (2022), arXiv 2206.00364, without churn.
+//!
+//! <https://github.com/huggingface/diffusers/blob/v0.32.2/src/diffusers/schedulers/scheduling_euler_discrete.py>
+
+use burn::tensor::Tensor;
+
+use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
+use super::combine::{combine, single};
+use super::error::SchedulerError;
+use super::fields::{Choice, Fields};
+use super::options::SchedulerOptions;
+use super::prediction::{Factors, Prediction};
+use super::schedule::Schedule;
+use super::scheduler::{NoiseFn, Scheduler};
+use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
+use super::spacing::Spacing;
+
+/// Euler's method over sigmas.
+#[derive(Debug, Clone)]
+pub(super) struct Euler {
+    schedule: Schedule,
+    steps: Vec<Factors>,
+}
+
+/// How sigmas between training timesteps are found (`interpolation_type`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Interpolation {
+    Linear,
+    LogLinear,
+}
+
+impl Choice for Interpolation {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("linear", Self::Linear), ("log_linear", Self::LogLinear)];
+}
+
+/// What the model is told (`timestep_type`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum TimestepType {
+    Discrete,
+    /// A quarter of the logarithm of sigma, with v-prediction.
+    Continuous,
+}
+
+impl Choice for TimestepType {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("discrete", Self::Discrete),
+        ("continuous", Self::Continuous),
+    ];
+}
+
+impl Euler {
+    pub(super) fn new(
+        fields: Fields<'_>,
+        steps: usize,
+        options: &SchedulerOptions,
+    ) -> Result<Self, SchedulerError> {
+        let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
+        fields.steps(steps, 1, table.len())?;
+        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
+        let spacing = fields.choice("timestep_spacing", Spacing::Linspace)?;
+        let offset = fields.count("steps_offset", 0, table.len())?;
+
+        let timesteps = spacing.fractional(table.len(), steps, offset);
+        let levels: Vec<f64> = match fields.choice("interpolation_type", Interpolation::Linear)? {
+            Interpolation::Linear => timesteps
+                .iter()
+                .map(|timestep| table.at(*timestep))
+                .collect(),
+            // One level more than steps, as diffusers has it; the last is not reached.
+            Interpolation::LogLinear => {
+                let (max, min) = (f64::from(table.max()), f64::from(table.min()));
+                SigmaCurve::Exponential
+                    .levels(max, min, steps + 1)
+                    .unwrap_or_default()
+            }
+        };
+        let (max, min) = (levels[0], levels[levels.len() - 1]);
+        let max = fields.positive("sigma_max")?.unwrap_or(max);
+        let min = fields.positive("sigma_min")?.unwrap_or(min);
+        let (levels, timesteps) = match SigmaCurve::read(fields)?.levels(max, min, steps) {
+            Some(levels) => {
+                let timesteps = levels
+                    .iter()
+                    .map(|sigma| f64::from(table.timestep(*sigma) as f32))
+                    .collect();
+                (levels, timesteps)
+            }
+            None => (levels, timesteps),
+        };
+        let mut sigmas: Vec<f32> = levels.into_iter().map(|sigma| sigma as f32).collect();
+        sigmas.push(
+            match fields.choice("final_sigmas_type", FinalSigma::Zero)? {
+                FinalSigma::Zero => 0.0,
+                FinalSigma::Min => table.min(),
+            },
+        );
+        let continuous =
+            fields.choice("timestep_type", TimestepType::Discrete)? == TimestepType::Continuous;
+        let timesteps = match continuous && prediction == Prediction::V {
+            true => sigmas[..steps]
+                .iter()
+                .map(|sigma| f64::from(0.25 * sigma.ln()))
+                .collect(),
+            false => timesteps,
+        };
+
+        let original: Vec<_> = sigmas[..steps]
+            .iter()
+            .map(|sigma| prediction.exploding_original(*sigma))
+            .collect();
+        let update = |(sigmas, original): (&[f32], &Factors)| {
+            let slope = (sigmas[1] - sigmas[0]) / sigmas[0];
+            match prediction {
+                Prediction::Epsilon => [1.0, sigmas[1] - sigmas[0]],
+                _ => [1.0 + (1.0 - original[0]) * slope, -original[1] * slope],
+            }
+        };
+        let updates: Vec<_> = sigmas.windows(2).zip(&original).map(update).collect();
+        let mut schedule = Schedule::exploding(fields.class, timesteps, sigmas, spacing, original);
+        schedule.require_finite(updates.iter().map(|factors| &factors[..]))?;
+        schedule.end_after(options.denoising_end, table.len());
+        Ok(Self {
+            schedule,
+            steps: updates,
+        })
+    }
+}
+
+impl Scheduler for Euler {
+    fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    fn step(
+        &mut self,
+        model_output: Tensor<4>,
+        step: usize,
+        sample: Tensor<4>,
+        _noise: &mut NoiseFn<'_>,
+    ) -> Result<Tensor<4>, SchedulerError> {
+        self.schedule.advance(step)?;
+        let dtype = sample.dtype();
+        let [of_sample, of_output] = self.steps[step];
+        Ok(combine(&[
+            (of_sample, &single(sample)),
+            (of_output, &single(model_output)),
+        ])
+        .cast(dtype))
+    }
+}

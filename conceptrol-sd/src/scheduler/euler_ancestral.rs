@@ -1,0 +1,98 @@
+//! Euler's method with ancestral noise: a step down too far, and fresh noise back up (k-diffusion).
+//!
+//! <https://github.com/huggingface/diffusers/blob/v0.32.2/src/diffusers/schedulers/scheduling_euler_ancestral_discrete.py>
+
+use burn::tensor::Tensor;
+
+use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
+use super::combine::{combine, single};
+use super::error::SchedulerError;
+use super::fields::Fields;
+use super::options::SchedulerOptions;
+use super::prediction::{Factors, Prediction};
+use super::schedule::Schedule;
+use super::scheduler::{NoiseFn, Scheduler};
+use super::sigmas::SigmaTable;
+use super::spacing::Spacing;
+
+/// Ancestral sampling over sigmas. Draws noise in every step, also in the last, where its weight is 0.
+#[derive(Debug, Clone)]
+pub(super) struct EulerAncestral {
+    schedule: Schedule,
+    /// Factors of sample, model output and fresh noise at every step.
+    steps: Vec<[f32; 3]>,
+}
+
+impl EulerAncestral {
+    pub(super) fn new(
+        fields: Fields<'_>,
+        steps: usize,
+        options: &SchedulerOptions,
+    ) -> Result<Self, SchedulerError> {
+        let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
+        fields.steps(steps, 1, table.len())?;
+        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
+        if prediction == Prediction::Sample {
+            return Err(fields.unsupported("prediction_type"));
+        }
+        let spacing = fields.choice("timestep_spacing", Spacing::Linspace)?;
+        let offset = fields.count("steps_offset", 0, table.len())?;
+
+        let timesteps = spacing.fractional(table.len(), steps, offset);
+        let mut sigmas: Vec<f32> = timesteps
+            .iter()
+            .map(|timestep| table.at(*timestep) as f32)
+            .collect();
+        sigmas.push(0.0);
+        let original: Vec<_> = sigmas[..steps]
+            .iter()
+            .map(|sigma| prediction.exploding_original(*sigma))
+            .collect();
+        let update = |(sigmas, original): (&[f32], &Factors)| {
+            let (from, to) = (sigmas[0], sigmas[1]);
+            let up = (to * to * (from * from - to * to) / (from * from)).sqrt();
+            let down = (to * to - up * up).max(0.0).sqrt();
+            match prediction {
+                Prediction::Epsilon => [1.0, down - from, up],
+                _ => {
+                    let slope = (down - from) / from;
+                    [1.0 + (1.0 - original[0]) * slope, -original[1] * slope, up]
+                }
+            }
+        };
+        let updates: Vec<_> = sigmas.windows(2).zip(&original).map(update).collect();
+        let mut schedule = Schedule::exploding(fields.class, timesteps, sigmas, spacing, original);
+        schedule.draws_noise = true;
+        schedule.require_finite(updates.iter().map(|factors| &factors[..]))?;
+        schedule.end_after(options.denoising_end, table.len());
+        Ok(Self {
+            schedule,
+            steps: updates,
+        })
+    }
+}
+
+impl Scheduler for EulerAncestral {
+    fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    fn step(
+        &mut self,
+        model_output: Tensor<4>,
+        step: usize,
+        sample: Tensor<4>,
+        noise: &mut NoiseFn<'_>,
+    ) -> Result<Tensor<4>, SchedulerError> {
+        self.schedule.advance(step)?;
+        let dtype = sample.dtype();
+        let noise = single(noise(sample.dims()));
+        let [of_sample, of_output, of_noise] = self.steps[step];
+        let terms = [
+            (of_sample, &single(sample)),
+            (of_output, &single(model_output)),
+            (of_noise, &noise),
+        ];
+        Ok(combine(&terms).cast(dtype))
+    }
+}

@@ -1,0 +1,117 @@
+//! Latent consistency models: Luo et al. (2023), arXiv 2310.04378.
+//!
+//! <https://github.com/huggingface/diffusers/blob/v0.32.2/src/diffusers/schedulers/scheduling_lcm.py>
+
+use burn::tensor::Tensor;
+
+use super::betas::{BetaSchedule, ZeroSnr, alphas_cumprod};
+use super::combine::{combine, single};
+use super::error::SchedulerError;
+use super::fields::Fields;
+use super::options::SchedulerOptions;
+use super::prediction::Prediction;
+use super::schedule::Schedule;
+use super::scheduler::{NoiseFn, Scheduler};
+
+/// Betas of latent diffusion, which the class has as defaults.
+const LATENT_BETAS: (f64, f64, BetaSchedule) = (0.00085, 0.012, BetaSchedule::ScaledLinear);
+
+/// Standard deviation of the data in the boundary condition.
+const SIGMA_DATA: f32 = 0.5;
+
+/// Multistep consistency sampling: predicts the clean picture and noises it again.
+#[derive(Debug, Clone)]
+pub(super) struct Lcm {
+    schedule: Schedule,
+    /// Factors of clean picture, sample and fresh noise at every step.
+    steps: Vec<[f32; 3]>,
+    clip: Option<f64>,
+}
+
+impl Lcm {
+    pub(super) fn new(
+        fields: Fields<'_>,
+        steps: usize,
+        options: &SchedulerOptions,
+    ) -> Result<Self, SchedulerError> {
+        let alphas = alphas_cumprod(fields, LATENT_BETAS, ZeroSnr::Exact)?;
+        let train = alphas.len();
+        let distilled = fields.count("original_inference_steps", 50, train)?;
+        let distilled = options.original_inference_steps.unwrap_or(distilled);
+        fields.steps(distilled, 1, train)?;
+        fields.steps(steps, 1, distilled)?;
+        fields.refuse("thresholding")?;
+        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
+        let scaling = fields.number("timestep_scaling", 10.0)? as f32;
+        let clip = fields.clip("clip_sample", false)?;
+
+        let timesteps = timesteps(train, distilled, steps);
+        let (mut original, mut updates) = (Vec::new(), Vec::new());
+        for (i, timestep) in timesteps.iter().enumerate() {
+            let now = alphas[*timestep];
+            original.push(prediction.original(now.sqrt(), (1.0 - now).sqrt()));
+            let scaled = *timestep as f32 * scaling;
+            let variance = scaled * scaled + SIGMA_DATA * SIGMA_DATA;
+            let (skip, out) = (SIGMA_DATA * SIGMA_DATA / variance, scaled / variance.sqrt());
+            updates.push(match timesteps.get(i + 1) {
+                Some(next) => {
+                    let (alpha, sigma) = (alphas[*next].sqrt(), (1.0 - alphas[*next]).sqrt());
+                    [alpha * out, alpha * skip, sigma]
+                }
+                None => [out, skip, 0.0],
+            });
+        }
+        let timesteps = timesteps
+            .into_iter()
+            .map(|timestep| timestep as f64)
+            .collect();
+        let mut schedule = Schedule::variance_preserving(fields.class, timesteps, None, original);
+        schedule.draws_noise = steps > 1;
+        schedule.require_finite(schedule.original.iter().map(|factors| &factors[..]))?;
+        schedule.require_finite(updates.iter().map(|update| &update[..]))?;
+        schedule.end_after(options.denoising_end, train);
+        Ok(Self {
+            schedule,
+            steps: updates,
+            clip,
+        })
+    }
+}
+
+/// Evenly spaced members, from the last, of the schedule the model was distilled on.
+fn timesteps(train: usize, distilled: usize, steps: usize) -> Vec<usize> {
+    let stride = distilled as f64 / steps as f64;
+    let member = |i: usize| distilled - (i as f64 * stride).floor() as usize;
+    (0..steps)
+        .map(|i| member(i) * (train / distilled) - 1)
+        .collect()
+}
+
+impl Scheduler for Lcm {
+    fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    fn step(
+        &mut self,
+        model_output: Tensor<4>,
+        step: usize,
+        sample: Tensor<4>,
+        noise: &mut NoiseFn<'_>,
+    ) -> Result<Tensor<4>, SchedulerError> {
+        self.schedule.advance(step)?;
+        let dtype = sample.dtype();
+        let (output, sample) = (single(model_output), single(sample));
+        let [of_sample, of_output] = self.schedule.original[step];
+        let mut original = combine(&[(of_sample, &sample), (of_output, &output)]);
+        if let Some(range) = self.clip {
+            original = original.clamp(-range, range);
+        }
+        let [of_original, of_sample, of_noise] = self.steps[step];
+        let mut next = combine(&[(of_original, &original), (of_sample, &sample)]);
+        if step + 1 < self.steps.len() {
+            next = combine(&[(1.0, &next), (of_noise, &single(noise(sample.dims())))]);
+        }
+        Ok(next.cast(dtype))
+    }
+}
