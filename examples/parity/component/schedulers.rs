@@ -1,0 +1,114 @@
+//! Schedulers on given model outputs.
+
+use burn::tensor::{Device, Tensor};
+use conceptrol_sd::scheduler::{SchedulerConfig, SchedulerOptions};
+
+use crate::{
+    Outcome,
+    case::{Array, Case, array},
+    report::Report,
+};
+
+pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome {
+    let (inputs, expected) = (case.inputs()?, case.expected()?);
+    let schedulers = case.params()["schedulers"]
+        .as_object()
+        .ok_or("no schedulers")?;
+    for (name, entry) in schedulers {
+        let class = entry["class_name"]
+            .as_str()
+            .ok_or("a scheduler without a class")?;
+        if class == "FlowMatchEulerDiscreteScheduler" {
+            crate::flux::scheduler(name, entry, &inputs, &expected, device, report)?;
+            continue;
+        }
+        let mut json = entry["config"].clone();
+        json["_class_name"] = class.into();
+        let mut options = SchedulerOptions::default();
+        if let Some(eta) = entry["options"]["eta"].as_f64() {
+            options = options.eta(eta);
+        }
+        if let Some(steps) = entry["options"]["original_inference_steps"].as_u64() {
+            options = options.original_inference_steps(usize::try_from(steps)?);
+        }
+        let steps = usize::try_from(
+            entry["num_inference_steps"]
+                .as_u64()
+                .ok_or("no number of steps")?,
+        )?;
+        let mut scheduler =
+            SchedulerConfig::from_json(&json.to_string())?.build(steps, &options)?;
+
+        #[expect(clippy::cast_possible_truncation, reason = "the golden values are f32")]
+        let numbers = |values: &[f64]| Array {
+            shape: vec![values.len()],
+            values: values.iter().map(|v| *v as f32).collect(),
+        };
+        let compare = |report: &mut Report, what: &str, actual: Array| {
+            let key = format!("{name}.{what}");
+            let Some(wanted) = expected.get(&key) else {
+                return;
+            };
+            let actual = Array {
+                shape: wanted.shape.clone(),
+                ..actual
+            };
+            report.array(&key, &actual, wanted);
+        };
+        compare(
+            report,
+            "init_noise_sigma",
+            numbers(&[scheduler.init_noise_sigma()]),
+        );
+        compare(report, "timesteps", numbers(scheduler.timesteps()));
+        if let Some(sigmas) = scheduler.sigmas() {
+            compare(
+                report,
+                "sigmas",
+                Array {
+                    shape: vec![sigmas.len()],
+                    values: sigmas.to_vec(),
+                },
+            );
+        }
+
+        let start: Tensor<4> = picture(&inputs["sample"]).tensor(device)?;
+        let mut sample = start * scheduler.init_noise_sigma();
+        let (mut scaled, mut previous) = (Vec::new(), Vec::new());
+        for step in 0..scheduler.timesteps().len() {
+            let input = scheduler.scale_model_input(sample.clone(), step);
+            scaled.extend(array(input).values);
+            let output = picture(&inputs["model_outputs"].row(step)).tensor(device)?;
+            let noise: Tensor<4> = picture(&inputs["noises"].row(step)).tensor(device)?;
+            sample = scheduler.step(output, step, sample, &mut |_| noise.clone())?;
+            previous.extend(array(sample.clone()).values);
+        }
+        compare(
+            report,
+            "scaled_inputs",
+            Array {
+                shape: Vec::new(),
+                values: scaled,
+            },
+        );
+        compare(
+            report,
+            "prev_samples",
+            Array {
+                shape: Vec::new(),
+                values: previous,
+            },
+        );
+    }
+    Ok(())
+}
+
+/// With four axes, whatever the case has.
+pub(crate) fn picture(array: &Array) -> Array {
+    let mut shape = vec![1; 4_usize.saturating_sub(array.shape.len())];
+    shape.extend(&array.shape);
+    Array {
+        shape,
+        values: array.values.clone(),
+    }
+}

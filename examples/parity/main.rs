@@ -1,0 +1,85 @@
+//! Runs golden cases of the authors' implementation through this library and compares every tensor.
+//!
+//! `cargo run --release --example parity -- DIR...` runs each case directory, and every case below
+//! each other directory. One line a tensor: `case tensor max_abs max_rel tolerance ok|FAIL`; the last
+//! line is `N passed, N failed`, the exit status 1 on any failure. Tolerances come from the case.
+
+mod case;
+mod component;
+mod flux;
+mod processor;
+mod report;
+mod stable_diffusion;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use conceptrol_examples::device::Backend;
+
+use crate::{case::Case, report::Report};
+
+/// What a case can end with beside its report.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+#[derive(Debug, Parser)]
+#[command(about = "Compare with golden cases of the authors' implementation")]
+struct Arguments {
+    /// Case directories, or directories of cases.
+    #[arg(required = true)]
+    directories: Vec<PathBuf>,
+    /// Backend to run on; another than flex gets 10 times the tolerance.
+    #[arg(long, default_value = "flex")]
+    backend: Backend,
+    /// Only cases whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
+    let device = arguments.backend.device()?;
+    let mut cases = Vec::new();
+    for directory in &arguments.directories {
+        cases.extend(Case::find(directory)?);
+    }
+    let wanted = |case: &Case| {
+        arguments
+            .only
+            .as_ref()
+            .is_none_or(|part| case.name.contains(part.as_str()))
+    };
+    cases.retain(wanted);
+    if cases.is_empty() {
+        return Err("no case.json found below the directories".into());
+    }
+    let mut report = Report::new(arguments.backend.tolerance_factor());
+    for case in &cases {
+        report.begin(case);
+        let outcome = match case.kind.as_str() {
+            "component" => component::run(case, &device, &mut report),
+            "processor" => processor::run(case, &device, &mut report),
+            "sd15" | "sdxl" => stable_diffusion::run(case, &device, &mut report),
+            "flux" => flux::run(case, &device, &mut report),
+            other => {
+                report.skipped(&format!("unknown kind `{other}`"));
+                Ok(())
+            }
+        };
+        if let Err(error) = outcome {
+            report.failed(&error.to_string());
+        }
+    }
+    println!("{} passed, {} failed", report.passed, report.failed_count);
+    Ok(report.failed_count == 0)
+}

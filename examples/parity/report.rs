@@ -1,0 +1,118 @@
+//! Comparing tensors and counting.
+
+use burn::tensor::Tensor;
+
+use crate::case::{Array, Case, array};
+
+/// Prints one line a tensor and counts.
+#[derive(Debug)]
+pub(crate) struct Report {
+    case: String,
+    noise_floor: serde_json::Value,
+    factor: f64,
+    pub passed: usize,
+    pub failed_count: usize,
+}
+
+impl Report {
+    /// Every tolerance is multiplied by `factor`.
+    pub(crate) fn new(factor: f64) -> Self {
+        Self {
+            case: String::new(),
+            noise_floor: serde_json::Value::Null,
+            factor,
+            passed: 0,
+            failed_count: 0,
+        }
+    }
+
+    pub(crate) fn begin(&mut self, case: &Case) {
+        self.case.clone_from(&case.name);
+        self.noise_floor = case.json["noise_floor"].clone();
+    }
+
+    /// Compares a tensor with the tolerance of the case; exactly if it names none.
+    pub(crate) fn tensor<const D: usize>(
+        &mut self,
+        name: &str,
+        actual: Tensor<D>,
+        expected: &Array,
+    ) {
+        self.array(name, &array(actual), expected);
+    }
+
+    /// Compares an array with the tolerance of the case; exactly if it names none.
+    pub(crate) fn array(&mut self, name: &str, actual: &Array, expected: &Array) {
+        let tolerance = self.noise_floor[name]["suggested_atol"]
+            .as_f64()
+            .unwrap_or(0.0);
+        self.within(name, actual, expected, tolerance);
+    }
+
+    /// Compares an array with a given tolerance.
+    pub(crate) fn within(&mut self, name: &str, actual: &Array, expected: &Array, tolerance: f64) {
+        if actual.shape != expected.shape {
+            self.line(name, "-", "-", "-", false);
+            println!("  shape {:?}, expected {:?}", actual.shape, expected.shape);
+            return;
+        }
+        let tolerance = tolerance * self.factor;
+        let (mut max_abs, mut max_rel) = (0.0_f64, 0.0_f64);
+        for (a, b) in actual.values.iter().zip(&expected.values) {
+            let (a, b) = (f64::from(*a), f64::from(*b));
+            let abs = if a.is_finite() && b.is_finite() {
+                (a - b).abs()
+            } else {
+                f64::INFINITY
+            };
+            max_abs = max_abs.max(abs);
+            max_rel = max_rel.max(abs / b.abs().max(1e-12));
+        }
+        let ok = max_abs <= tolerance;
+        self.line(
+            name,
+            &format!("{max_abs:.2e}"),
+            &format!("{max_rel:.2e}"),
+            &format!("{tolerance:.2e}"),
+            ok,
+        );
+    }
+
+    /// Something that is the same or not.
+    pub(crate) fn exact(&mut self, name: &str, same: bool, detail: impl FnOnce() -> String) {
+        self.line(
+            name,
+            if same { "0" } else { "-" },
+            if same { "0" } else { "-" },
+            "exact",
+            same,
+        );
+        if !same {
+            println!("  {}", detail());
+        }
+    }
+
+    /// A case, or a part of one, that cannot be run here.
+    pub(crate) fn skipped(&self, reason: &str) {
+        println!("{} skipped: {reason}", self.case);
+    }
+
+    /// A case that ended in an error.
+    pub(crate) fn failed(&mut self, error: &str) {
+        self.line("-", "-", "-", "-", false);
+        println!("  {error}");
+    }
+
+    fn line(&mut self, name: &str, max_abs: &str, max_rel: &str, tolerance: &str, ok: bool) {
+        println!(
+            "{} {name} {max_abs} {max_rel} {tolerance} {}",
+            self.case,
+            if ok { "ok" } else { "FAIL" }
+        );
+        if ok {
+            self.passed += 1;
+        } else {
+            self.failed_count += 1;
+        }
+    }
+}
