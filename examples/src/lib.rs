@@ -1,1 +1,6 @@
-//! What the examples share: command line, sheets, progress.
+//! What the examples share: backends, progress, labelled sheets, memory.
+
+pub mod device;
+pub mod memory;
+pub mod progress;
+pub mod sheet;

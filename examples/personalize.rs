@@ -1,2 +1,0 @@
-//! Personalise a picture.
-fn main() {}

@@ -1,0 +1,50 @@
+//! Personalises a picture: a prompt, a phrase in it, and a reference picture for the phrase.
+//!
+//! Without options it runs the embedded model and writes into `target/personalize/` the reference
+//! picture, the plain IP-Adapter's result, Conceptrol's, its mask, and a sheet of them.
+
+mod arguments;
+mod run;
+mod write;
+
+use std::process::ExitCode;
+
+use clap::{Parser, error::ErrorKind};
+use conceptrol_sd::pipeline::PipelineError;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            // clap's message goes on with usage; its first line says what is wrong
+            eprintln!(
+                "{}",
+                error
+                    .to_string()
+                    .lines()
+                    .next()
+                    .unwrap_or("error: wrong options")
+            );
+            return ExitCode::from(2);
+        }
+    };
+    match run::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }));
+            ExitCode::from(if cancelled { 130 } else { 2 })
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The files a run leaves.
+
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use conceptrol_core::{analysis::overlay, models::image::save_png};
+use conceptrol_examples::sheet::sheet;
+use conceptrol_sd::pipeline::{Mode, Request};
+use image::RgbImage;
+use ndarray::{ArrayView2, ArrayView3};
+
+use crate::run::{Finished, MaskOnHost, label};
+
+/// Edge of a picture on the sheet, in pixels.
+const SHEET_EDGE: u32 = 256;
+
+/// What a picture was made with, for the text chunk of its file.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameters(String);
+
+impl Parameters {
+    pub(crate) fn of(folder: &Path, request: &Request) -> Self {
+        let concepts: Vec<String> = request
+            .concepts
+            .iter()
+            .map(|concept| format!("{} ({})", concept.name, concept.scale))
+            .collect();
+        Self(format!(
+            "{}\nNegative prompt: {}\nSteps: {}, CFG scale: {}, Seed: {}, Condition scale: {}, Concepts: {}, Model: {}",
+            request.prompts[0],
+            request
+                .negative_prompts
+                .as_ref()
+                .and_then(|prompts| prompts.first())
+                .map_or("", String::as_str),
+            request.steps,
+            request.guidance.scale,
+            request.seed,
+            request.scale,
+            concepts.join(", "),
+            folder.display(),
+        ))
+    }
+}
+
+/// Writes pictures into one folder, each complete or not at all.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    folder: PathBuf,
+    parameters: Parameters,
+    written: Vec<PathBuf>,
+}
+
+impl Writer {
+    pub(crate) fn new(folder: &Path, parameters: Parameters) -> Result<Self, Box<dyn Error>> {
+        fs::create_dir_all(folder)
+            .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            parameters,
+            written: Vec::new(),
+        })
+    }
+
+    pub(crate) fn written(&self) -> &[PathBuf] {
+        &self.written
+    }
+
+    pub(crate) fn preview(
+        &mut self,
+        mode: Mode,
+        step: usize,
+        picture: &RgbImage,
+    ) -> Result<(), Box<dyn Error>> {
+        self.write(
+            &format!("preview_{}_{step:03}.png", label(mode)),
+            mode,
+            picture,
+        )
+    }
+
+    /// References, results, masks and the sheet of them.
+    pub(crate) fn write_all(
+        &mut self,
+        request: &Request,
+        finished: &[Finished],
+    ) -> Result<(), Box<dyn Error>> {
+        let mut on_sheet: Vec<(String, RgbImage)> = Vec::new();
+        for (index, concept) in request.concepts.iter().enumerate() {
+            self.write(
+                &numbered("reference", index),
+                Mode::TextOnly,
+                &concept.image,
+            )?;
+            on_sheet.push((
+                format!("reference: {}", concept.name),
+                concept.image.clone(),
+            ));
+        }
+        for run in finished {
+            for (index, picture) in run.images.iter().enumerate() {
+                self.write(&numbered(label(run.mode), index), run.mode, picture)?;
+            }
+            on_sheet.push((label(run.mode).replace('_', " "), run.images[0].clone()));
+            for (index, mask) in run.mask.iter().flatten().enumerate() {
+                let picture = over(&run.images[0], mask)?;
+                self.write(&numbered("mask", index), run.mode, &picture)?;
+                on_sheet.push((format!("mask: {}", mask.concept), picture));
+            }
+        }
+        let labelled: Vec<(&str, RgbImage)> = on_sheet
+            .iter()
+            .map(|(label, picture)| (label.as_str(), picture.clone()))
+            .collect();
+        let columns = u32::try_from(labelled.len())?.min(6);
+        self.write(
+            "sheet.png",
+            Mode::TextOnly,
+            &sheet(&labelled, columns, SHEET_EDGE),
+        )
+    }
+
+    fn write(&mut self, name: &str, mode: Mode, picture: &RgbImage) -> Result<(), Box<dyn Error>> {
+        let path = self.folder.join(name);
+        let text = format!("{}, Mode: {}", self.parameters.0, label(mode));
+        save_png(&path, picture, &[("parameters", &text)])?;
+        self.written.push(path);
+        Ok(())
+    }
+}
+
+/// `name.png`, `name_2.png`, ...
+fn numbered(name: &str, index: usize) -> String {
+    if index == 0 {
+        format!("{name}.png")
+    } else {
+        format!("{name}_{}.png", index + 1)
+    }
+}
+
+/// The mask as a heat map over a picture.
+fn over(picture: &RgbImage, mask: &MaskOnHost) -> Result<RgbImage, Box<dyn Error>> {
+    let (width, height) = picture.dimensions();
+    let shape = (height as usize, width as usize, 3);
+    let samples = ArrayView3::from_shape(shape, picture.as_raw())?;
+    let values = ArrayView2::from_shape((mask.grid.height, mask.grid.width), &mask.values)?;
+    let brightest = mask
+        .values
+        .iter()
+        .copied()
+        .fold(f32::MIN_POSITIVE, f32::max);
+    let (samples, _) = overlay(samples, values, brightest, 0.6).into_raw_vec_and_offset();
+    Ok(RgbImage::from_raw(width, height, samples).expect("the overlay has the picture's size"))
+}
