@@ -1,0 +1,319 @@
+//! Configurations as found, overridden, and broken.
+
+use burn::tensor::{DType, Device, Tensor};
+use conceptrol_sd::scheduler::{SchedulerConfig, SchedulerError, SchedulerKind, SchedulerOptions};
+
+const SD15: &str = r#"{"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", "beta_end": 0.012,
+    "beta_schedule": "scaled_linear", "beta_start": 0.00085, "num_train_timesteps": 1000, "set_alpha_to_one": false,
+    "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null, "clip_sample": false}"#;
+
+const SDXL: &str = r#"{"_class_name": "EulerDiscreteScheduler", "beta_end": 0.012, "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085, "interpolation_type": "linear", "num_train_timesteps": 1000, "prediction_type": "epsilon",
+    "sample_max_value": 1.0, "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1,
+    "timestep_spacing": "leading", "trained_betas": null, "use_karras_sigmas": false}"#;
+
+fn options() -> SchedulerOptions {
+    SchedulerOptions::default()
+}
+
+/// The message of a configuration with one more field.
+fn message(class: &str, field: &str) -> String {
+    let text = format!(r#"{{"_class_name": "{class}", {field}}}"#);
+    SchedulerConfig::from_json(&text)
+        .and_then(|config| config.build(8, &options()).map(|_| ()))
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn published_configurations() {
+    let pndm = SchedulerConfig::from_json(SD15)
+        .unwrap()
+        .build(50, &options())
+        .unwrap();
+    assert_eq!(pndm.timesteps().len(), 51);
+    assert_eq!(pndm.timesteps()[..4], [981.0, 961.0, 961.0, 941.0]);
+    assert!(pndm.sigmas().is_none() && !pndm.draws_noise());
+
+    let euler = SchedulerConfig::from_json(SDXL)
+        .unwrap()
+        .build(50, &options())
+        .unwrap();
+    let max = f64::from(euler.sigmas().unwrap()[0]);
+    assert!((euler.init_noise_sigma() - (max * max + 1.0).sqrt()).abs() < 1e-5);
+}
+
+#[test]
+fn another_scheduler_keeps_the_checkpoints_fields() {
+    let config = SchedulerConfig::from_json(SD15).unwrap();
+    let ddim = config
+        .with_name("ddim")
+        .unwrap()
+        .build(50, &options())
+        .unwrap();
+    assert_eq!(ddim.timesteps()[..2], [981.0, 961.0], "steps_offset 1");
+    for kind in SchedulerKind::ALL {
+        assert!(
+            config.with_kind(kind).build(8, &options()).is_ok(),
+            "{kind}"
+        );
+    }
+    let karras = config.with_name("DPM++ 2M Karras").unwrap();
+    assert_eq!(karras.kind(), SchedulerKind::DpmSolverMultistep);
+    let plain = config
+        .with_name("dpmpp_2m")
+        .unwrap()
+        .build(8, &options())
+        .unwrap();
+    assert_ne!(
+        karras.build(8, &options()).unwrap().sigmas(),
+        plain.sigmas()
+    );
+    let error = config.with_name("ddim_karras").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "unknown scheduler `ddim_karras`, known are euler_karras, dpmpp_2m_karras, unipc_karras, deis_karras"
+    );
+}
+
+#[test]
+fn which_schedulers_draw_noise() {
+    let config = SchedulerConfig::from_json(SD15).unwrap();
+    let draws = |kind, options: SchedulerOptions| {
+        config
+            .with_kind(kind)
+            .build(4, &options)
+            .unwrap()
+            .draws_noise()
+    };
+    for kind in SchedulerKind::ALL {
+        let stochastic = matches!(kind, SchedulerKind::EulerAncestral | SchedulerKind::Lcm);
+        assert_eq!(draws(kind, options()), stochastic, "{kind}");
+    }
+    assert!(draws(SchedulerKind::Ddim, options().eta(0.5)));
+    let sde = config
+        .with_kind(SchedulerKind::DpmSolverMultistep)
+        .with_field("algorithm_type", "sde-dpmsolver++".into());
+    assert!(sde.build(4, &options()).unwrap().draws_noise());
+}
+
+#[test]
+fn denoising_end_cuts_the_run() {
+    let config = SchedulerConfig::from_json(SDXL).unwrap();
+    let steps = |end: f64| {
+        config
+            .build(10, &options().denoising_end(end))
+            .unwrap()
+            .timesteps()
+            .len()
+    };
+    assert_eq!(
+        (steps(0.8), steps(0.5), steps(1.0), steps(0.0)),
+        (8, 5, 10, 10)
+    );
+    let error = config.build(10, &options().denoising_end(1.5)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "scheduler option `denoising_end` is 1.5, but must be within 0..=1"
+    );
+    assert!(
+        config
+            .build(10, &options().denoising_end(f64::NAN))
+            .is_err()
+    );
+    assert!(config.build(10, &options().eta(f64::NAN)).is_err());
+}
+
+#[test]
+fn bad_fields_are_named() {
+    for (class, field, expected) in [
+        (
+            "HeunDiscreteScheduler",
+            r#""a": 1"#,
+            "unknown scheduler `HeunDiscreteScheduler`, known are",
+        ),
+        (
+            "DDIMScheduler",
+            r#""beta_start": "x""#,
+            "DDIMScheduler field `beta_start` is \"x\", but must be a finite number",
+        ),
+        (
+            "DDIMScheduler",
+            r#""beta_end": 7.5"#,
+            "field `beta_end` is 7.5, but must be such that every beta lies within",
+        ),
+        (
+            "DDIMScheduler",
+            r#""beta_start": -1.0, "beta_schedule": "scaled_linear""#,
+            "every beta lies within 0..=1",
+        ),
+        (
+            "DDIMScheduler",
+            r#""num_train_timesteps": 0"#,
+            "field `num_train_timesteps` is 0, but must be at least 2",
+        ),
+        (
+            "DDIMScheduler",
+            r#""num_train_timesteps": 1e300"#,
+            "but must be a whole number up to",
+        ),
+        (
+            "DDIMScheduler",
+            r#""trained_betas": [0.1]"#,
+            "a list of num_train_timesteps = 1000 numbers, not 1",
+        ),
+        (
+            "DDIMScheduler",
+            r#""beta_schedule": "sigmoid""#,
+            "one of linear, scaled_linear, squaredcos_cap_v2",
+        ),
+        (
+            "DDIMScheduler",
+            r#""thresholding": true"#,
+            "DDIMScheduler field `thresholding` = true is not supported",
+        ),
+        (
+            "DDIMScheduler",
+            r#""steps_offset": 500"#,
+            "DDIMScheduler reaches timestep 1375 at step 0, but the model knows 0..1000",
+        ),
+        (
+            "DDIMScheduler",
+            r#""clip_sample_range": -1"#,
+            "field `clip_sample_range` is -1, but must be above 0",
+        ),
+        (
+            "LCMScheduler",
+            r#""original_inference_steps": 4"#,
+            "LCMScheduler cannot run 8 steps, the number must lie in 1..=4",
+        ),
+        (
+            "EulerDiscreteScheduler",
+            r#""use_beta_sigmas": true"#,
+            "field `use_beta_sigmas` = true is not supported",
+        ),
+        (
+            "EulerDiscreteScheduler",
+            r#""use_karras_sigmas": true, "use_exponential_sigmas": true"#,
+            "use_exponential_sigmas",
+        ),
+        (
+            "EulerDiscreteScheduler",
+            r#""prediction_type": "flow_prediction""#,
+            "one of epsilon, sample, v_prediction",
+        ),
+        (
+            "PNDMScheduler",
+            r#""prediction_type": "sample""#,
+            "field `prediction_type` = \"sample\" is not supported",
+        ),
+        (
+            "DPMSolverMultistepScheduler",
+            r#""algorithm_type": "dpmsolver""#,
+            "field `algorithm_type` is \"dpmsolver\"",
+        ),
+        (
+            "DPMSolverMultistepScheduler",
+            r#""solver_order": 0"#,
+            "field `solver_order` is 0, but must be at least 1",
+        ),
+        (
+            "UniPCMultistepScheduler",
+            r#""predict_x0": false"#,
+            "field `predict_x0` = false is not supported",
+        ),
+        (
+            "UniPCMultistepScheduler",
+            r#""lower_order_final": false"#,
+            "UniPCMultistepScheduler has no finite update at step 7 with this configuration",
+        ),
+        (
+            "DDIMScheduler",
+            r#""rescale_betas_zero_snr": true, "timestep_spacing": "trailing""#,
+            "DDIMScheduler has no finite update at step 0",
+        ),
+    ] {
+        let got = message(class, field);
+        assert!(got.contains(expected), "{class} {field}: {got}");
+    }
+}
+
+#[test]
+fn not_a_configuration() {
+    for text in ["", "[]", "{", "{}", r#"{"_class_name": 3}"#] {
+        assert!(
+            matches!(
+                SchedulerConfig::from_json(text),
+                Err(SchedulerError::Json { .. })
+            ),
+            "{text}"
+        );
+    }
+    let missing = SchedulerConfig::open("/nonexistent/scheduler_config.json".as_ref()).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "cannot read scheduler config /nonexistent/scheduler_config.json"
+    );
+}
+
+#[test]
+fn step_counts() {
+    let config = SchedulerConfig::from_json(SD15).unwrap();
+    for kind in SchedulerKind::ALL {
+        let config = config.with_kind(kind);
+        for steps in [0, 1001, usize::MAX] {
+            assert!(
+                matches!(
+                    config.build(steps, &options()),
+                    Err(SchedulerError::Steps { .. })
+                ),
+                "{kind} {steps}"
+            );
+        }
+        // No count panics, and what is built can be run to its end.
+        for steps in [1, 2, 3, 7, 49, 50, 333, 500, 999, 1000] {
+            let Ok(scheduler) = config.build(steps, &options()) else {
+                continue;
+            };
+            assert!(scheduler.timesteps().len() >= steps, "{kind} {steps}");
+        }
+    }
+}
+
+#[test]
+fn steps_come_in_order_and_keep_the_dtype() {
+    let device = Device::flex();
+    for kind in SchedulerKind::ALL {
+        let config = SchedulerConfig::from_json(SD15).unwrap().with_kind(kind);
+        let mut scheduler = config.build(3, &options()).unwrap();
+        let mut sample: Tensor<4> = Tensor::ones([1, 4, 2, 2], (&device, DType::F16));
+        let noise = || Tensor::<4>::ones([1, 4, 2, 2], (&device, DType::F16));
+        let early = scheduler
+            .step(sample.clone(), 1, sample.clone(), &mut |_| noise())
+            .unwrap_err();
+        let steps = scheduler.timesteps().len();
+        assert_eq!(
+            early.to_string(),
+            format!("scheduler step 1 was called, but 0 of {steps} is next")
+        );
+        for step in 0..steps {
+            let output = scheduler.scale_model_input(sample.clone(), step);
+            assert_eq!(
+                scheduler
+                    .denoised(output.clone(), step, sample.clone())
+                    .dims(),
+                [1, 4, 2, 2]
+            );
+            sample = scheduler
+                .step(output, step, sample, &mut |_| noise())
+                .unwrap();
+            assert_eq!(sample.dtype(), DType::F16, "{kind}");
+        }
+        assert!(
+            scheduler
+                .step(sample.clone(), steps, sample, &mut |_| noise())
+                .is_err(),
+            "{kind}"
+        );
+    }
+}
