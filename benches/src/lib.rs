@@ -1,1 +1,11 @@
-//! What the benchmarks share: shapes, timing, peak memory.
+//! What the benchmarks share: operations with their shapes, inputs both sides can make, timing, peak memory.
+
+mod memory;
+mod numbers;
+mod operations;
+mod timing;
+
+pub use memory::Peak;
+pub use numbers::numbers;
+pub use operations::{Operation, operations};
+pub use timing::Times;

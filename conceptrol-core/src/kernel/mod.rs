@@ -13,6 +13,7 @@ mod conv;
 mod flex;
 mod linear;
 mod norm;
+mod softmax;
 mod text_map;
 
 pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};
@@ -21,4 +22,5 @@ pub use bias::LogitBias;
 pub use conv::{conv2d, upsample_nearest2x};
 pub use linear::linear;
 pub use norm::{group_norm, layer_norm, rms_norm};
+pub use softmax::softmax;
 pub use text_map::text_map;

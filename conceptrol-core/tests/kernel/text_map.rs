@@ -1,5 +1,5 @@
 use burn::tensor::{Device, Tensor, activation::softmax};
-use conceptrol_core::kernel::text_map;
+use conceptrol_core::kernel::{self, text_map};
 
 use crate::numbers::{close, numbers};
 
@@ -17,5 +17,13 @@ fn equals_the_softmax_and_sums_to_one() {
             1e-6,
         );
         close(&map, &expected, 1e-7);
+    }
+}
+
+#[test]
+fn softmax_agrees_with_burn() {
+    for width in [1, 5, 77, 1030] {
+        let x = numbers::<3>([3, 7, width], 1) * 9.0;
+        close(&kernel::softmax(x.clone()), &softmax(x, 2), 1e-6);
     }
 }

@@ -5,8 +5,10 @@
 
 mod apply;
 mod attention;
+mod conv;
 mod element;
 mod elementwise;
+mod gemm;
 mod norm;
 mod panels;
 mod product;
@@ -15,5 +17,7 @@ mod simd;
 mod tensor;
 mod tile;
 
-pub(crate) use apply::{attention, geglu, group_norm, map, row_norm, text_map};
+pub(crate) use apply::{
+    attention, conv2d, geglu, group_norm, linear, map, row_norm, softmax, text_map,
+};
 pub(crate) use elementwise::{Gelu, GeluTanh, QuickGelu, Silu};

@@ -45,12 +45,6 @@ impl<'a, T> Shared<'a, T> {
         // SAFETY: in bounds by the assertion, unaliased by the caller's promise, alive for 'a.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
     }
-
-    /// A pointer to the element `from`, for tiles that overwrite rows of a matrix with a stride.
-    #[inline(always)]
-    pub(crate) fn pointer(&self, from: usize) -> *mut T {
-        self.start.wrapping_add(from)
-    }
 }
 
 /// A buffer of `len` elements for tasks to fill, without zeroing it first.

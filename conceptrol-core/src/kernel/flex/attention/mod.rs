@@ -6,9 +6,11 @@ mod block;
 mod heads;
 mod keys;
 mod map;
+mod rows;
 mod softmax;
 
 pub(crate) use bias::Segments;
 pub(crate) use block::attention;
 pub(crate) use heads::Heads;
 pub(crate) use map::text_map;
+pub(crate) use rows::softmax;

@@ -1,0 +1,76 @@
+//! Times every operation, or, with `--serve`, those a peer asks for, so that the two sides can take turns.
+//!
+//! `cargo bench -p conceptrol-benches --bench operations [-- FILTER]`
+
+use std::io::{BufRead, Write};
+
+use burn::tensor::Device;
+use conceptrol_benches::{Operation, Peak, Times, operations};
+
+fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let device = Device::flex();
+    if arguments.iter().any(|argument| argument == "--serve") {
+        return serve(&device);
+    }
+    let filter = arguments.join(" ");
+    println!(
+        "{:<46} {:>9} {:>9} {:>7} {:>8} {:>8}",
+        "operation", "best ms", "median", "spread", "GFLOP/s", "added MB"
+    );
+    for operation in operations()
+        .iter()
+        .filter(|operation| operation.name.contains(&filter))
+    {
+        let run = operation.prepare(&device);
+        let peak = Peak::start();
+        let times = Times::of(7, &run);
+        let added = peak
+            .added()
+            .map_or("-".into(), |bytes| format!("{:.1}", bytes as f64 / 1e6));
+        let speed = if operation.flops > 0.0 {
+            format!("{:.0}", operation.flops / times.best() / 1e6)
+        } else {
+            "-".into()
+        };
+        let (best, median, spread) = (times.best(), times.median(), 100.0 * times.spread());
+        println!(
+            "{:<46} {best:>9.2} {median:>9.2} {spread:>6.0}% {speed:>8} {added:>8}",
+            operation.name
+        );
+    }
+    Ok(())
+}
+
+/// Answers each line `REPEATS NAME` with `BEST MEDIAN MEAN`: milliseconds, and the mean absolute output for comparison.
+fn serve(device: &Device) -> std::io::Result<()> {
+    let all = operations();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let answer = line.split_once(' ').and_then(|(repeats, name)| {
+            let operation = all.iter().find(|operation| operation.name == name)?;
+            answer(
+                operation,
+                repeats.parse().ok().filter(|repeats| *repeats > 0)?,
+                device,
+            )
+        });
+        println!(
+            "{}",
+            answer.unwrap_or_else(|| format!("unknown request: {line}"))
+        );
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn answer(operation: &Operation, repeats: usize, device: &Device) -> Option<String> {
+    let run = operation.prepare(device);
+    let times = Times::of(repeats, &run);
+    let output = run().into_data().try_to_vec::<f32>().ok()?;
+    let mean = output.iter().map(|x| f64::from(x.abs())).sum::<f64>() / output.len() as f64;
+    Some(format!("{} {} {mean}", times.best(), times.median()))
+}

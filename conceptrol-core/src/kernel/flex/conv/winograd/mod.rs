@@ -1,0 +1,10 @@
+//! 3x3 convolutions with stride 1 by minimal filtering (Winograd 1980; Lavin and Gray 2015): tiles of the image and the weights
+//! are transformed so that each output tile costs one product a frequency instead of nine a pixel.
+
+mod input;
+mod output;
+mod run;
+mod scheme;
+mod weights;
+
+pub(crate) use run::winograd;

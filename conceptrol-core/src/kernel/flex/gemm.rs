@@ -1,0 +1,232 @@
+//! Products of a tall left operand with a right operand packed in panels: linear layers.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::{
+    element::{Number, narrow, widen},
+    panels::{panel_width, transpose},
+    product::product,
+    shared::Shared,
+    simd::{Job, Simd, vectorised},
+    tile::{DEPTH, LEFT_STRIDE, Product, Start},
+};
+
+/// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
+const BLOCK: usize = 96;
+/// Panels of a task: how often the rows are.
+const PANELS: usize = 8;
+/// Up to this many rows, packing the weight costs more than it gains.
+const FEW: usize = 4;
+
+/// Rows of numbers, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<'a, E> {
+    pub(crate) data: &'a [E],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
+impl<'a, E> Matrix<'a, E> {
+    #[inline(always)]
+    fn row(&self, row: usize) -> &'a [E] {
+        &self.data[row * self.cols..][..self.cols]
+    }
+}
+
+/// `x weight^T + bias` into `out`, a contiguous `[x.rows, weight.rows]`.
+pub(crate) fn linear<E: Number>(
+    x: Matrix<'_, E>,
+    weight: Matrix<'_, E>,
+    bias: Option<&[f32]>,
+    out: &mut [MaybeUninit<E>],
+) {
+    if x.rows <= FEW {
+        return few_rows(x, weight, bias, out);
+    }
+    let width = panel_width();
+    let panels = weight.rows.div_ceil(width);
+    let depth = x.cols;
+    let mut packed = vec![0.0f32; panels * width * depth];
+    packed
+        .par_chunks_exact_mut((width * depth).max(1))
+        .enumerate()
+        .for_each(|(panel, out)| {
+            let rows = panel * width..((panel + 1) * width).min(weight.rows);
+            transpose(out, width, depth, rows.map(|row| weight.row(row)));
+        });
+    let mut columns = vec![0.0f32; panels * width];
+    if let Some(bias) = bias {
+        columns[..weight.rows].copy_from_slice(bias);
+    }
+    let strips = panels.div_ceil(PANELS);
+    let strip = panels.div_ceil(strips.max(1));
+    let blocks = x.rows.div_ceil(BLOCK);
+    let out = Shared::new(out);
+    (0..blocks * strips).into_par_iter().for_each_init(
+        || {
+            (
+                vec![0.0; BLOCK * LEFT_STRIDE],
+                vec![0.0; BLOCK * strip * width],
+            )
+        },
+        |(left, sums), task| {
+            let (block, first) = (task / strips, task % strips * strip);
+            vectorised(Block {
+                x,
+                rows: block * BLOCK..((block + 1) * BLOCK).min(x.rows),
+                panels: first..(first + strip).min(panels),
+                width,
+                packed: &packed,
+                bias: &columns,
+                left,
+                sums,
+                out,
+                out_cols: weight.rows,
+            });
+        },
+    );
+}
+
+/// Some rows of the output, over some panels.
+struct Block<'a, E> {
+    x: Matrix<'a, E>,
+    rows: std::ops::Range<usize>,
+    panels: std::ops::Range<usize>,
+    width: usize,
+    packed: &'a [f32],
+    bias: &'a [f32],
+    left: &'a mut [f32],
+    sums: &'a mut [f32],
+    out: Shared<'a, MaybeUninit<E>>,
+    out_cols: usize,
+}
+
+impl<E: Number> Job for Block<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (rows, depth, width) = (self.rows.len(), self.x.cols, self.width);
+        let stride = self.panels.len() * width;
+        // Slices of equal depth, none deeper than a tile.
+        let slice = depth.div_ceil(depth.div_ceil(DEPTH).max(1));
+        for from in (0..depth).step_by(slice.max(1)) {
+            let len = slice.min(depth - from);
+            for (to, row) in self
+                .left
+                .chunks_exact_mut(LEFT_STRIDE)
+                .zip(self.rows.clone())
+            {
+                widen(&self.x.row(row)[from..from + len], to);
+            }
+            for (index, panel) in self.panels.clone().enumerate() {
+                let right = &self.packed[(panel * depth + from) * width..][..len * width];
+                let bias = &self.bias[panel * width..][..width];
+                // SAFETY: `left` holds `rows <= BLOCK` rows; `right` `len` rows of `width`; `sums` `rows` rows of `stride`.
+                unsafe {
+                    let p = Product {
+                        depth: len,
+                        left: self.left.as_ptr(),
+                        right: right.as_ptr(),
+                        right_stride: width,
+                        out: self.sums.as_mut_ptr().add(index * width),
+                        out_stride: stride,
+                        start: if from == 0 {
+                            Start::Columns(bias.as_ptr())
+                        } else {
+                            Start::Output
+                        },
+                    };
+                    product(s, rows, S::TILE.0, p);
+                }
+            }
+        }
+        let column = self.panels.start * width;
+        let columns = stride.min(self.out_cols - column);
+        for (sums, row) in self.sums.chunks_exact(stride).zip(self.rows) {
+            // SAFETY: each part of each row belongs to one task.
+            narrow(&sums[..columns], unsafe {
+                self.out.part(row * self.out_cols + column, columns)
+            });
+        }
+    }
+}
+
+/// One dot product for each output: reads each weight once, as it is stored.
+fn few_rows<E: Number>(
+    x: Matrix<'_, E>,
+    weight: Matrix<'_, E>,
+    bias: Option<&[f32]>,
+    out: &mut [MaybeUninit<E>],
+) {
+    const CHUNK: usize = 64;
+    let out = Shared::new(out);
+    (0..weight.rows.div_ceil(CHUNK))
+        .into_par_iter()
+        .for_each(|task| {
+            let columns = task * CHUNK..((task + 1) * CHUNK).min(weight.rows);
+            vectorised(Dots {
+                x,
+                weight,
+                bias,
+                columns,
+                out,
+            });
+        });
+}
+
+struct Dots<'a, E> {
+    x: Matrix<'a, E>,
+    weight: Matrix<'a, E>,
+    bias: Option<&'a [f32]>,
+    columns: std::ops::Range<usize>,
+    out: Shared<'a, MaybeUninit<E>>,
+}
+
+impl<E: Number> Job for Dots<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for row in 0..self.x.rows {
+            // SAFETY: each part of each row belongs to one task.
+            let out = unsafe {
+                self.out.part(
+                    row * self.weight.rows + self.columns.start,
+                    self.columns.len(),
+                )
+            };
+            for (out, column) in out.iter_mut().zip(self.columns.clone()) {
+                let bias = self.bias.map_or(0.0, |bias| bias[column]);
+                out.write(E::narrow(
+                    dot(s, self.x.row(row), self.weight.row(column)) + bias,
+                ));
+            }
+        }
+    }
+}
+
+/// Sum of products, in vectors of a buffer where numbers must be widened first.
+#[inline(always)]
+fn dot<S: Simd, E: Number>(s: S, a: &[E], b: &[E]) -> f32 {
+    const BUFFER: usize = 256;
+    let (mut left, mut right) = ([0.0f32; BUFFER], [0.0f32; BUFFER]);
+    let mut sums = [s.splat(0.0); 4];
+    for (a, b) in a.chunks(BUFFER).zip(b.chunks(BUFFER)) {
+        widen(a, &mut left);
+        widen(b, &mut right);
+        let whole = a.len().next_multiple_of(S::LANES);
+        left[a.len()..whole].fill(0.0);
+        right[a.len()..whole].fill(0.0);
+        for (turn, at) in (0..whole).step_by(S::LANES).enumerate() {
+            // SAFETY: `BUFFER` is a multiple of `LANES`.
+            let (a, b) = unsafe {
+                (
+                    s.load(left.as_ptr().add(at)),
+                    s.load(right.as_ptr().add(at)),
+                )
+            };
+            sums[turn % 4] = s.mul_add(a, b, sums[turn % 4]);
+        }
+    }
+    let [a, b, c, d] = sums;
+    s.sum(s.add(s.add(a, b), s.add(c, d)))
+}
