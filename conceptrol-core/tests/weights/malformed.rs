@@ -217,6 +217,7 @@ fn paths_that_are_no_checkpoint() {
     let error = Checkpoint::open(folder.path().join("absent.safetensors")).unwrap_err();
     assert!(matches!(error, WeightError::Io { .. }));
     assert!(error.to_string().contains("absent.safetensors"));
+    std::fs::write(folder.path().join("notes.txt"), "").unwrap();
     let error = Checkpoint::open(folder.path().join("notes.txt")).unwrap_err();
     assert!(matches!(error, WeightError::UnknownFormat { .. }));
     std::fs::create_dir(folder.path().join("model.safetensors")).unwrap();

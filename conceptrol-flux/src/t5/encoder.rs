@@ -55,7 +55,11 @@ impl T5Encoder {
 
     fn without_blocks(config: &T5Config, weights: &Weights) -> Self {
         let embedding = match weights.at("shared").has("weight") {
-            true => weights.at("shared"),
+            true => {
+                // Some files hold the same table a second time.
+                weights.ignore_unexpected("encoder.embed_tokens.weight");
+                weights.at("shared")
+            }
             false => weights.at("encoder.embed_tokens"),
         };
         let bias = weights.at("encoder.block.0.layer.0.SelfAttention.relative_attention_bias");

@@ -72,10 +72,11 @@ fn choose(folder: &Path) -> Result<PathBuf, WeightError> {
 
 /// Opens one file that is not an index.
 pub(super) fn file(path: &Path) -> Result<Entries, WeightError> {
+    let file = WeightFile::open(path)?;
     let format = Format::of(path).ok_or_else(|| WeightError::UnknownFormat {
         path: path.to_owned(),
     })?;
-    content(WeightFile::open(path)?, format)
+    content(file, format)
 }
 
 /// Reads the directory of an opened file.

@@ -1,0 +1,126 @@
+//! A checkpoint beside its model.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use burn::tensor::FloatDType;
+use conceptrol_core::models::weights::{Checkpoint, WeightError, Weights};
+
+use crate::{
+    identify::{Error, Identity, identify},
+    lora::{Lora, lora},
+    model::device,
+};
+
+/// How many layers of a low-rank adapter are spelled out.
+const SHOWN: usize = 8;
+
+/// What is printed about one checkpoint.
+#[derive(Debug)]
+pub(crate) struct Report {
+    path: String,
+    tensors: usize,
+    parameters: usize,
+    bytes: usize,
+    /// Tensors of each type.
+    types: BTreeMap<String, usize>,
+    verdict: Verdict,
+}
+
+#[derive(Debug)]
+enum Verdict {
+    Fits { model: String, asked: usize },
+    Differs { model: String, error: WeightError },
+    Lora(Lora),
+    Unknown(String),
+}
+
+impl Report {
+    /// Reads the header of the checkpoint at `path` and compares it with the model it is of.
+    pub(crate) fn of(path: &Path) -> Result<Self, Error> {
+        let file = Checkpoint::open(path)?;
+        let mut report = Self {
+            path: file.path().display().to_string(),
+            tensors: file.len(),
+            parameters: 0,
+            bytes: 0,
+            types: BTreeMap::new(),
+            verdict: Verdict::Unknown(String::new()),
+        };
+        for tensor in file.tensors() {
+            if tensor.dtype.is_float() {
+                report.parameters += tensor.elements();
+            }
+            report.bytes += tensor.elements() * tensor.dtype.size();
+            *report.types.entry(tensor.dtype.to_string()).or_default() += 1;
+        }
+        report.verdict = verdict(&file)?;
+        Ok(report)
+    }
+
+    /// Whether the model can be built from the file.
+    pub(crate) fn fits(&self) -> bool {
+        match &self.verdict {
+            Verdict::Fits { .. } => true,
+            Verdict::Lora(lora) => lora.problems.is_empty(),
+            Verdict::Differs { .. } | Verdict::Unknown(_) => false,
+        }
+    }
+}
+
+fn verdict(file: &Checkpoint) -> Result<Verdict, Error> {
+    if let Some(lora) = lora(file)? {
+        return Ok(Verdict::Lora(lora));
+    }
+    let (model, file) = match identify(file)? {
+        Identity::Known(model, file) => (model, file),
+        Identity::Unknown(what) => return Ok(Verdict::Unknown(what)),
+    };
+    let weights = Weights::from_checkpoint(file, &device(), FloatDType::F32);
+    model.ask(&weights.unread());
+    let model = model.name();
+    Ok(match weights.finish() {
+        Ok(asked) => Verdict::Fits {
+            model,
+            asked: asked.len(),
+        },
+        Err(error) => Verdict::Differs { model, error },
+    })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.path)?;
+        let types: Vec<_> = self
+            .types
+            .iter()
+            .map(|(name, count)| format!("{name} x {count}"))
+            .collect();
+        let model = match &self.verdict {
+            Verdict::Fits { model, .. } | Verdict::Differs { model, .. } => model,
+            Verdict::Lora(lora) => &format!(
+                "low-rank adapter for FLUX, {} layers, rank {:?}",
+                lora.layers, lora.ranks
+            ),
+            Verdict::Unknown(what) => what,
+        };
+        writeln!(f, "  model       {model}")?;
+        writeln!(f, "  tensors     {} ({})", self.tensors, types.join(", "))?;
+        writeln!(f, "  parameters  {:.3} M", self.parameters as f64 / 1e6)?;
+        writeln!(f, "  size        {:.1} MB", self.bytes as f64 / 1e6)?;
+        match &self.verdict {
+            Verdict::Fits { asked, .. } => {
+                write!(f, "  keys        all {asked} of the model, nothing else")
+            }
+            Verdict::Differs { error, .. } => write!(f, "  keys        {error}"),
+            Verdict::Lora(lora) if lora.problems.is_empty() => {
+                write!(f, "  keys        every layer is there and fits")
+            }
+            Verdict::Lora(lora) => {
+                write!(f, "  keys        {} layers do not fit", lora.problems.len())?;
+                let mut shown = lora.problems.iter().take(SHOWN);
+                shown.try_for_each(|problem| write!(f, "\n    {problem}"))
+            }
+            Verdict::Unknown(_) => write!(f, "  keys        nothing to compare with"),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From a checkpoint to the model it should be.
+
+use std::path::{Path, PathBuf};
+
+use conceptrol_core::models::{
+    autoencoder_kl::AutoencoderKlConfig,
+    clip_text::ClipTextConfig,
+    config::read_config,
+    weights::{Checkpoint, Weights},
+};
+use conceptrol_flux::{FluxConfig, load, t5::T5Config};
+use conceptrol_sd::{
+    adapter::{ClipVisionConfig, IpAdapterLayout},
+    config::UNetConfig,
+    sites::attention_sites,
+};
+use serde::Deserialize;
+
+use crate::{
+    find::beside,
+    model::{Model, device},
+    published,
+};
+
+/// A failure that is told and not handled.
+pub(crate) type Error = Box<dyn std::error::Error>;
+
+/// What a checkpoint turned out to be.
+pub(crate) enum Identity {
+    /// A model, and the checkpoint under the names that model uses.
+    Known(Box<Model>, Checkpoint),
+    /// Something that cannot be compared, in words.
+    Unknown(String),
+}
+
+/// Finds the model by the configuration beside the file, or else by the tensors in it.
+pub(crate) fn identify(file: &Checkpoint) -> Result<Identity, Error> {
+    let file = load::transformer_checkpoint(file)?;
+    if let Some(path) = beside(&file, "config.json")
+        && let Some(model) = by_config(&path)?
+    {
+        return Ok(Identity::Known(Box::new(model), file));
+    }
+    if file.contains("ip_adapter.1.to_k_ip.weight") {
+        return adapter(file);
+    }
+    let model = if file.contains("transformer_blocks.0.attn.add_q_proj.weight") {
+        Some(Model::Flux(load::config_of(&file)?))
+    } else {
+        closest(&file)
+    };
+    Ok(match model {
+        Some(model) => Identity::Known(Box::new(model), file),
+        None => {
+            Identity::Unknown("no published model, and no config.json that says which".to_owned())
+        }
+    })
+}
+
+#[derive(Deserialize)]
+struct ClassName {
+    #[serde(rename = "_class_name", default)]
+    diffusers: Option<String>,
+    #[serde(default)]
+    architectures: Vec<String>,
+}
+
+/// The model of the class that `config.json` names.
+fn by_config(path: &Path) -> Result<Option<Model>, Error> {
+    let names: ClassName = read_config(path)?;
+    let class = names.diffusers.or(names.architectures.into_iter().next());
+    Ok(Some(match class.as_deref() {
+        Some("UNet2DConditionModel") => Model::Unet(UNetConfig::from_file(path)?),
+        Some("AutoencoderKL") => Model::Autoencoder(AutoencoderKlConfig::from_file(path)?),
+        Some("CLIPTextModel" | "CLIPTextModelWithProjection") => {
+            Model::ClipText(ClipTextConfig::from_file(path)?)
+        }
+        Some("CLIPVisionModel" | "CLIPVisionModelWithProjection") => {
+            Model::ClipVision(ClipVisionConfig::from_file(path)?)
+        }
+        Some("T5EncoderModel") => Model::T5(T5Config::from_file(path)?),
+        Some("FluxTransformer2DModel") => Model::Flux(FluxConfig::from_file(path)?),
+        _ => return Ok(None),
+    }))
+}
+
+/// An adapter, for the U-Net it lies beside or else the published one of its width.
+fn adapter(file: Checkpoint) -> Result<Identity, Error> {
+    let layout = IpAdapterLayout::of(&file)?;
+    let width = layout.kind.output_dim();
+    let unet = match config_above(file.path(), "unet") {
+        Some(path) => Some(UNetConfig::from_file(path)?),
+        None => [UNetConfig::sd15(), UNetConfig::sdxl()]
+            .into_iter()
+            .find(|unet| unet.context_dim == width),
+    };
+    Ok(match unet {
+        Some(unet) => {
+            let sites = attention_sites(&unet);
+            Identity::Known(Box::new(Model::IpAdapter(layout.kind, sites)), file)
+        }
+        None => Identity::Unknown(format!(
+            "IP-Adapter for a U-Net of width {width} that is not here"
+        )),
+    })
+}
+
+/// `part/config.json` in one of the folders above, as in a pipeline's folder.
+pub(crate) fn config_above(file: &Path, part: &str) -> Option<PathBuf> {
+    file.ancestors()
+        .skip(1)
+        .take(3)
+        .map(|folder| folder.join(part).join("config.json"))
+        .find(|path| path.is_file())
+}
+
+/// The published model most of whose tensors are there.
+fn closest(file: &Checkpoint) -> Option<Model> {
+    let scored = published::models()
+        .into_iter()
+        .map(|model| (matched(&model, file), model));
+    let (matched, model) = scored.max_by_key(|(matched, _)| *matched)?;
+    (matched * 2 > file.len()).then_some(model)
+}
+
+/// How many tensors the file has as the model wants them, less those it lacks.
+fn matched(model: &Model, file: &Checkpoint) -> usize {
+    let names = Weights::names(&device());
+    model.ask(&names);
+    let wanted = names.finish().unwrap_or_default();
+    let found = wanted.iter().filter(|tensor| {
+        file.get(&tensor.name)
+            .is_some_and(|(_, shape)| shape == tensor.shape)
+    });
+    let found = found.count();
+    found.saturating_sub(wanted.len() - found)
+}
