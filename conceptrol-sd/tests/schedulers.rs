@@ -55,9 +55,12 @@ fn build(case: &Value) -> Result<Box<dyn Scheduler>, SchedulerError> {
 }
 
 /// Every tensor of one trajectory under the names of the fixture.
-fn trajectory(case: &Value, inputs: &Tensors) -> BTreeMap<&'static str, Vec<f32>> {
+fn trajectory(
+    case: &Value,
+    inputs: &Tensors,
+) -> Result<BTreeMap<&'static str, Vec<f32>>, SchedulerError> {
     let device = Device::flex();
-    let mut scheduler = build(case).unwrap_or_else(|error| panic!("{case}: {error}"));
+    let mut scheduler = build(case)?;
     let host = |tensor: Tensor<4>| tensor.into_data().try_to_vec::<f32>().unwrap();
     let mut out = BTreeMap::from([
         (
@@ -89,7 +92,7 @@ fn trajectory(case: &Value, inputs: &Tensors) -> BTreeMap<&'static str, Vec<f32>
         previous.extend(host(sample.clone()));
     }
     out.extend([("scaled_inputs", scaled), ("prev_samples", previous)]);
-    out
+    Ok(out)
 }
 
 fn greatest_deviation(got: &[f32], want: &[f32]) -> f64 {
@@ -113,7 +116,13 @@ fn check(directory: &Path) {
     let mut worst = (0.0, String::new());
     let schedulers = case["params"]["schedulers"].as_object().unwrap();
     for (name, scheduler) in schedulers {
-        let got = trajectory(scheduler, &inputs);
+        let got = match trajectory(scheduler, &inputs) {
+            Ok(got) => got,
+            Err(error) => {
+                failures.push(format!("{name}: {error}: {scheduler}"));
+                continue;
+            }
+        };
         for (tensor, got) in &got {
             let key = format!("{name}.{tensor}");
             let Some((_, want)) = expected.get(&key) else {
@@ -141,16 +150,12 @@ fn check(directory: &Path) {
             }
         }
     }
-    let failed = case["params"]["failed"].as_object().into_iter().flatten();
-    let built: Vec<_> = failed
-        .filter(|(_, case)| build(case).is_ok())
-        .map(|(_, case)| case.to_string())
-        .collect();
-    println!(
-        "{} that diffusers cannot run:\n{}",
-        built.len(),
-        built.join("\n")
-    );
+    // What gives NaN or an exception there is an error here; `bh1` is computed by its limit instead.
+    for (name, case) in case["params"]["failed"].as_object().into_iter().flatten() {
+        if case["config"]["solver_type"] != "bh1" {
+            assert!(build(case).is_err(), "{name}: {case}");
+        }
+    }
     println!(
         "{} trajectories, worst {:.3} of its tolerance: {}",
         schedulers.len(),

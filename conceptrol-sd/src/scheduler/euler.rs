@@ -110,10 +110,14 @@ impl Euler {
             .map(|sigma| prediction.exploding_original(*sigma))
             .collect();
         let update = |(sigmas, original): (&[f32], &Factors)| {
-            let slope = (sigmas[1] - sigmas[0]) / sigmas[0];
+            let kept = sigmas[1] / sigmas[0];
             match prediction {
                 Prediction::Epsilon => [1.0, sigmas[1] - sigmas[0]],
-                _ => [1.0 + (1.0 - original[0]) * slope, -original[1] * slope],
+                // Towards the clean picture; the derivative would cancel at high sigmas.
+                _ => [
+                    kept + (1.0 - kept) * original[0],
+                    (1.0 - kept) * original[1],
+                ],
             }
         };
         let updates: Vec<_> = sigmas.windows(2).zip(&original).map(update).collect();

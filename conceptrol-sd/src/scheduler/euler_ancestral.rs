@@ -55,8 +55,13 @@ impl EulerAncestral {
             match prediction {
                 Prediction::Epsilon => [1.0, down - from, up],
                 _ => {
-                    let slope = (down - from) / from;
-                    [1.0 + (1.0 - original[0]) * slope, -original[1] * slope, up]
+                    // Towards the clean picture; the derivative would cancel at high sigmas.
+                    let kept = down / from;
+                    [
+                        kept + (1.0 - kept) * original[0],
+                        (1.0 - kept) * original[1],
+                        up,
+                    ]
                 }
             }
         };
