@@ -10,7 +10,7 @@ impl PromptTokens {
     /// The range the authors' code looks at, in indices of the encoder's sequence.
     ///
     /// CLIP: from the first token equal to the phrase's first one to the first token equal to its last one, two
-    /// independent look-ups (facts: `load_textual_concept`). In "a book and a red book" the phrase "a red book" gives
+    /// independent look-ups of their `load_textual_concept`. In "a book and a red book" the phrase "a red book" gives
     /// "a book", and "red book" a reversed range. T5: the first contiguous run of equal tokens.
     /// Neither ignores case; CLIP tokens have none.
     ///

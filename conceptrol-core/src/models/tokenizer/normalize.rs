@@ -120,10 +120,16 @@ fn compose(text: &str, origin: &[Range<usize>]) -> (String, Vec<Range<usize>>) {
     }
     let mut normalized = NormalizedString::from(text);
     normalized.nfc();
-    let mut out = Traced::default();
-    for (i, c) in normalized.get().char_indices() {
+    let place = |(i, c): (usize, char)| {
         let bytes = OffsetRange::Normalized(i..i + c.len_utf8());
-        let from = normalized.convert_offsets(bytes).unwrap_or_default();
+        (c, normalized.convert_offsets(bytes).unwrap_or_default())
+    };
+    let mut out = Traced::default();
+    let mut rest = normalized.get().char_indices().map(place).peekable();
+    while let Some((c, mut from)) = rest.next() {
+        // What was composed into this character lies between it and the next one.
+        let next = rest.peek().map_or(text.len(), |(_, next)| next.start);
+        from.end = from.end.max(next);
         out.push(c, &cover(origin.get(from).unwrap_or_default()));
     }
     (out.text, out.origin)
