@@ -90,15 +90,11 @@ impl Writer {
     ) -> Result<(), Box<dyn Error>> {
         let mut on_sheet: Vec<(String, RgbImage)> = Vec::new();
         for (index, concept) in request.concepts.iter().enumerate() {
-            self.write(
-                &numbered("reference", index),
-                Mode::TextOnly,
-                &concept.image,
-            )?;
-            on_sheet.push((
-                format!("reference: {}", concept.name),
-                concept.image.clone(),
-            ));
+            let Some(image) = &concept.image else {
+                continue;
+            };
+            self.write(&numbered("reference", index), Mode::TextOnly, image)?;
+            on_sheet.push((format!("reference: {}", concept.name), image.clone()));
         }
         for run in finished {
             for (index, picture) in run.images.iter().enumerate() {

@@ -33,8 +33,8 @@ pub struct ConceptRequest {
     pub name: String,
     /// Which words of the prompt it means.
     pub words: Words,
-    /// The reference picture.
-    pub image: RgbImage,
+    /// The reference picture; every mode but [`Mode::TextOnly`](super::Mode::TextOnly) needs one.
+    pub image: Option<RgbImage>,
     /// Factor on the strength of its condition.
     pub scale: f32,
     /// Where it may act, instead of what attention says.
@@ -47,9 +47,17 @@ impl ConceptRequest {
     /// The first occurrence of `phrase` is to look like `image`.
     pub fn new(phrase: impl Into<String>, image: RgbImage) -> Self {
         Self {
+            image: Some(image),
+            ..Self::words_only(phrase)
+        }
+    }
+
+    /// The first occurrence of `phrase`, without a picture: to watch where it acts.
+    pub fn words_only(phrase: impl Into<String>) -> Self {
+        Self {
             name: phrase.into(),
             words: Words::Named(Occurrence::Nth(0)),
-            image,
+            image: None,
             scale: 1.0,
             mask: None,
             adapter: 0,

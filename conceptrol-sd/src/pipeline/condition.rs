@@ -130,15 +130,12 @@ impl StableDiffusion {
         PipelineError,
     > {
         let text = self.text_encoders()?;
-        let found = match request.mode {
-            Mode::TextOnly => vec![Vec::new(); request.prompts.len()],
-            _ => find_concepts(
-                &request.prompts,
-                &request.concepts,
-                text.tokenizer(),
-                request.timing,
-            )?,
-        };
+        let found = find_concepts(
+            &request.prompts,
+            &request.concepts,
+            text.tokenizer(),
+            request.timing,
+        )?;
         let cut = request
             .prompts
             .iter()
@@ -180,6 +177,10 @@ impl StableDiffusion {
             return Ok(Vec::new());
         }
         let encode = |concept: &ConceptRequest| {
+            let no_picture = || PipelineError::NoPicture {
+                concept: concept.name.clone(),
+            };
+            let image = concept.image.as_ref().ok_or_else(no_picture)?;
             self.check_adapter(concept.adapter)?;
             let adapter: &IpAdapterWeights = &*self.adapter(concept.adapter)?;
             let encoder = self.image_encoder(concept.adapter, adapter.kind())?;
@@ -190,7 +191,7 @@ impl StableDiffusion {
                 crop_size: side,
                 ..ClipImageConfig::default()
             };
-            let pixels = clip_tensor(std::slice::from_ref(&concept.image), &config, self.device())?
+            let pixels = clip_tensor(std::slice::from_ref(image), &config, self.device())?
                 .cast(self.dtype());
             let conditional = adapter.image_proj().image_tokens(&encoder, pixels)?;
             let unconditional = adapter.image_proj().unconditional_tokens(&encoder)?;
@@ -234,8 +235,7 @@ fn concepts(
     found: &[Vec<FoundConcept>],
     references: &[ReferenceTokens],
 ) -> Vec<Concept> {
-    let one = |(index, reference): (usize, &ReferenceTokens)| {
-        let asked = &request.concepts[index];
+    let one = |(index, asked): (usize, &ConceptRequest)| {
         let spans: Vec<_> = found
             .iter()
             .flat_map(|found| {
@@ -245,12 +245,12 @@ fn concepts(
             .collect();
         let nowhere = spans.iter().all(Vec::is_empty);
         let mut concept = Concept::new(&asked.name, if nowhere { Vec::new() } else { spans })
-            .with_reference(reference.clone())
             .with_scale(asked.scale);
+        concept.reference = references.get(index).cloned();
         concept.mask = asked.mask.clone();
         concept
     };
-    references.iter().enumerate().map(one).collect()
+    request.concepts.iter().enumerate().map(one).collect()
 }
 
 /// One entry for all, or one each.

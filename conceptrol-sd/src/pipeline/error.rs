@@ -62,6 +62,12 @@ pub enum PipelineError {
         /// What it must be.
         expected: String,
     },
+    /// A concept without a picture, where one is needed.
+    #[error("concept `{concept}` has no reference picture")]
+    NoPicture {
+        /// The concept.
+        concept: String,
+    },
     /// A concept cannot be used.
     #[error("concept `{concept}`: {source}")]
     Concept {

@@ -1,0 +1,72 @@
+//! What an application writes to say itself where a concept acts: only in the left half, and there
+//! only where Conceptrol's own mask says so.
+//!
+//! `cargo run --release --example custom_mask_source`
+
+use std::{error::Error, path::Path, sync::Arc};
+
+use burn::tensor::{Device, Tensor};
+use conceptrol_core::{
+    Concept, MaskError, Probe,
+    mask::{ConceptMask, ConceptMaskSource, MaskBoard, Product},
+    models::image,
+};
+use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
+
+/// 1 in the left half of the picture, 0 in the right half.
+#[derive(Debug)]
+struct LeftHalf;
+
+impl ConceptMaskSource for LeftHalf {
+    fn mask(
+        &self,
+        index: usize,
+        _concept: &Concept,
+        probe: &Probe<'_>,
+        board: &mut MaskBoard,
+    ) -> Result<Option<ConceptMask>, MaskError> {
+        let grid = probe.grid();
+        if board.recall("left half", index, grid).is_none() {
+            let left = |cell: usize| {
+                if cell % grid.width < grid.width / 2 {
+                    1.0
+                } else {
+                    0.0
+                }
+            };
+            let cells: Vec<f32> = (0..grid.cells()).map(left).collect();
+            let row = Tensor::<1>::from_floats(cells.as_slice(), &probe.call().query.device());
+            board.remember("left half", index, ConceptMask::new(row.unsqueeze(), grid)?);
+        }
+        Ok(board.recall("left half", index, grid).cloned())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let model = assets.join("tiny-sd");
+    let options = LoadOptions::new(Device::flex()).adapter(
+        model.join("ip_adapter/ip-adapter_tiny.safetensors"),
+        model.join("image_encoder"),
+    );
+    let pipeline = StableDiffusion::open(&model, options)?;
+
+    let reference = image::open(assets.join("references/green_rocket.png"))?;
+    let mut request = Request::new("an apple and a rocket on the beach")
+        .concept(ConceptRequest::new("rocket", reference))
+        .scale(1.5)
+        .steps(25)
+        .guidance_scale(4.0)
+        .seed(1);
+    let block = pipeline
+        .concept_block()
+        .ok_or("the model names no concept block")?
+        .clone();
+    request.mask_source = Some(Arc::new(Product(LeftHalf, block)));
+
+    let generation = pipeline.generate(&request, &mut Silent)?;
+    let path = Path::new("target/custom_mask_source.png");
+    image::save_png(path, &generation.images[0], &[])?;
+    println!("wrote {}", path.display());
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What an application writes to put a processor of its own into a pipeline: sharper attention
+//! in the middle of the UNet, beside Conceptrol.
+//!
+//! `cargo run --release --example custom_processor`
+
+use std::{error::Error, path::Path};
+
+use burn::tensor::{Device, Tensor};
+use conceptrol_core::{
+    ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
+    SiteSelector, layer_fn, models::image,
+};
+use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
+
+/// Multiplies the logits of the attention it wraps.
+#[derive(Debug)]
+struct Sharpen {
+    inner: ArcProcessor,
+    factor: f32,
+}
+
+impl AttentionProcessor for Sharpen {
+    fn attend(
+        &self,
+        mut call: AttentionCall,
+        cx: &mut AttentionContext<'_>,
+    ) -> Result<Tensor<4>, AttentionError> {
+        call.query = call.query * self.factor;
+        self.inner.attend(call, cx)
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let model = assets.join("tiny-sd");
+    let options = LoadOptions::new(Device::flex()).adapter(
+        model.join("ip_adapter/ip-adapter_tiny.safetensors"),
+        model.join("image_encoder"),
+    );
+    let pipeline = StableDiffusion::open(&model, options)?;
+
+    let reference = image::open(assets.join("references/green_rocket.png"))?;
+    let request = Request::new("an apple and a rocket on the beach")
+        .concept(ConceptRequest::new("rocket", reference))
+        .scale(1.5)
+        .steps(25)
+        .guidance_scale(4.0)
+        .seed(1);
+
+    let sharpen = layer_fn(|_site, inner| Sharpen { inner, factor: 1.5 });
+    let plan = pipeline.plan_around(&request, SiteSelector::under("mid_block"), sharpen)?;
+    let generation = pipeline.generate_with(&plan, &request, &mut Silent)?;
+
+    let path = Path::new("target/custom_processor.png");
+    image::save_png(path, &generation.images[0], &[])?;
+    println!("wrote {}", path.display());
+    Ok(())
+}
