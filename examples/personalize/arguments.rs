@@ -71,6 +71,9 @@ pub(crate) struct Arguments {
     /// Drop each part of the model after use, for machines with little memory.
     #[arg(long)]
     pub low_memory: bool,
+    /// FLUX: keep the large models on disk and bring one block at a time into memory.
+    #[arg(long)]
+    pub stream_weights: bool,
     /// Decode in tiles of this many pixels, for large pictures.
     #[arg(long, value_name = "PIXELS", value_parser = parse_edge)]
     pub vae_tile: Option<usize>,

@@ -4,12 +4,15 @@
 //! picture, the plain IP-Adapter's result, Conceptrol's, its mask, and a sheet of them.
 
 mod arguments;
+mod flux;
 mod run;
+mod stable_diffusion;
 mod write;
 
 use std::process::ExitCode;
 
 use clap::{Parser, error::ErrorKind};
+use conceptrol_flux::FluxError;
 use conceptrol_sd::pipeline::PipelineError;
 
 use crate::arguments::Arguments;
@@ -43,7 +46,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }));
+            let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }))
+                || matches!(error.downcast_ref(), Some(FluxError::Cancelled { .. }));
             ExitCode::from(if cancelled { 130 } else { 2 })
         }
     }

@@ -1,350 +1,85 @@
-//! From the command line to files.
+//! Which family a model is of, and what all families report.
 
 use std::{
     error::Error,
-    ops::ControlFlow,
+    fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use conceptrol_core::{
-    Grid, Occurrence, SiteSelector, StepWindow,
-    mask::{ConceptBlock, ConceptMask},
-    models::image::{luma, open},
-};
-use conceptrol_examples::{
-    memory,
-    progress::{Interrupt, Steps},
-};
-use conceptrol_sd::pipeline::{
-    ConceptRequest, FoundConcept, LoadOptions, Mode, Request, StableDiffusion, StepReport, Words,
-};
+use conceptrol_core::{Grid, Session, mask::ConceptMask};
+use conceptrol_examples::memory;
 use image::RgbImage;
 
-use crate::{
-    arguments::{Arguments, ConceptArgument, TimingArgument},
-    write::{Parameters, Writer},
-};
+use crate::{arguments::Arguments, flux, stable_diffusion, write::Writer};
 
 /// The embedded model, and what to show with it: see its model card.
-const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
+pub(crate) const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
-/// A finished generation of one mode.
+/// A finished generation.
 pub(crate) struct Finished {
-    pub mode: Mode,
-    pub images: Vec<RgbImage>,
-    pub mask: Option<Vec<MaskOnHost>>,
-    pub found: Vec<FoundConcept>,
-    pub per_step: Duration,
+    /// Name of the method, for files and labels.
+    pub(crate) label: &'static str,
+    pub(crate) images: Vec<RgbImage>,
+    pub(crate) masks: Vec<MaskOnHost>,
+    /// Where the words of each concept were found, as a line.
+    pub(crate) found: Vec<String>,
+    pub(crate) per_step: Duration,
 }
 
 /// The last mask of a concept for the first picture.
 pub(crate) struct MaskOnHost {
-    pub concept: String,
-    pub grid: Grid,
-    pub values: Vec<f32>,
+    pub(crate) concept: String,
+    pub(crate) grid: Grid,
+    pub(crate) values: Vec<f32>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let embedded = arguments.model.is_none();
-    let folder = arguments
-        .model
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(ASSETS).join("tiny-sd"));
-    let device = arguments.backend.device()?;
-    let mut options = LoadOptions::new(device).dtype(arguments.dtype.into());
-    if arguments.low_memory {
-        options = options.low_memory();
-    }
-    match (&arguments.adapter, &arguments.image_encoder) {
-        (None, None) if embedded => {
-            options = options.adapter(
-                folder.join("ip_adapter/ip-adapter_tiny.safetensors"),
-                folder.join("image_encoder"),
-            );
-        }
-        (Some(adapter), encoder) => {
-            options = options.adapter(
-                adapter,
-                encoder
-                    .clone()
-                    .unwrap_or_else(|| folder.join("image_encoder")),
-            );
-        }
-        (None, Some(_)) => return Err("--image-encoder needs --adapter".into()),
-        (None, None) => {}
-    }
-    let pipeline = StableDiffusion::open(&folder, options)?;
-    let request = request(arguments, &pipeline, embedded)?;
-    let modes = modes(arguments, &request)?;
-    print_request(&folder, &request);
-
-    let interrupt = Interrupt::listen();
-    let mut writer = Writer::new(&arguments.out, Parameters::of(&folder, &request))?;
-    let mut finished = Vec::new();
-    for mode in modes {
-        finished.push(generate(
-            &pipeline,
-            request.clone().mode(mode),
-            arguments,
-            &interrupt,
-            &mut writer,
-        )?);
-    }
-    print_found(&finished);
-    print_times(&finished);
-    writer.write_all(&request, &finished)?;
-    println!(
-        "peak     {}",
-        memory::peak().map_or_else(|| "unknown".into(), memory::human)
-    );
-    for path in writer.written() {
-        println!("wrote    {}", path.display());
-    }
-    Ok(())
+    let folder = arguments.model.clone().unwrap_or_else(|| PathBuf::from(ASSETS).join("tiny-sd"));
+    if is_flux(&folder)? { flux::run(arguments, &folder) } else { stable_diffusion::run(arguments, &folder) }
 }
 
-/// IP-Adapter beside Conceptrol, or the one that was asked for; text only without concepts.
-fn modes(arguments: &Arguments, request: &Request) -> Result<Vec<Mode>, Box<dyn Error>> {
-    match arguments.mode {
-        None if request.concepts.is_empty() => Ok(vec![Mode::TextOnly]),
-        None => Ok(vec![Mode::IpAdapter, Mode::Conceptrol]),
-        Some(mode) => {
-            let mode = Mode::from(mode);
-            if mode != Mode::TextOnly && request.concepts.is_empty() {
-                return Err("this mode needs a concept: --concept \"PHRASE=FILE\"".into());
-            }
-            Ok(vec![mode])
-        }
-    }
-}
-
-fn request(
-    arguments: &Arguments,
-    pipeline: &StableDiffusion,
-    embedded: bool,
-) -> Result<Request, Box<dyn Error>> {
-    let prompt = match (&arguments.prompt, embedded) {
-        (Some(prompt), _) => prompt.clone(),
-        (None, true) => "an apple and a rocket on the beach".to_owned(),
-        (None, false) => return Err("--model needs --prompt".into()),
-    };
-    let mut concepts = arguments.concepts.clone();
-    if embedded && concepts.is_empty() && arguments.prompt.is_none() {
-        let image = PathBuf::from(ASSETS).join("references/green_rocket.png");
-        concepts.push(ConceptArgument {
-            phrase: "rocket".into(),
-            image,
-            scale: 1.0,
-        });
-    }
-    if !concepts.is_empty() && pipeline.adapter_count() == 0 {
-        return Err("--concept needs --adapter".into());
-    }
-    // the embedded model is small: it wants a stronger condition and less guidance
-    let default =
-        |for_embedded: f32, otherwise: f32| if embedded { for_embedded } else { otherwise };
-    let warmup = arguments.warmup.unwrap_or(if embedded { 0.0 } else { 0.2 });
-    let mut request = Request::new(prompt)
-        .scale(arguments.scale.unwrap_or(default(1.5, 1.0)))
-        .window(StepWindow::after_warmup(warmup)?)
-        .steps(arguments.steps.unwrap_or(if embedded { 25 } else { 50 }))
-        .guidance_scale(f64::from(arguments.guidance.unwrap_or(default(4.0, 7.5))))
-        .seed(arguments.seed.unwrap_or(u64::from(embedded)));
-    request.negative_prompts = arguments.negative_prompt.clone().map(|prompt| vec![prompt]);
-    request.images_per_prompt = arguments.images as usize;
-    request.timing = arguments.timing.into();
-    request.vae_tile = arguments.vae_tile;
-    if arguments.width.is_some() || arguments.height.is_some() {
-        let (width, height) = pipeline.default_size();
-        request.size = Some((
-            arguments.width.unwrap_or(width),
-            arguments.height.unwrap_or(height),
-        ));
-    }
-    if let Some(name) = &arguments.scheduler {
-        request.scheduler = Some(pipeline.scheduler().with_name(name)?);
-    }
-    if let Some(site) = &arguments.concept_block {
-        request.mask_source = Some(Arc::new(ConceptBlock::cross(SiteSelector::named(site))));
-    }
-    for concept in &concepts {
-        request = request.concept(self::concept(concept, arguments)?);
-    }
-    if let Some((phrase, _)) = arguments
-        .masks
-        .iter()
-        .find(|(phrase, _)| concepts.iter().all(|c| c.phrase != *phrase))
-    {
-        return Err(format!("--mask names `{phrase}`, which no --concept does").into());
-    }
-    Ok(request)
-}
-
-fn concept(
-    argument: &ConceptArgument,
-    arguments: &Arguments,
-) -> Result<ConceptRequest, Box<dyn Error>> {
-    let mut concept =
-        ConceptRequest::new(&argument.phrase, open(&argument.image)?).scale(argument.scale);
-    if arguments.timing == TimingArgument::Paper {
-        concept = concept.words(Words::Named(Occurrence::Nth(
-            arguments.occurrence as usize - 1,
-        )));
-    }
-    if let Some((_, file)) = arguments
-        .masks
-        .iter()
-        .find(|(phrase, _)| *phrase == argument.phrase)
-    {
-        let drawn = luma(&open(file)?);
-        let grid = Grid::new(drawn.nrows(), drawn.ncols());
-        let values: Vec<f32> = drawn.into_iter().collect();
-        let data = burn::tensor::TensorData::new(values, [1, grid.cells()]);
-        let values = burn::tensor::Tensor::from_data(
-            data,
-            (&arguments.backend.device()?, burn::tensor::DType::F32),
-        );
-        concept = concept.mask(ConceptMask::new(values, grid)?);
-    }
-    Ok(concept)
-}
-
-fn generate(
-    pipeline: &StableDiffusion,
-    request: Request,
-    arguments: &Arguments,
-    interrupt: &Interrupt,
-    writer: &mut Writer,
-) -> Result<Finished, Box<dyn Error>> {
-    let mode = request.mode;
-    let config = request
-        .scheduler
-        .as_ref()
-        .unwrap_or_else(|| pipeline.scheduler());
-    let total = config
-        .build(request.steps, &request.scheduler_options)?
-        .timesteps()
-        .len();
-    let mut steps = Steps::new(label(mode), total);
-    let mut masks = None;
-    let mut preview_error = None;
-    let generation = pipeline.generate(&request, &mut |report: &StepReport<'_>| {
-        // reading a value waits for the step, so that the bar tells the truth on every backend
-        let _ = report.latents.clone().slice_dim(0, 0..1).max().into_data();
-        steps.advance();
-        let last = report.step.index + 1 == report.step.total;
-        if arguments
-            .preview_every
-            .is_some_and(|every| (report.step.index + 1).is_multiple_of(every))
-            && !last
-        {
-            let preview = pipeline
-                .pictures(report.denoised.denoised(), request.vae_tile)
-                .map_err(Into::into);
-            if let Err(error) = preview
-                .and_then(|pictures| writer.preview(mode, report.step.index + 1, &pictures[0]))
-            {
-                preview_error = Some(error);
-                return ControlFlow::Break(());
-            }
-        }
-        if last && mode == Mode::Conceptrol {
-            masks = Some(read_masks(report));
-        }
-        interrupt.check()
-    });
-    if let Some(error) = preview_error {
-        return Err(error);
-    }
-    let generation = generation?;
-    let per_step = steps.finish();
-    for cut in generation.cut.iter().flatten() {
-        eprintln!("warning: {cut}");
-    }
-    let found = generation.found.into_iter().next().unwrap_or_default();
-    Ok(Finished {
-        mode,
-        images: generation.images,
-        mask: masks,
-        found,
-        per_step,
-    })
+/// Whether `model_index.json` names a FLUX pipeline.
+fn is_flux(folder: &Path) -> Result<bool, Box<dyn Error>> {
+    let path = folder.join("model_index.json");
+    let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let index: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(index["_class_name"].as_str().is_some_and(|class| class.starts_with("Flux")))
 }
 
 /// The published masks for the first picture.
-fn read_masks(report: &StepReport<'_>) -> Vec<MaskOnHost> {
-    let concepts = report.session.concepts().iter().enumerate();
+pub(crate) fn read_masks(session: &Session) -> Vec<MaskOnHost> {
+    let concepts = session.concepts().iter().enumerate();
     concepts
         .filter_map(|(index, concept)| {
-            let mask = report.session.board().latest(index)?;
-            let data = mask
-                .values()
-                .clone()
-                .slice_dim(0, 0..1)
-                .into_data()
-                .convert::<f32>();
+            let mask: &ConceptMask = session.board().latest(index)?;
+            let data = mask.values().clone().slice_dim(0, 0..1).into_data().convert::<f32>();
             let values = data.try_into_vec::<f32>().expect("converted to f32");
-            Some(MaskOnHost {
-                concept: concept.name.clone(),
-                grid: mask.grid(),
-                values,
-            })
+            Some(MaskOnHost { concept: concept.name.clone(), grid: mask.grid(), values })
         })
         .collect()
 }
 
-/// The name of a mode for files and bars.
-pub(crate) fn label(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Conceptrol => "conceptrol",
-        Mode::IpAdapter => "ip_adapter",
-        Mode::TextOnly => "text_only",
+/// Writes everything and says what was done.
+pub(crate) fn finish(
+    writer: &mut Writer,
+    references: &[(String, RgbImage)],
+    finished: &[Finished],
+) -> Result<(), Box<dyn Error>> {
+    for line in finished.last().map(|run| run.found.as_slice()).unwrap_or_default() {
+        println!("concept  {line}");
     }
-}
-
-fn print_request(folder: &Path, request: &Request) {
-    println!("model    {}", folder.display());
-    println!("prompt   {}", request.prompts[0]);
-    println!(
-        "settings {} steps, guidance {}, scale {}, seed {}, {} picture(s)",
-        request.steps,
-        request.guidance.scale,
-        request.scale,
-        request.seed,
-        request.images()
-    );
-}
-
-fn print_found(finished: &[Finished]) {
-    let Some(finished) = finished.last() else {
-        return;
-    };
-    for found in &finished.found {
-        let spans: Vec<String> = found.spans.iter().map(ToString::to_string).collect();
-        println!(
-            "concept  `{}` at tokens {} ({})",
-            found.name,
-            spans.join(" and "),
-            found.tokens.join(" ")
-        );
-    }
-}
-
-fn print_times(finished: &[Finished]) {
     for run in finished {
-        println!(
-            "{:<8} {:.3} s a step",
-            label(run.mode),
-            run.per_step.as_secs_f64()
-        );
+        println!("{:<12} {:.3} s a step", run.label, run.per_step.as_secs_f64());
     }
-    if let [ip_adapter, conceptrol] = finished {
-        let ratio = conceptrol.per_step.as_secs_f64() / ip_adapter.per_step.as_secs_f64();
-        println!(
-            "overhead {:+.1} % over the plain IP-Adapter",
-            (ratio - 1.0) * 100.0
-        );
+    if let [plain, conceptrol] = finished {
+        let ratio = conceptrol.per_step.as_secs_f64() / plain.per_step.as_secs_f64();
+        println!("overhead {:+.1} % over {} in this run", (ratio - 1.0) * 100.0, plain.label);
     }
+    writer.write_all(references, finished)?;
+    println!("peak     {}", memory::peak().map_or_else(|| "unknown".into(), memory::human));
+    for path in writer.written() {
+        println!("wrote    {}", path.display());
+    }
+    Ok(())
 }

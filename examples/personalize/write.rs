@@ -8,54 +8,24 @@ use std::{
 
 use conceptrol_core::{analysis::overlay, models::image::save_png};
 use conceptrol_examples::sheet::sheet;
-use conceptrol_sd::pipeline::{Mode, Request};
 use image::RgbImage;
 use ndarray::{ArrayView2, ArrayView3};
 
-use crate::run::{Finished, MaskOnHost, label};
+use crate::run::{Finished, MaskOnHost};
 
 /// Edge of a picture on the sheet, in pixels.
 const SHEET_EDGE: u32 = 256;
-
-/// What a picture was made with, for the text chunk of its file.
-#[derive(Debug, Clone)]
-pub(crate) struct Parameters(String);
-
-impl Parameters {
-    pub(crate) fn of(folder: &Path, request: &Request) -> Self {
-        let concepts: Vec<String> = request
-            .concepts
-            .iter()
-            .map(|concept| format!("{} ({})", concept.name, concept.scale))
-            .collect();
-        Self(format!(
-            "{}\nNegative prompt: {}\nSteps: {}, CFG scale: {}, Seed: {}, Condition scale: {}, Concepts: {}, Model: {}",
-            request.prompts[0],
-            request
-                .negative_prompts
-                .as_ref()
-                .and_then(|prompts| prompts.first())
-                .map_or("", String::as_str),
-            request.steps,
-            request.guidance.scale,
-            request.seed,
-            request.scale,
-            concepts.join(", "),
-            folder.display(),
-        ))
-    }
-}
 
 /// Writes pictures into one folder, each complete or not at all.
 #[derive(Debug)]
 pub(crate) struct Writer {
     folder: PathBuf,
-    parameters: Parameters,
+    parameters: String,
     written: Vec<PathBuf>,
 }
 
 impl Writer {
-    pub(crate) fn new(folder: &Path, parameters: Parameters) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(folder: &Path, parameters: String) -> Result<Self, Box<dyn Error>> {
         fs::create_dir_all(folder)
             .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         Ok(Self {
@@ -71,12 +41,12 @@ impl Writer {
 
     pub(crate) fn preview(
         &mut self,
-        mode: Mode,
+        label: &str,
         step: usize,
         picture: &RgbImage,
     ) -> Result<(), Box<dyn Error>> {
         self.write(
-            &format!("preview_{}_{step:03}.png", label(mode)),
+            &format!("preview_{}_{step:03}.png", label),
             mode,
             picture,
         )
@@ -85,43 +55,34 @@ impl Writer {
     /// References, results, masks and the sheet of them.
     pub(crate) fn write_all(
         &mut self,
-        request: &Request,
+        references: &[(String, RgbImage)],
         finished: &[Finished],
     ) -> Result<(), Box<dyn Error>> {
         let mut on_sheet: Vec<(String, RgbImage)> = Vec::new();
-        for (index, concept) in request.concepts.iter().enumerate() {
-            let Some(image) = &concept.image else {
-                continue;
-            };
-            self.write(&numbered("reference", index), Mode::TextOnly, image)?;
-            on_sheet.push((format!("reference: {}", concept.name), image.clone()));
+        for (index, (name, picture)) in references.iter().enumerate() {
+            self.write(&numbered("reference", index), "reference", picture)?;
+            on_sheet.push((format!("reference: {name}"), picture.clone()));
         }
         for run in finished {
             for (index, picture) in run.images.iter().enumerate() {
-                self.write(&numbered(label(run.mode), index), run.mode, picture)?;
+                self.write(&numbered(run.label, index), run.label, picture)?;
             }
-            on_sheet.push((label(run.mode).replace('_', " "), run.images[0].clone()));
-            for (index, mask) in run.mask.iter().flatten().enumerate() {
+            on_sheet.push((run.label.replace('_', " "), run.images[0].clone()));
+            for (index, mask) in run.masks.iter().enumerate() {
                 let picture = over(&run.images[0], mask)?;
-                self.write(&numbered("mask", index), run.mode, &picture)?;
+                self.write(&numbered("mask", index), run.label, &picture)?;
                 on_sheet.push((format!("mask: {}", mask.concept), picture));
             }
         }
-        let labelled: Vec<(&str, RgbImage)> = on_sheet
-            .iter()
-            .map(|(label, picture)| (label.as_str(), picture.clone()))
-            .collect();
+        let labelled: Vec<(&str, RgbImage)> =
+            on_sheet.iter().map(|(label, picture)| (label.as_str(), picture.clone())).collect();
         let columns = u32::try_from(labelled.len())?.min(6);
-        self.write(
-            "sheet.png",
-            Mode::TextOnly,
-            &sheet(&labelled, columns, SHEET_EDGE),
-        )
+        self.write("sheet.png", "sheet", &sheet(&labelled, columns, SHEET_EDGE))
     }
 
-    fn write(&mut self, name: &str, mode: Mode, picture: &RgbImage) -> Result<(), Box<dyn Error>> {
+    fn write(&mut self, name: &str, label: &str, picture: &RgbImage) -> Result<(), Box<dyn Error>> {
         let path = self.folder.join(name);
-        let text = format!("{}, Mode: {}", self.parameters.0, label(mode));
+        let text = format!("{}, Method: {label}", self.parameters);
         save_png(&path, picture, &[("parameters", &text)])?;
         self.written.push(path);
         Ok(())

@@ -3,7 +3,7 @@
 mod image_proj;
 mod resize;
 mod rng;
-mod schedulers;
+pub(crate) mod schedulers;
 mod spans;
 mod text;
 mod tokenizers;
