@@ -32,9 +32,9 @@ enum Expr {
     Kind(SiteKind),
     Named(String),
     Under(String),
-    And(Box<Expr>, Box<Expr>),
-    Or(Box<Expr>, Box<Expr>),
-    Not(Box<Expr>),
+    And(Box<Self>, Box<Self>),
+    Or(Box<Self>, Box<Self>),
+    Not(Box<Self>),
 }
 
 impl SiteSelector {

@@ -100,7 +100,7 @@ fn run(
             let out = session
                 .attend(SiteId::new(site), cross_call(site, batch.rows(), step))
                 .expect("a valid call");
-            outputs.push(out.into_data().to_vec().expect("f32"));
+            outputs.push(out.into_data().try_to_vec().expect("f32"));
         }
     }
     outputs
@@ -250,7 +250,11 @@ fn a_picture_does_not_depend_on_its_batch() {
             let out = session
                 .attend(SiteId::new(site), call)
                 .expect("a valid call");
-            let last: Vec<f32> = out.slice_dim(0, 2..3).into_data().to_vec().expect("f32");
+            let last: Vec<f32> = out
+                .slice_dim(0, 2..3)
+                .into_data()
+                .try_to_vec()
+                .expect("f32");
             let difference = max_difference(&[last], &one[step * 3 + site..=step * 3 + site]);
             assert!(difference < 1e-5, "site {site}: {difference}");
         }
@@ -316,7 +320,7 @@ fn text_map_rows_sum_to_one_and_captures_respect_their_budget() {
         .map
         .values()
         .to_data()
-        .to_vec()
+        .try_to_vec()
         .expect("f32");
     assert!(
         map.iter().all(|p| (p - 1.0 / TEXT as f32).abs() < 1e-6),
@@ -393,7 +397,7 @@ fn first_mask(source: impl conceptrol_core::mask::ConceptMaskSource) -> Vec<f32>
         .mask(0, &cat(), &probe, &mut board)
         .expect("no error")
         .expect("a mask");
-    mask.values().to_data().to_vec().expect("f32")
+    mask.values().to_data().try_to_vec().expect("f32")
 }
 
 #[test]
@@ -436,7 +440,7 @@ fn joint_condition_equals_a_dense_bias() {
                 .expect("published")
                 .values()
                 .to_data()
-                .to_vec()
+                .try_to_vec()
                 .expect("f32")
         })
         .collect();

@@ -16,7 +16,7 @@ use conceptrol_flux::latents::{grid_positions, text_positions};
 use conceptrol_flux::mmdit::{FluxInput, FluxTransformer, Rotary};
 use conceptrol_flux::{FluxConfig, attention_sites};
 
-/// Multiples of 1/128 in -1..1: SplitMix64 of the index, seeded with the FNV-1a hash of the name.
+/// Multiples of 1/128 in -1..1: `SplitMix64` of the index, seeded with the FNV-1a hash of the name.
 fn numbers(name: &str, count: usize) -> impl Iterator<Item = f32> + use<> {
     let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |seed, byte| {
         (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

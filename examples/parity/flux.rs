@@ -8,8 +8,8 @@ use std::{
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Concept, ConditionSchedule, Grid, MaskError, Probe, Session, SiteSelector, StepWindow,
-    TokenLayout,
+    AttentionPlan, BatchLayout, Concept, ConditionSchedule, Grid, MaskError, Probe, Session,
+    SiteSelector, StepWindow, TokenLayout,
     mask::{ConceptBlock, ConceptMask, ConceptMaskSource, MaskBoard, Timing},
     models::{
         image::{Filter, image_to_tensor, open, resize},
@@ -52,11 +52,25 @@ fn t5(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     let encoder = T5Encoder::new(&config, &weights);
     weights.finish()?;
     let ids = &inputs["input_ids"];
-    #[expect(clippy::cast_possible_truncation, reason = "ids are small whole numbers")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "ids are small whole numbers"
+    )]
     let whole: Vec<i32> = ids.values.iter().map(|id| *id as i32).collect();
-    let ids = Tensor::<2, Int>::from_data(TensorData::new(whole, ids.shape.clone()), (device, DType::I32));
-    report.tensor("hidden_state_1", encoder.states_after(1, ids.clone()), &expected["hidden_state_1"]);
-    report.tensor("last_hidden_state", encoder.forward(ids), &expected["last_hidden_state"]);
+    let ids = Tensor::<2, Int>::from_data(
+        TensorData::new(whole, ids.shape.clone()),
+        (device, DType::I32),
+    );
+    report.tensor(
+        "hidden_state_1",
+        encoder.states_after(1, ids.clone()),
+        &expected["hidden_state_1"],
+    );
+    report.tensor(
+        "last_hidden_state",
+        encoder.forward(ids),
+        &expected["last_hidden_state"],
+    );
     Ok(())
 }
 
@@ -69,7 +83,11 @@ fn transformer(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     weights.finish()?;
 
     let positions = [&inputs["txt_ids"], &inputs["img_ids"]].map(|ids| ids.values.chunks_exact(3));
-    let positions: Vec<_> = positions.into_iter().flatten().map(|id| [id[0], id[1], id[2]].map(f64::from)).collect();
+    let positions: Vec<_> = positions
+        .into_iter()
+        .flatten()
+        .map(|id| [id[0], id[1], id[2]].map(f64::from))
+        .collect();
     let rotary = Rotary::new(&positions, config.axes_dims_rope, device, FloatDType::F32);
     let latents: Tensor<3> = inputs["hidden_states"].tensor(device)?;
     let text: Tensor<3> = inputs["encoder_hidden_states"].tensor(device)?;
@@ -82,7 +100,9 @@ fn transformer(case: &Case, device: &Device, report: &mut Report) -> Outcome {
         pooled: inputs["pooled_projections"].tensor(device)?,
         condition: None,
         sigma: inputs["timestep"].values[0],
-        guidance: inputs.get("guidance").map_or(0.0, |guidance| guidance.values[0]),
+        guidance: inputs
+            .get("guidance")
+            .map_or(0.0, |guidance| guidance.values[0]),
         rotary: &rotary,
         layout: &layout,
     };
@@ -107,16 +127,31 @@ pub(crate) fn scheduler(
     let (mut scaled, mut previous) = (Vec::new(), Vec::new());
     for step in 0..steps {
         scaled.extend(array(sample.clone()).values);
-        sample = schedule.step(step, sample, picture(&inputs["model_outputs"].row(step)).tensor(device)?);
+        sample = schedule.step(
+            step,
+            sample,
+            picture(&inputs["model_outputs"].row(step)).tensor(device)?,
+        );
         previous.extend(array(sample.clone()).values);
     }
     let timesteps = (0..steps).map(|step| schedule.timestep(step)).collect();
-    let results =
-        [("timesteps", timesteps), ("sigmas", schedule.sigmas().to_vec()), ("scaled_inputs", scaled), ("prev_samples", previous)];
+    let results = [
+        ("timesteps", timesteps),
+        ("sigmas", schedule.sigmas().to_vec()),
+        ("scaled_inputs", scaled),
+        ("prev_samples", previous),
+    ];
     for (what, values) in results {
         let key = format!("{name}.{what}");
         if let Some(wanted) = expected.get(&key) {
-            report.array(&key, &Array { shape: wanted.shape.clone(), values }, wanted);
+            report.array(
+                &key,
+                &Array {
+                    shape: wanted.shape.clone(),
+                    values,
+                },
+                wanted,
+            );
         }
     }
     Ok(())
@@ -130,12 +165,27 @@ fn generation(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     let request = request(case)?;
 
     let prompt = pipeline.encode_prompt(&request.prompt, request.text_tokens)?;
-    report.tensor("prompt_embeds", prompt.text.clone(), &expected["prompt_embeds"]);
-    report.tensor("pooled_prompt_embeds", prompt.pooled.clone(), &expected["pooled_prompt_embeds"]);
+    report.tensor(
+        "prompt_embeds",
+        prompt.text.clone(),
+        &expected["prompt_embeds"],
+    );
+    report.tensor(
+        "pooled_prompt_embeds",
+        prompt.pooled.clone(),
+        &expected["pooled_prompt_embeds"],
+    );
     let tokenizers = pipeline.tokenizers();
-    let t5 = tokenizers.t5.encode(&request.prompt, request.text_tokens)?.ids;
+    let t5 = tokenizers
+        .t5
+        .encode(&request.prompt, request.text_tokens)?
+        .ids;
     report.array("t5_input_ids", &id_array(&[t5]), &inputs["t5_input_ids"]);
-    report.array("clip_input_ids", &id_array(&[tokenizers.clip.encode(&request.prompt).ids]), &inputs["clip_input_ids"]);
+    report.array(
+        "clip_input_ids",
+        &id_array(&[tokenizers.clip.encode(&request.prompt).ids]),
+        &inputs["clip_input_ids"],
+    );
     compare_posterior(&pipeline, &request, &expected, device, report)?;
 
     let counter = Arc::new(Counter::of(case)?);
@@ -144,39 +194,76 @@ fn generation(case: &Case, device: &Device, report: &mut Report) -> Outcome {
         ominicontrol_plan(config)?
     } else {
         AttentionPlan::builder(&attention_sites(config))
-            .layer(SiteSelector::joint(), ConceptrolLayer::new(Arc::clone(&counter)))
+            .layer(
+                SiteSelector::joint(),
+                ConceptrolLayer::new(Arc::clone(&counter)),
+            )
             .layer(SiteSelector::joint(), JointConditionLayer::new())
             .build()?
     };
     let prepared = pipeline.prepare(&request)?;
-    report.within("noise", &array(prepared.latents.clone()), &inputs["latents"], 2e-6);
+    report.within(
+        "noise",
+        &array(prepared.latents.clone()),
+        &inputs["latents"],
+        2e-6,
+    );
     if let Some(wanted) = expected.get("condition_tokens") {
-        report.tensor("condition_tokens", prepared.conditions[0].tokens.clone(), wanted);
+        report.tensor(
+            "condition_tokens",
+            prepared.conditions[0].tokens.clone(),
+            wanted,
+        );
     }
     compare_span(case, &prepared.concepts, report);
 
     let (mut velocities, mut latents) = (Vec::new(), array(prepared.latents.clone()).values);
-    let (last, _) = pipeline.denoise(&request, &prepared, &plan, &mut |progress: Progress<'_>| {
-        velocities.extend(array(progress.velocity.clone()).values);
-        latents.extend(array(progress.latents.clone()).values);
-        ControlFlow::Continue(())
-    })?;
+    let (last, _) =
+        pipeline.denoise(&request, &prepared, &plan, &mut |progress: Progress<'_>| {
+            velocities.extend(array(progress.velocity.clone()).values);
+            latents.extend(array(progress.latents.clone()).values);
+            ControlFlow::Continue(())
+        })?;
     let mut compare = |name: &str, values: Vec<f32>| {
-        let Some(wanted) = expected.get(name) else { return };
-        let shape = if values.len() == wanted.values.len() { wanted.shape.clone() } else { vec![values.len()] };
+        let Some(wanted) = expected.get(name) else {
+            return;
+        };
+        let shape = if values.len() == wanted.values.len() {
+            wanted.shape.clone()
+        } else {
+            vec![values.len()]
+        };
         report.array(name, &Array { shape, values }, wanted);
     };
-    compare("timesteps", (0..request.steps).map(|step| prepared.schedule.timestep(step)).collect());
+    compare(
+        "timesteps",
+        (0..request.steps)
+            .map(|step| prepared.schedule.timestep(step))
+            .collect(),
+    );
     compare("sigmas", prepared.schedule.sigmas().to_vec());
     compare("noise_pred", velocities);
     compare("latents", latents);
     let refreshes = counter.refreshes();
-    compare("concept_mask_refresh", refreshes.iter().flat_map(|refresh| refresh.when).collect());
-    compare("concept_mask_log", refreshes.into_iter().flat_map(|refresh| refresh.log_mask).collect());
+    compare(
+        "concept_mask_refresh",
+        refreshes.iter().flat_map(|refresh| refresh.when).collect(),
+    );
+    compare(
+        "concept_mask_log",
+        refreshes
+            .into_iter()
+            .flat_map(|refresh| refresh.log_mask)
+            .collect(),
+    );
     let grid = token_grid(request.height, request.width)?;
     let vae_in = pipeline.autoencoder().unscale(unpack(last.clone(), grid));
     report.tensor("vae_in", vae_in, &expected["vae_in"]);
-    report.tensor("image_raw", pipeline.decode(last, grid)?, &expected["image_raw"]);
+    report.tensor(
+        "image_raw",
+        pipeline.decode(last, grid)?,
+        &expected["image_raw"],
+    );
     Ok(())
 }
 
@@ -184,17 +271,30 @@ fn request(case: &Case) -> Result<FluxRequest, Box<dyn Error>> {
     let params = case.params();
     let number = |name: &str| params[name].as_f64().ok_or(format!("no number `{name}`"));
     let whole = |name: &str| -> Result<usize, Box<dyn Error>> {
-        Ok(usize::try_from(params[name].as_u64().ok_or(format!("no whole number `{name}`"))?)?)
+        Ok(usize::try_from(
+            params[name]
+                .as_u64()
+                .ok_or(format!("no whole number `{name}`"))?,
+        )?)
     };
-    let window = StepWindow::new(number("control_guidance_start")?, number("control_guidance_end")?)?;
+    let window = StepWindow::new(
+        number("control_guidance_start")?,
+        number("control_guidance_end")?,
+    )?;
     let list = |name: &str| params[name].as_array().cloned().unwrap_or_default();
     let mut concepts = Vec::new();
     for (words, image) in list("subjects").iter().zip(list("images")) {
         let image = open(case.image(image.as_str().ok_or("an image without a name")?))?;
-        concepts.push(ConceptRequest::new(words.as_str().ok_or("a subject without words")?, image));
+        concepts.push(ConceptRequest::new(
+            words.as_str().ok_or("a subject without words")?,
+            image,
+        ));
     }
     #[expect(clippy::cast_possible_truncation, reason = "scales are short decimals")]
-    let (guidance, strength) = (number("guidance_scale")? as f32, number("condition_scale")? as f32);
+    let (guidance, strength) = (
+        number("guidance_scale")? as f32,
+        number("condition_scale")? as f32,
+    );
     Ok(FluxRequest {
         concepts,
         height: whole("height")?,
@@ -216,9 +316,13 @@ fn compare_posterior(
     device: &Device,
     report: &mut Report,
 ) -> Outcome {
-    let Some(mean) = expected.get("condition_mean") else { return Ok(()) };
+    let Some(mean) = expected.get("condition_mean") else {
+        return Ok(());
+    };
     let picture = resize(&request.concepts[0].picture, 512, 512, Filter::Bicubic);
-    let posterior = pipeline.autoencoder().encode(image_to_tensor(&picture, device), None)?;
+    let posterior = pipeline
+        .autoencoder()
+        .encode(image_to_tensor(&picture, device), None)?;
     report.tensor("condition_mean", posterior.mean(), mean);
     report.tensor("condition_std", posterior.std(), &expected["condition_std"]);
     Ok(())
@@ -226,8 +330,14 @@ fn compare_posterior(
 
 fn compare_span(case: &Case, concepts: &[Concept], report: &mut Report) {
     let wanted = &case.json["concepts"][0]["span"];
-    let Some(span) = concepts.first().and_then(|concept| concept.spans.first()?.first()) else { return };
-    let same = wanted[0].as_u64() == Some(span.start as u64) && wanted[1].as_u64() == Some(span.end as u64);
+    let Some(span) = concepts
+        .first()
+        .and_then(|concept| concept.spans.first()?.first())
+    else {
+        return;
+    };
+    let same = wanted[0].as_u64() == Some(span.start as u64)
+        && wanted[1].as_u64() == Some(span.end as u64);
     report.exact("span", same, || format!("{span:?}, expected {wanted}"));
 }
 
@@ -252,7 +362,11 @@ struct Refresh {
 impl Counter {
     fn of(case: &Case) -> Result<Self, Box<dyn Error>> {
         let whole = |name: &str| -> Result<usize, Box<dyn Error>> {
-            Ok(usize::try_from(case.params()[name].as_u64().ok_or(format!("no whole number `{name}`"))?)?)
+            Ok(usize::try_from(
+                case.params()[name]
+                    .as_u64()
+                    .ok_or(format!("no whole number `{name}`"))?,
+            )?)
         };
         Ok(Self {
             blocks: whole("NUM_BLOCKS")?,
@@ -265,7 +379,10 @@ impl Counter {
     }
 
     fn refreshes(&self) -> Vec<Refresh> {
-        self.refreshes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.refreshes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -286,8 +403,14 @@ impl ConceptMaskSource for Counter {
         let mask = self.refreshing.mask(index, concept, probe, board)?;
         if let Some(fresh) = board.latest(index) {
             let log_mask = array(fresh.values().clone().log()).values;
-            let refresh = Refresh { when: [step as f32, call as f32, count as f32], log_mask };
-            self.refreshes.lock().unwrap_or_else(PoisonError::into_inner).push(refresh);
+            let refresh = Refresh {
+                when: [step as f32, call as f32, count as f32],
+                log_mask,
+            };
+            self.refreshes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(refresh);
         }
         Ok(mask)
     }

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// Guidance scale; off at 1 [default: 7.5].
     #[arg(long, value_parser = parse_finite)]
     pub guidance: Option<f32>,
-    /// Another scheduler: ddim, deis, dpmpp_2m, euler, euler_a, lcm, pndm, unipc, or with _karras.
+    /// Another scheduler: ddim, deis, `dpmpp_2m`, euler, `euler_a`, lcm, pndm, unipc, or with _karras.
     #[arg(long)]
     pub scheduler: Option<String>,
     /// Seed of the first picture [default: 0].

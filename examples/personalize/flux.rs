@@ -10,7 +10,9 @@ use conceptrol_examples::progress::{Interrupt, Steps};
 use conceptrol_flux::{
     load::{FluxFolder, Residency},
     omini::Placement,
-    pipeline::{ConceptRequest, FluxPipeline, FluxRequest, Progress, conceptrol_plan, ominicontrol_plan},
+    pipeline::{
+        ConceptRequest, FluxPipeline, FluxRequest, Progress, conceptrol_plan, ominicontrol_plan,
+    },
 };
 
 use crate::{
@@ -28,7 +30,11 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Er
         Some(mode) => vec![mode],
     };
     let device = arguments.backend.device()?;
-    let residency = if arguments.stream_weights { Residency::Disk } else { Residency::Memory };
+    let residency = if arguments.stream_weights {
+        Residency::Disk
+    } else {
+        Residency::Memory
+    };
     let model = FluxFolder::open(folder, &device, arguments.dtype.into())?;
     let mut pipeline = FluxPipeline::load(model, residency)?;
     if let Some(adapter) = &arguments.adapter {
@@ -49,7 +55,10 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Er
     for mode in modes {
         finished.push(generate(&pipeline, &request, mode, arguments, &interrupt)?);
     }
-    let references = request.concepts.into_iter().map(|concept| (concept.words, concept.picture));
+    let references = request
+        .concepts
+        .into_iter()
+        .map(|concept| (concept.words, concept.picture));
     finish(&mut writer, &references.collect::<Vec<_>>(), &finished)
 }
 
@@ -88,8 +97,11 @@ fn request(arguments: &Arguments) -> Result<FluxRequest, Box<dyn Error>> {
         width: arguments.width.unwrap_or(defaults.width),
         steps: arguments.steps.unwrap_or(defaults.steps),
         guidance: arguments.guidance.unwrap_or(defaults.guidance),
-        seeds: (0..u64::from(arguments.images)).map(|index| seed.wrapping_add(index)).collect(),
-        condition: ConditionSchedule::new(strength, window).with_outside(defaults.condition.outside),
+        seeds: (0..u64::from(arguments.images))
+            .map(|index| seed.wrapping_add(index))
+            .collect(),
+        condition: ConditionSchedule::new(strength, window)
+            .with_outside(defaults.condition.outside),
         timing: arguments.timing.into(),
         ..defaults
     })
@@ -105,31 +117,61 @@ fn generate(
     let config = pipeline.config();
     let mut request = request.clone();
     let (label, plan) = match mode {
-        ModeArgument::Conceptrol => ("conceptrol", conceptrol_plan(config, arguments.timing.into())?),
+        ModeArgument::Conceptrol => (
+            "conceptrol",
+            conceptrol_plan(config, arguments.timing.into())?,
+        ),
         ModeArgument::IpAdapter => ("ominicontrol", ominicontrol_plan(config)?),
         ModeArgument::TextOnly => {
             request.concepts.clear();
-            ("text_only", AttentionPlan::plain(&pipeline.attention_sites()))
+            (
+                "text_only",
+                AttentionPlan::plain(&pipeline.attention_sites()),
+            )
         }
     };
     let mut steps = Steps::new(label, request.steps);
     let generated = pipeline.generate(&request, &plan, &mut |progress: Progress<'_>| {
         // reading a value waits for the step, so that the bar tells the truth on every backend
-        let _ = progress.latents.clone().slice_dim(0, 0..1).max().into_data();
+        let _ = progress
+            .latents
+            .clone()
+            .slice_dim(0, 0..1)
+            .max()
+            .into_data();
         steps.advance();
         interrupt.check()
     })?;
     let per_step = steps.finish();
-    let masks = if mode == ModeArgument::Conceptrol { read_masks(&generated.session) } else { Vec::new() };
+    let masks = if mode == ModeArgument::Conceptrol {
+        read_masks(&generated.session)
+    } else {
+        Vec::new()
+    };
     let found = generated.session.concepts().iter().map(|concept| {
-        let spans: Vec<String> = concept.spans.iter().flatten().map(|span| format!("{span:?}")).collect();
+        let spans: Vec<String> = concept
+            .spans
+            .iter()
+            .flatten()
+            .map(|span| format!("{span:?}"))
+            .collect();
         format!("`{}` at tokens {}", concept.name, spans.join(" and "))
     });
-    Ok(Finished { label, found: found.collect(), masks, images: tensor_to_images(generated.pictures), per_step })
+    Ok(Finished {
+        label,
+        found: found.collect(),
+        masks,
+        images: tensor_to_images(generated.pictures),
+        per_step,
+    })
 }
 
 fn parameters(folder: &Path, request: &FluxRequest) -> String {
-    let concepts: Vec<&str> = request.concepts.iter().map(|concept| concept.words.as_str()).collect();
+    let concepts: Vec<&str> = request
+        .concepts
+        .iter()
+        .map(|concept| concept.words.as_str())
+        .collect();
     format!(
         "{}\nSteps: {}, CFG scale: {}, Seed: {}, Condition scale: {}, Concepts: {}, Model: {}",
         request.prompt,

@@ -35,16 +35,27 @@ pub(crate) struct MaskOnHost {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let folder = arguments.model.clone().unwrap_or_else(|| PathBuf::from(ASSETS).join("tiny-sd"));
-    if is_flux(&folder)? { flux::run(arguments, &folder) } else { stable_diffusion::run(arguments, &folder) }
+    let folder = arguments
+        .model
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(ASSETS).join("tiny-sd"));
+    if is_flux(&folder)? {
+        flux::run(arguments, &folder)
+    } else {
+        stable_diffusion::run(arguments, &folder)
+    }
 }
 
 /// Whether `model_index.json` names a FLUX pipeline.
 fn is_flux(folder: &Path) -> Result<bool, Box<dyn Error>> {
     let path = folder.join("model_index.json");
-    let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let index: serde_json::Value = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(index["_class_name"].as_str().is_some_and(|class| class.starts_with("Flux")))
+    let text = fs::read_to_string(&path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let index: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(index["_class_name"]
+        .as_str()
+        .is_some_and(|class| class.starts_with("Flux")))
 }
 
 /// The published masks for the first picture.
@@ -53,9 +64,18 @@ pub(crate) fn read_masks(session: &Session) -> Vec<MaskOnHost> {
     concepts
         .filter_map(|(index, concept)| {
             let mask: &ConceptMask = session.board().latest(index)?;
-            let data = mask.values().clone().slice_dim(0, 0..1).into_data().convert::<f32>();
+            let data = mask
+                .values()
+                .clone()
+                .slice_dim(0, 0..1)
+                .into_data()
+                .convert::<f32>();
             let values = data.try_into_vec::<f32>().expect("converted to f32");
-            Some(MaskOnHost { concept: concept.name.clone(), grid: mask.grid(), values })
+            Some(MaskOnHost {
+                concept: concept.name.clone(),
+                grid: mask.grid(),
+                values,
+            })
         })
         .collect()
 }
@@ -66,18 +86,33 @@ pub(crate) fn finish(
     references: &[(String, RgbImage)],
     finished: &[Finished],
 ) -> Result<(), Box<dyn Error>> {
-    for line in finished.last().map(|run| run.found.as_slice()).unwrap_or_default() {
+    for line in finished
+        .last()
+        .map(|run| run.found.as_slice())
+        .unwrap_or_default()
+    {
         println!("concept  {line}");
     }
     for run in finished {
-        println!("{:<12} {:.3} s a step", run.label, run.per_step.as_secs_f64());
+        println!(
+            "{:<12} {:.3} s a step",
+            run.label,
+            run.per_step.as_secs_f64()
+        );
     }
     if let [plain, conceptrol] = finished {
         let ratio = conceptrol.per_step.as_secs_f64() / plain.per_step.as_secs_f64();
-        println!("overhead {:+.1} % over {} in this run", (ratio - 1.0) * 100.0, plain.label);
+        println!(
+            "overhead {:+.1} % over {} in this run",
+            (ratio - 1.0) * 100.0,
+            plain.label
+        );
     }
     writer.write_all(references, finished)?;
-    println!("peak     {}", memory::peak().map_or_else(|| "unknown".into(), memory::human));
+    println!(
+        "peak     {}",
+        memory::peak().map_or_else(|| "unknown".into(), memory::human)
+    );
     for path in writer.written() {
         println!("wrote    {}", path.display());
     }

@@ -36,7 +36,12 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Er
             options = options.adapter(adapter, folder.join("image_encoder"));
         }
         (Some(adapter), encoder) => {
-            options = options.adapter(adapter, encoder.clone().unwrap_or_else(|| folder.join("image_encoder")));
+            options = options.adapter(
+                adapter,
+                encoder
+                    .clone()
+                    .unwrap_or_else(|| folder.join("image_encoder")),
+            );
         }
         (None, Some(_)) => return Err("--image-encoder needs --adapter".into()),
         (None, None) => {}
@@ -51,9 +56,18 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Er
     let mut writer = Writer::new(&arguments.out, parameters(folder, &request))?;
     let mut finished = Vec::new();
     for mode in modes {
-        finished.push(generate(&pipeline, request.clone().mode(mode), arguments, &interrupt, &mut writer)?);
+        finished.push(generate(
+            &pipeline,
+            request.clone().mode(mode),
+            arguments,
+            &interrupt,
+            &mut writer,
+        )?);
     }
-    let references = request.concepts.into_iter().filter_map(|concept| Some((concept.name, concept.image?)));
+    let references = request
+        .concepts
+        .into_iter()
+        .filter_map(|concept| Some((concept.name, concept.image?)));
     finish(&mut writer, &references.collect::<Vec<_>>(), &finished)
 }
 
@@ -195,9 +209,9 @@ fn generate(
             let preview = pipeline
                 .pictures(report.denoised.denoised(), request.vae_tile)
                 .map_err(Into::into);
-            if let Err(error) = preview
-                .and_then(|pictures| writer.preview(label(mode), report.step.index + 1, &pictures[0]))
-            {
+            if let Err(error) = preview.and_then(|pictures| {
+                writer.preview(label(mode), report.step.index + 1, &pictures[0])
+            }) {
                 preview_error = Some(error);
                 return ControlFlow::Break(());
             }
@@ -216,12 +230,23 @@ fn generate(
         eprintln!("warning: {cut}");
     }
     let found = generation.found.iter().flatten().map(describe).collect();
-    Ok(Finished { label: label(mode), images: generation.images, masks, found, per_step })
+    Ok(Finished {
+        label: label(mode),
+        images: generation.images,
+        masks,
+        found,
+        per_step,
+    })
 }
 
 fn describe(found: &FoundConcept) -> String {
     let spans: Vec<String> = found.spans.iter().map(ToString::to_string).collect();
-    format!("`{}` at tokens {} ({})", found.name, spans.join(" and "), found.tokens.join(" "))
+    format!(
+        "`{}` at tokens {} ({})",
+        found.name,
+        spans.join(" and "),
+        found.tokens.join(" ")
+    )
 }
 
 /// The name of a mode for files and bars.
@@ -248,12 +273,19 @@ fn print_request(folder: &Path, request: &Request) {
 
 /// What a picture was made with, in the form other tools read.
 fn parameters(folder: &Path, request: &Request) -> String {
-    let concepts: Vec<String> =
-        request.concepts.iter().map(|concept| format!("{} ({})", concept.name, concept.scale)).collect();
+    let concepts: Vec<String> = request
+        .concepts
+        .iter()
+        .map(|concept| format!("{} ({})", concept.name, concept.scale))
+        .collect();
     format!(
         "{}\nNegative prompt: {}\nSteps: {}, CFG scale: {}, Seed: {}, Condition scale: {}, Concepts: {}, Model: {}",
         request.prompts[0],
-        request.negative_prompts.as_ref().and_then(|prompts| prompts.first()).map_or("", String::as_str),
+        request
+            .negative_prompts
+            .as_ref()
+            .and_then(|prompts| prompts.first())
+            .map_or("", String::as_str),
         request.steps,
         request.guidance.scale,
         request.seed,

@@ -45,11 +45,7 @@ impl Writer {
         step: usize,
         picture: &RgbImage,
     ) -> Result<(), Box<dyn Error>> {
-        self.write(
-            &format!("preview_{}_{step:03}.png", label),
-            mode,
-            picture,
-        )
+        self.write(&format!("preview_{label}_{step:03}.png"), label, picture)
     }
 
     /// References, results, masks and the sheet of them.
@@ -74,8 +70,10 @@ impl Writer {
                 on_sheet.push((format!("mask: {}", mask.concept), picture));
             }
         }
-        let labelled: Vec<(&str, RgbImage)> =
-            on_sheet.iter().map(|(label, picture)| (label.as_str(), picture.clone())).collect();
+        let labelled: Vec<(&str, RgbImage)> = on_sheet
+            .iter()
+            .map(|(label, picture)| (label.as_str(), picture.clone()))
+            .collect();
         let columns = u32::try_from(labelled.len())?.min(6);
         self.write("sheet.png", "sheet", &sheet(&labelled, columns, SHEET_EDGE))
     }

@@ -12,7 +12,7 @@ const SCORES_AT_ONCE: usize = 1 << 22;
 ///
 /// # Shapes
 /// - q: `[rows, heads, q_len, head_dim]`
-/// - k_text: `[rows, heads, text_len, head_dim]`
+/// - `k_text`: `[rows, heads, text_len, head_dim]`
 /// - output: `[rows, q_len, text_len]`, probabilities in `f32`; they sum to one over `text_len`
 ///
 /// ```

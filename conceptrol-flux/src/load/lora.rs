@@ -1,4 +1,4 @@
-//! Low-rank adapter files: OminiControl's condition adapters and style LoRAs.
+//! Low-rank adapter files: OminiControl's condition adapters and style `LoRAs`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

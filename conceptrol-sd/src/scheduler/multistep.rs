@@ -1,4 +1,4 @@
-//! What DPM-Solver++, DEIS and UniPC share: levels over whole timesteps, and updates over the last few outputs.
+//! What DPM-Solver++, DEIS and `UniPC` share: levels over whole timesteps, and updates over the last few outputs.
 
 use burn::tensor::Tensor;
 

@@ -1,4 +1,4 @@
-//! UniPC up to order 3: a predictor and a corrector that costs no model call; Zhao et al. (2023), arXiv 2302.04867.
+//! `UniPC` up to order 3: a predictor and a corrector that costs no model call; Zhao et al. (2023), arXiv 2302.04867.
 //!
 //! <https://github.com/huggingface/diffusers/blob/v0.32.2/src/diffusers/schedulers/scheduling_unipc_multistep.py>
 
@@ -16,7 +16,7 @@ use super::schedule::Schedule;
 use super::scheduler::{NoiseFn, Scheduler};
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
 
-/// UniPC over predictions of the clean picture.
+/// `UniPC` over predictions of the clean picture.
 #[derive(Debug, Clone)]
 pub(super) struct UniPc {
     schedule: Schedule,
@@ -268,8 +268,9 @@ impl Series {
             right.swap(column, pivot);
             for below in column + 1..size {
                 let factor = matrix[below][column] / matrix[column][column];
-                for k in column..size {
-                    matrix[below][k] -= factor * matrix[column][k];
+                let (above, rest) = matrix.split_at_mut(below);
+                for (number, pivot) in rest[0][column..].iter_mut().zip(&above[column][column..]) {
+                    *number -= factor * pivot;
                 }
                 right[below] -= factor * right[column];
             }

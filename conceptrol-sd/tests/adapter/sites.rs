@@ -1,4 +1,4 @@
-//! The attention sites of UNets, as adapter files number them.
+//! The attention sites of `UNets`, as adapter files number them.
 
 use burn::tensor::Device;
 use conceptrol_core::models::weights::Weights;

@@ -49,7 +49,7 @@ pub(crate) struct GeluTanh;
 impl Function for GeluTanh {
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, x: S::V) -> S::V {
-        const MINUS_TWO_ROOT: f32 = -1.595_769_1;
+        const MINUS_TWO_ROOT: f32 = -1.595_769;
         let cubic = s.mul_add(s.mul(x, x), s.splat(0.044_715), s.splat(1.0));
         let e = exp(s, s.mul(s.mul(x, cubic), s.splat(MINUS_TWO_ROOT)));
         s.div(x, s.add(s.splat(1.0), e))

@@ -32,10 +32,6 @@ impl<'a, T> Shared<'a, T> {
     /// # Panics
     /// If the part ends beyond the slice.
     #[inline(always)]
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "disjoint parts, promised by the caller"
-    )]
     pub(crate) unsafe fn part(&self, from: usize, len: usize) -> &'a mut [T] {
         assert!(
             from <= self.len && len <= self.len - from,

@@ -54,7 +54,7 @@ pub fn tensor_to_images(samples: Tensor<4>) -> Vec<RgbImage> {
     let values: Vec<f32> = samples
         .into_data()
         .convert::<f32>()
-        .into_vec()
+        .try_into_vec()
         .expect("the data was converted to f32");
     let plane = height * width;
     let picture = |values: &[f32]| {

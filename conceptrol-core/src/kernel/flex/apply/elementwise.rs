@@ -23,13 +23,14 @@ pub(crate) fn map<const D: usize, F: Function>(
 fn run_map<E: Number>(mut x: FlexTensor, function: impl Function) -> FlexTensor {
     let dense = x.layout().start_offset() == 0 && x.layout().is_dense_unique_storage();
     let len = x.layout().num_elements();
-    if dense && x.bytes().len() == len * size_of::<E>() {
-        if let Some(numbers) = x.try_storage_mut::<E>() {
-            let numbers = numbers.as_mut_ptr();
-            // SAFETY: the storage is uniquely ours and holds `len` numbers.
-            unsafe { elementwise::map(function, numbers, numbers, len) };
-            return x;
-        }
+    if dense
+        && x.bytes().len() == len * size_of::<E>()
+        && let Some(numbers) = x.try_storage_mut::<E>()
+    {
+        let numbers = numbers.as_mut_ptr();
+        // SAFETY: the storage is uniquely ours and holds `len` numbers.
+        unsafe { elementwise::map(function, numbers, numbers, len) };
+        return x;
     }
     let mut copy = None;
     let from: &[E] = contiguous(&x, &mut copy);

@@ -1,3 +1,7 @@
+#[expect(
+    clippy::wildcard_imports,
+    reason = "the intrinsics of one instruction set"
+)]
 use std::arch::x86_64::*;
 
 use super::Simd;
