@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn values(mask: &ConceptMask) -> Vec<f32> {
-        mask.values().to_data().to_vec().expect("f32 mask")
+        mask.values().to_data().try_to_vec().expect("f32 mask")
     }
 
     #[test]
