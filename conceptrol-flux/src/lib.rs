@@ -35,7 +35,7 @@
 //! };
 //! let generated = pipeline.generate(&request, &plan, &mut |_| ControlFlow::Continue(()))?;
 //! for picture in image::tensor_to_images(generated.pictures) {
-//!     image::save_png(&picture, "statue.png", &[])?;
+//!     image::save_png("statue.png", &picture, &[])?;
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -111,26 +111,31 @@ fn check(name: &str, residency: Residency) {
 }
 
 #[test]
+#[ignore = "needs CONCEPTROL_FIXTURES, a folder of whole models; the example parity runs the same cases"]
 fn schnell_conceptrol() {
     check("flux_schnell_conceptrol", Residency::Memory);
 }
 
 #[test]
+#[ignore = "needs CONCEPTROL_FIXTURES, a folder of whole models; the example parity runs the same cases"]
 fn schnell_conceptrol_with_one_refresh_a_step() {
     check("flux_schnell_conceptrol_once_per_step", Residency::Memory);
 }
 
 #[test]
+#[ignore = "needs CONCEPTROL_FIXTURES, a folder of whole models; the example parity runs the same cases"]
 fn schnell_ominicontrol() {
     check("flux_schnell_ominicontrol", Residency::Memory);
 }
 
 #[test]
+#[ignore = "needs CONCEPTROL_FIXTURES, a folder of whole models; the example parity runs the same cases"]
 fn dev_conceptrol_with_warm_up() {
     check("flux_dev_conceptrol_w025_s07", Residency::Memory);
 }
 
 #[test]
+#[ignore = "needs CONCEPTROL_FIXTURES, a folder of whole models; the example parity runs the same cases"]
 fn blocks_from_disk_give_the_same() {
     check("flux_dev_conceptrol_w025_s07", Residency::Disk);
 }
