@@ -267,3 +267,20 @@ fn an_observer_can_stop() {
         Err(FluxError::Cancelled { done: 2, total: 4 })
     ));
 }
+
+#[test]
+fn words_beyond_the_text_are_refused() {
+    let case = Case::open("flux_dev_conceptrol_w025_s07");
+    let model = model(&case, Residency::Memory);
+    let plan = conceptrol_plan(model.config(), Timing::Paper).expect("a plan");
+    let conditions = [condition(&case)];
+    let beyond = Concept::new("library", [vec![31..33]]);
+    let mut session = Session::new(&plan, BatchLayout::unguided(1), [beyond]).expect("a session");
+    let result = denoise(&case, &model, &conditions, 2)
+        .run(&mut session, &mut |_| ControlFlow::Continue(()));
+    let message = result.expect_err("refused").to_string();
+    assert!(
+        message.contains("`library` ends at token 33, the text has 32"),
+        "{message}"
+    );
+}

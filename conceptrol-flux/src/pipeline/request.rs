@@ -129,3 +129,68 @@ impl FluxRequest {
 
 /// Strength outside the window: the authors' 0.5, below which OminiControl loses the reference altogether.
 const WARM_UP: f32 = 0.5;
+
+#[cfg(test)]
+mod tests {
+    use super::{ConceptRequest, FluxRequest};
+    use conceptrol_core::ConditionSchedule;
+    use conceptrol_core::models::image::RgbImage;
+
+    #[test]
+    fn bad_requests_are_refused_before_anything_is_computed() {
+        let request = || FluxRequest::new("a corgi");
+        let corgi = ConceptRequest::new("corgi", RgbImage::new(4, 4));
+        let cases = [
+            (
+                FluxRequest {
+                    seeds: Vec::new(),
+                    ..request()
+                },
+                "the number of seeds is 0",
+            ),
+            (
+                FluxRequest {
+                    text_tokens: 513,
+                    ..request()
+                },
+                "text tokens is 513, expected 1 to 512",
+            ),
+            (
+                FluxRequest {
+                    guidance: f32::NAN,
+                    ..request()
+                },
+                "guidance is NaN",
+            ),
+            (
+                FluxRequest {
+                    width: 520,
+                    ..request()
+                },
+                "520x512 must be a positive multiple of 16",
+            ),
+            (
+                FluxRequest {
+                    condition: ConditionSchedule::default().with_outside(-1.0),
+                    ..request()
+                },
+                "a condition scale is -1",
+            ),
+            (
+                FluxRequest {
+                    concepts: vec![ConceptRequest {
+                        scale: f32::INFINITY,
+                        ..corgi
+                    }],
+                    ..request()
+                },
+                "a condition scale is inf",
+            ),
+        ];
+        for (request, message) in cases {
+            let error = request.grid().expect_err("refused").to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        assert!(request().grid().is_ok());
+    }
+}
