@@ -133,12 +133,10 @@ impl Concept {
         weights
     }
 
+    /// The ranges of one picture; none for a concept without words.
     fn spans_of(&self, image: usize) -> &[Range<usize>] {
-        if self.spans.len() == 1 {
-            &self.spans[0]
-        } else {
-            &self.spans[image]
-        }
+        let index = if self.spans.len() == 1 { 0 } else { image };
+        self.spans.get(index).map_or(&[], Vec::as_slice)
     }
 
     /// What a session requires of a concept.

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor};
 use crate::{
     call::{AttentionCall, Gate},
     concept::Concept,
-    error::{AttentionError, InstallError},
+    error::{AttentionError, InstallError, MaskError},
     kernel::LogitBias,
     plan::AttentionContext,
     processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
@@ -81,6 +81,19 @@ impl AttentionProcessor for JointCondition {
                 site,
                 conditions,
                 concepts,
+            });
+        }
+        let text_len = call.layout.text_len();
+        if let Some(concept) = cx.concepts.iter().find(|concept| concept.end() > text_len) {
+            let (concept, end) = (concept.name.clone(), concept.end());
+            let source = MaskError::BeyondText {
+                concept,
+                end,
+                text_len,
+            };
+            return Err(AttentionError::Mask {
+                site: cx.site.name.clone(),
+                source,
             });
         }
         let gates = call.take_gates(|_| true);
