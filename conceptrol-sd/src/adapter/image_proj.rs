@@ -164,6 +164,8 @@ impl ImageProjModel {
         }
     }
 
+    /// The image tokens of pictures.
+    ///
     /// # Shapes
     /// - `embeds`: `[pictures, embedding_dim]`, the encoder's projected class state
     /// - output: `[pictures, tokens, output_dim]`
@@ -196,6 +198,8 @@ impl FullProjection {
         }
     }
 
+    /// The image tokens of pictures.
+    ///
     /// # Shapes
     /// - `states`: `[pictures, tokens, embedding_dim]`, the encoder's penultimate states
     /// - output: `[pictures, tokens, output_dim]`

@@ -47,7 +47,7 @@ impl AdapterKind {
 pub struct IpAdapterLayout {
     /// The kind and the sizes of the image projection.
     pub kind: AdapterKind,
-    /// The numbers `n` of `ip_adapter.n.to_k_ip`: positions in the order in which a UNet registers its attention sites.
+    /// The numbers `n` of `ip_adapter.n.to_k_ip`: positions in the order in which a `UNet` registers its attention sites.
     pub sites: BTreeSet<usize>,
 }
 
@@ -55,7 +55,7 @@ impl IpAdapterLayout {
     /// Recognises an adapter by its keys.
     ///
     /// # Errors
-    /// If it is no IP-Adapter, or one of a kind that is not supported (FaceID, FLUX).
+    /// If it is no IP-Adapter, or one of a kind that is not supported (`FaceID`, FLUX).
     pub fn of(checkpoint: &Checkpoint) -> Result<Self, AdapterError> {
         refuse_unsupported(checkpoint)?;
         Ok(Self {

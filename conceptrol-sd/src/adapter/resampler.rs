@@ -7,7 +7,7 @@ use conceptrol_core::models::weights::Weights;
 /// Channels of a head in every published plus adapter.
 const HEAD_DIM: usize = 64;
 
-/// Epsilon of the layer norms (the default of PyTorch).
+/// Epsilon of the layer norms (the default of `PyTorch`).
 pub(super) const NORM_EPS: f64 = 1e-5;
 
 /// Sizes of a [`Resampler`], read from the shapes of its tensors.
@@ -60,6 +60,8 @@ impl Resampler {
         }
     }
 
+    /// The image tokens of pictures.
+    ///
     /// # Shapes
     /// - `states`: `[pictures, tokens, embedding_dim]`, the image encoder's penultimate states
     /// - output: `[pictures, queries, output_dim]`

@@ -1,11 +1,11 @@
-//! The attention sites of `UNets`, as adapter files number them.
+//! The attention sites of U-Nets, as adapter files number them.
 
 use burn::tensor::Device;
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{AttentionSite, AttentionSites, SiteKind};
 use conceptrol_sd::adapter::{AdapterKind, IpAdapterWeights};
 
-/// A part of a UNet: its attention modules with their transformer blocks, and the channels.
+/// A part of a U-Net: its attention modules with their transformer blocks, and the channels.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     pub(crate) attentions: usize,

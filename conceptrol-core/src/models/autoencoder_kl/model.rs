@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::decoder::Decoder;
 use super::encoder::Encoder;
@@ -41,8 +41,27 @@ pub enum AutoencoderError {
 
 /// `AutoencoderKL` of diffusers: 4 or 16 latent channels, with or without the 1x1 convolutions around the latents.
 ///
-/// Pictures have values in -1..=1. The pictures of a batch are converted one after the other, so that memory does not
-/// grow with the batch and a picture does not depend on its neighbours.
+/// Pictures have values in -1..=1. Inputs may have any float dtype; what comes out has that of the weights. The pictures of
+/// a batch are converted one after the other, so that memory does not grow with the batch and a picture does not depend
+/// on its neighbours.
+///
+/// ```
+/// use burn::tensor::{Device, FloatDType, Tensor};
+/// use conceptrol_core::models::autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
+/// use conceptrol_core::models::weights::Weights;
+///
+/// let device = Device::flex();
+/// let config = r#"{ "block_out_channels": [4, 8], "norm_num_groups": 2 }"#;
+/// let config: AutoencoderKlConfig = serde_json::from_str(config)?;
+/// config.validate()?;
+/// let vae = AutoencoderKl::new(&config, &Weights::random(0, &device, FloatDType::F32));
+///
+/// let picture = Tensor::<4>::zeros([1, 3, 16, 24], &device);
+/// let latents = vae.scale(vae.encode(picture, None)?.mean());
+/// assert_eq!(latents.dims(), [1, 4, 8, 12]);
+/// assert_eq!(vae.decode(vae.unscale(latents), None)?.dims(), [1, 3, 16, 24]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct AutoencoderKl {
     encoder: Encoder,
@@ -51,6 +70,8 @@ pub struct AutoencoderKl {
     post_quant_conv: Option<Conv2d>,
     #[module(skip)]
     config: AutoencoderKlConfig,
+    #[module(skip)]
+    dtype: FloatDType,
 }
 
 impl AutoencoderKl {
@@ -68,6 +89,7 @@ impl AutoencoderKl {
                 .use_post_quant_conv
                 .then(|| pointwise("post_quant_conv", latent)),
             config: config.clone(),
+            dtype: w.dtype(),
         }
     }
 
@@ -97,7 +119,7 @@ impl AutoencoderKl {
         let tiles = tiling
             .map(|tiling| tiling.for_encode(downscale))
             .filter(|plan| plan.splits(height, width));
-        let moments = each_image(image, |image| match &tiles {
+        let moments = each_image(image.cast(self.dtype), |image| match &tiles {
             Some(plan) => plan.run(&image, |tile| self.moments(tile)),
             None => self.moments(image),
         });
@@ -123,10 +145,13 @@ impl AutoencoderKl {
         let tiles = tiling
             .map(|tiling| tiling.for_decode(downscale))
             .filter(|plan| plan.splits(height, width));
-        Ok(each_image(latents, |latents| match &tiles {
-            Some(plan) => plan.run(&latents, |tile| self.picture(tile)),
-            None => self.picture(latents),
-        }))
+        Ok(each_image(
+            latents.cast(self.dtype),
+            |latents| match &tiles {
+                Some(plan) => plan.run(&latents, |tile| self.picture(tile)),
+                None => self.picture(latents),
+            },
+        ))
     }
 
     /// From the autoencoder's latents to the denoiser's: `(latents - shift_factor) * scaling_factor`.

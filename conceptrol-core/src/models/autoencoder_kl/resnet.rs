@@ -7,7 +7,7 @@ use crate::models::weights::Weights;
 /// Epsilon of every group norm of the autoencoder (`resnet_eps` in diffusers).
 pub(super) const NORM_EPS: f64 = 1e-6;
 
-/// Two 3x3 convolutions, each behind group norm and SiLU, beside a residual.
+/// Two 3x3 convolutions, each behind group norm and `SiLU`, beside a residual.
 #[derive(Module, Debug)]
 pub(super) struct ResnetBlock {
     norm1: GroupNorm,

@@ -66,6 +66,18 @@ impl ClipTextConfig {
 
     /// The position whose state is pooled: the first largest id if `eos_token_id` is the legacy 2,
     /// else the first end-of-text id (0 if there is none, as in `transformers`).
+    ///
+    /// ```
+    /// use conceptrol_core::models::clip_text::ClipTextConfig;
+    ///
+    /// let config = r#"{ "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1,
+    ///     "num_attention_heads": 2, "eos_token_id": 7 }"#;
+    /// let mut config: ClipTextConfig = serde_json::from_str(config)?;
+    /// assert_eq!(config.pooled_position(&[1, 9, 7, 7]), 2);
+    /// config.eos_token_id = 2;
+    /// assert_eq!(config.pooled_position(&[1, 9, 7, 7]), 1);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn pooled_position(&self, ids: &[u32]) -> usize {
         let wanted = if self.eos_token_id == LEGACY_EOS {
             ids.iter().copied().max().unwrap_or(0)

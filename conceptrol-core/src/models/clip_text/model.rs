@@ -51,6 +51,27 @@ pub enum ClipTextError {
 /// CLIP's text tower: `CLIPTextModel`, or `CLIPTextModelWithProjection` if the configuration says so.
 ///
 /// A `text_model.embeddings.position_ids` buffer, which old files carry, is ignored.
+///
+/// ```
+/// use burn::tensor::{Device, FloatDType};
+/// use conceptrol_core::models::clip_text::{ClipTextConfig, ClipTextModel};
+/// use conceptrol_core::models::weights::Weights;
+///
+/// let config = r#"{ "vocab_size": 10, "hidden_size": 8, "intermediate_size": 16,
+///     "num_hidden_layers": 2, "num_attention_heads": 2, "eos_token_id": 9 }"#;
+/// let config: ClipTextConfig = serde_json::from_str(config)?;
+/// config.validate()?;
+/// let weights = Weights::random(0, &Device::flex(), FloatDType::F32);
+/// let model = ClipTextModel::new(&config, &weights);
+///
+/// let states = model.forward(&[[0_u32, 4, 5, 9], [0, 6, 9, 9]])?;
+/// assert_eq!(states.last_hidden_state().dims(), [2, 4, 8]);
+/// assert_eq!(states.pooled().dims(), [2, 8]);
+///
+/// let error = model.forward(&[[0_u32, 10]]).unwrap_err();
+/// assert_eq!(error.to_string(), "token id 10 is outside the text encoder's vocabulary of 10");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct ClipTextModel {
     token_embedding: Embedding,
