@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, FloatDType, Tensor};
 use conceptrol_core::models::nn::{Activation, Conv2d, GroupNorm};
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{AttentionSites, Session};
@@ -28,6 +28,8 @@ pub struct UNet2DConditionModel {
     conv_out: Conv2d,
     #[module(skip)]
     config: UNetConfig,
+    #[module(skip)]
+    dtype: FloatDType,
 }
 
 impl UNet2DConditionModel {
@@ -79,6 +81,7 @@ impl UNet2DConditionModel {
                 kernel_out / 2,
             ),
             config: config.clone(),
+            dtype: w.dtype(),
         }
     }
 
@@ -93,6 +96,8 @@ impl UNet2DConditionModel {
     }
 
     /// One evaluation. The text states must be the same throughout a session: their keys and values are kept in it.
+    ///
+    /// Inputs are cast to the dtype of the weights, the output to that of the latents.
     ///
     /// # Shapes
     /// - latents: `[batch, in_channels, height, width]`, any height and width
@@ -118,6 +123,9 @@ impl UNet2DConditionModel {
             session.batch().rows(),
         )?;
         self.check(&latents, timestep, &context, added.as_ref())?;
+        let outer_dtype = FloatDType::from(latents.dtype());
+        let latents = latents.cast(self.dtype);
+        let context = context.cast(self.dtype);
         let time = self.time(&latents, timestep, added);
 
         let mut x = self.conv_in.forward(latents);
@@ -135,7 +143,7 @@ impl UNet2DConditionModel {
             Activation::Silu => self.conv_norm_out.forward_silu(x),
             activation => activation.forward(self.conv_norm_out.forward(x)),
         };
-        Ok(self.conv_out.forward(x))
+        Ok(self.conv_out.forward(x).cast(outer_dtype))
     }
 
     /// The embedding every residual block projects, activated here once for all of them: `[batch or 1, embed_dim]`.
@@ -145,9 +153,10 @@ impl UNet2DConditionModel {
         timestep: Timestep,
         added: Option<AddedConditions>,
     ) -> Tensor<2> {
-        let (device, dtype) = (latents.device(), latents.dtype());
+        let (device, dtype) = (latents.device(), DType::from(self.dtype));
         let mut time = self.time_embedding.forward(timestep, &device, dtype);
-        if let (Some(embedding), Some(added)) = (&self.add_embedding, added) {
+        if let (Some(embedding), Some(mut added)) = (&self.add_embedding, added) {
+            added.text_embeds = added.text_embeds.cast(self.dtype);
             time = embedding.forward(added, &device, dtype) + time;
         }
         self.config.activation.forward(time)

@@ -1,6 +1,7 @@
 //! The U-Net against diffusers: configurations, key sets, attention sites and outputs.
 
 mod config;
+mod dtype;
 mod golden;
 mod keys;
 mod sites;
