@@ -5,6 +5,7 @@
 //! [`Heap`] and refer to each other by index, so nesting costs no stack and cycles leak nothing.
 
 mod machine;
+mod objects;
 mod reader;
 mod value;
 
