@@ -30,15 +30,14 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            // clap's message goes on with usage; its first line says what is wrong
-            eprintln!(
-                "{}",
-                error
-                    .to_string()
-                    .lines()
-                    .next()
-                    .unwrap_or("error: wrong options")
-            );
+            // clap goes on with tips and usage; its first paragraph says what is wrong
+            let message = error.to_string();
+            let paragraph: Vec<&str> = message
+                .lines()
+                .take_while(|line| !line.is_empty())
+                .map(str::trim)
+                .collect();
+            eprintln!("{}", paragraph.join(" "));
             return ExitCode::from(2);
         }
     };
