@@ -1,0 +1,263 @@
+//! A tiny SDXL through the whole pipeline: concepts, batches, prompts, shapes, several adapters.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use conceptrol_core::{SiteSelector, mask::ConceptBlock};
+use conceptrol_sd::pipeline::{
+    ConceptRequest, LoadOptions, MicroConditioning, Mode, PipelineError, Request, Silent,
+    StableDiffusion, Words,
+};
+use image::{Rgb, RgbImage};
+
+const PROMPT: &str = "A statue is reading the book in the cafe, best quality, high quality";
+
+fn pipeline(adapters: usize) -> StableDiffusion {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sdxl");
+    let mut options = LoadOptions::new(Device::flex());
+    for _ in 0..adapters {
+        options = options.adapter(
+            folder.join("ip_adapter.safetensors"),
+            folder.join("image_encoder"),
+        );
+    }
+    StableDiffusion::open(folder.join("model"), options).expect("the tiny model opens")
+}
+
+/// A picture with a pattern that depends on `seed`.
+fn picture(seed: u32) -> RgbImage {
+    RgbImage::from_fn(40, 56, |x, y| {
+        let value = |k: u32| ((x * (3 + seed) + y * 7 * k + seed * 31) % 256) as u8;
+        Rgb([value(1), value(2), value(5)])
+    })
+}
+
+fn request(words: &[&str]) -> Request {
+    let mut request = Request::new(PROMPT).steps(2).guidance_scale(6.0).seed(3);
+    request.size = Some((64, 64));
+    let site = "up_blocks.0.attentions.1.transformer_blocks.3.attn2";
+    request.mask_source = Some(std::sync::Arc::new(ConceptBlock::cross(
+        SiteSelector::named(site),
+    )));
+    for (seed, word) in (0..).zip(words) {
+        request = request.concept(ConceptRequest::new(*word, picture(seed)));
+    }
+    request
+}
+
+fn latents(pipeline: &StableDiffusion, request: &Request) -> Vec<f32> {
+    let generation = pipeline
+        .generate(request, &mut Silent)
+        .expect("a valid request");
+    let values: Vec<f32> = generation.latents.into_data().try_to_vec().expect("f32");
+    assert!(
+        values.iter().all(|value| value.is_finite()),
+        "finite latents"
+    );
+    values
+}
+
+/// Latents have a standard deviation of about 10 after so few steps; rows of a batch are summed in
+/// another order than alone.
+const SAME: f32 = 2e-3;
+
+fn assert_same(a: &[f32], b: &[f32], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let difference = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(difference < SAME, "{what}: differs by {difference}");
+}
+
+#[test]
+fn one_two_and_three_concepts_each_change_the_picture() {
+    let pipeline = pipeline(1);
+    let counts = [
+        &["statue"][..],
+        &["statue", "the book"],
+        &["statue", "the book", "cafe"],
+    ];
+    let pictures: Vec<_> = counts
+        .iter()
+        .map(|words| latents(&pipeline, &request(words)))
+        .collect();
+    let text_only = latents(&pipeline, &request(&[]));
+    for (index, picture) in pictures.iter().enumerate() {
+        assert_ne!(*picture, text_only);
+        assert!(
+            pictures[..index].iter().all(|other| other != picture),
+            "{index} is like one before"
+        );
+    }
+    let reordered = {
+        let mut request = request(&["statue", "the book", "cafe"]);
+        request.concepts.reverse();
+        latents(&pipeline, &request)
+    };
+    assert_same(
+        &pictures[2],
+        &reordered,
+        "the order of concepts does not matter",
+    );
+}
+
+#[test]
+fn overlapping_concepts_are_an_error() {
+    let error = pipeline(1)
+        .generate(&request(&["the book", "book"]), &mut Silent)
+        .expect_err("they overlap");
+    assert!(matches!(error, PipelineError::Overlap(_)), "{error}");
+}
+
+#[test]
+fn a_picture_does_not_depend_on_its_batch() {
+    let pipeline = pipeline(1);
+    let mut batch = request(&["statue", "the book"]);
+    batch.images_per_prompt = 3;
+    let three = latents(&pipeline, &batch);
+    for (index, picture) in three.chunks(three.len() / 3).enumerate() {
+        let alone = latents(
+            &pipeline,
+            &request(&["statue", "the book"]).seed(3 + index as u64),
+        );
+        assert_same(picture, &alone, &format!("picture {index}"));
+    }
+}
+
+#[test]
+fn two_prompts_are_two_generations() {
+    let pipeline = pipeline(1);
+    let other = "the book in the cafe, a statue";
+    let mut both = request(&["statue"]);
+    both.prompts.push(other.into());
+    let together = latents(&pipeline, &both);
+    let mut second = request(&["statue"]).seed(4);
+    second.prompts = vec![other.into()];
+    let (first_half, second_half) = together.split_at(together.len() / 2);
+    assert_same(
+        first_half,
+        &latents(&pipeline, &request(&["statue"])),
+        "first prompt",
+    );
+    assert_same(second_half, &latents(&pipeline, &second), "second prompt");
+}
+
+#[test]
+fn pictures_need_not_be_square() {
+    let pipeline = pipeline(1);
+    let mut wide = request(&["statue"]);
+    wide.size = Some((96, 64)); // the shape of 768x512
+    let generation = pipeline
+        .generate(&wide, &mut Silent)
+        .expect("a valid request");
+    assert_eq!(generation.images[0].dimensions(), (96, 64));
+}
+
+#[test]
+fn two_adapters_are_the_sum_of_their_branches() {
+    let pipeline = pipeline(2);
+    let one = latents(&pipeline, &request(&["statue", "the book"]));
+    let mut split = request(&["statue", "the book"]);
+    split.concepts[1].adapter = 1; // the same weights, installed a second time
+    assert_same(&one, &latents(&pipeline, &split), "the same weights twice");
+}
+
+#[test]
+fn micro_conditioning_and_prompts_of_the_second_encoder_matter() {
+    let pipeline = pipeline(1);
+    let plain = latents(&pipeline, &request(&["statue"]));
+    let mut cropped = request(&["statue"]);
+    cropped.micro = MicroConditioning {
+        crop_top_left: (16, 0),
+        ..MicroConditioning::default()
+    };
+    assert_ne!(latents(&pipeline, &cropped), plain);
+    let mut second = request(&["statue"]);
+    second.prompts_2 = vec!["the cafe".into()];
+    assert_ne!(latents(&pipeline, &second), plain);
+    let mut spelled_out = request(&["statue"]);
+    spelled_out.prompts_2 = vec![PROMPT.into()];
+    assert_eq!(latents(&pipeline, &spelled_out), plain);
+    // an absent negative prompt is zeros for this checkpoint, an empty one is encoded
+    let mut empty = request(&["statue"]);
+    empty.negative_prompts = Some(vec![String::new()]);
+    assert_ne!(latents(&pipeline, &empty), plain);
+}
+
+#[test]
+fn rescaled_guidance_and_an_early_end_work() {
+    let pipeline = pipeline(1);
+    let plain = latents(&pipeline, &request(&["statue"]));
+    let mut rescaled = request(&["statue"]);
+    rescaled.guidance.rescale = 0.7;
+    assert_ne!(latents(&pipeline, &rescaled), plain);
+    let mut early = request(&["statue"]).steps(4);
+    early.scheduler_options = early.scheduler_options.denoising_end(0.5);
+    let mut steps = 0;
+    pipeline
+        .generate(&early, &mut |_: &conceptrol_sd::pipeline::StepReport<
+            '_,
+        >| {
+            steps += 1;
+            std::ops::ControlFlow::Continue(())
+        })
+        .expect("a valid request");
+    assert_eq!(steps, 2, "half of the schedule is left to a refiner");
+}
+
+#[test]
+fn low_memory_gives_the_same_picture() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sdxl");
+    let options = LoadOptions::new(Device::flex())
+        .adapter(
+            folder.join("ip_adapter.safetensors"),
+            folder.join("image_encoder"),
+        )
+        .low_memory();
+    let frugal = StableDiffusion::open(folder.join("model"), options).expect("opens");
+    assert_eq!(
+        latents(&frugal, &request(&["statue"])),
+        latents(&pipeline(1), &request(&["statue"]))
+    );
+}
+
+#[test]
+fn bad_requests_are_clear_errors() {
+    let pipeline = pipeline(1);
+    let fails = |change: &dyn Fn(&mut Request)| {
+        let mut request = request(&["statue"]);
+        change(&mut request);
+        pipeline
+            .generate(&request, &mut Silent)
+            .expect_err("a bad request")
+            .to_string()
+    };
+    let two = || vec![String::new(), String::new()];
+    assert_eq!(
+        fails(&|r| r.prompts_2 = two()),
+        "the number of second prompts is 2, it must be 1 or 1"
+    );
+    assert_eq!(
+        fails(&|r| r.negative_prompts = Some(two())),
+        "the number of negative prompts is 2, it must be 1 or 1"
+    );
+    assert_eq!(
+        fails(&|r| r.guidance.rescale = 1.5),
+        "the guidance rescale is 1.5, it must be between 0 and 1"
+    );
+    assert!(fails(&|r| r.scheduler_options.denoising_end = Some(2.0)).contains("denoising_end"));
+    assert!(fails(&|r| r.size = Some((64, 60))).starts_with("the height is 60"));
+    assert!(
+        fails(&|r| r.clip_skip = 99).contains("99") || fails(&|r| r.clip_skip = 99).contains("100")
+    );
+    let everywhere = fails(&|r| r.concepts[0].words = Words::Everywhere);
+    assert!(everywhere.contains("no words"), "{everywhere}");
+    let mut plain = request(&["statue"]).mode(Mode::IpAdapter);
+    plain.concepts[0].words = Words::Everywhere;
+    assert!(
+        pipeline.generate(&plain, &mut Silent).is_ok(),
+        "the plain adapter needs no words"
+    );
+}
