@@ -8,4 +8,4 @@ mod timing;
 pub use memory::Peak;
 pub use numbers::numbers;
 pub use operations::{Operation, operations};
-pub use timing::Times;
+pub use timing::{Times, processor_time};
