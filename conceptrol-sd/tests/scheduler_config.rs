@@ -317,3 +317,27 @@ fn steps_come_in_order_and_keep_the_dtype() {
         );
     }
 }
+
+#[test]
+fn signal_share_equals_torch_to_the_last_bit() {
+    let alphas = SchedulerConfig::from_json(SD15)
+        .unwrap()
+        .alphas_cumprod()
+        .unwrap();
+    let want = [
+        (0, 0x3f7f_c84b),
+        (1, 0x3f7f_9054),
+        (500, 0x3e8d_7b73),
+        (998, 0x3b9a_8e83),
+        (999, 0x3b98_b3b6),
+    ];
+    assert_eq!(alphas.len(), 1000);
+    for (timestep, bits) in want {
+        assert_eq!(
+            alphas[timestep].to_bits(),
+            bits,
+            "{timestep}: {}",
+            alphas[timestep]
+        );
+    }
+}

@@ -38,6 +38,10 @@ pub(super) enum ZeroSnr {
 /// Betas of the classes whose configuration leaves them out.
 pub(super) const DDPM_BETAS: (f64, f64, BetaSchedule) = (0.0001, 0.02, BetaSchedule::Linear);
 
+/// Betas of latent diffusion, the defaults of LCM.
+pub(super) const LATENT_BETAS: (f64, f64, BetaSchedule) =
+    (0.00085, 0.012, BetaSchedule::ScaledLinear);
+
 /// `alphas_cumprod[t]`, the share of signal power at training timestep `t`, descending.
 ///
 /// Every intermediate has torch's precision: `linspace` with fused multiply-add from both ends, `cumprod` accumulated

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::betas::{DDPM_BETAS, LATENT_BETAS, ZeroSnr, alphas_cumprod};
 use super::ddim::Ddim;
 use super::error::SchedulerError;
 use super::euler::Euler;
@@ -129,6 +130,40 @@ impl SchedulerConfig {
         self
     }
 
+    /// Share of signal power in the latents at every training timestep, descending.
+    ///
+    /// ```
+    /// use conceptrol_sd::scheduler::SchedulerConfig;
+    ///
+    /// let alphas = SchedulerConfig::from_json(r#"{"_class_name": "DDIMScheduler"}"#)?.alphas_cumprod()?;
+    /// assert_eq!(alphas.len(), 1000);
+    /// assert!(alphas[0] > 0.99 && alphas[999] < 0.01);
+    /// # Ok::<(), conceptrol_sd::scheduler::SchedulerError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If a field of the noise schedule has the wrong type or is out of range.
+    pub fn alphas_cumprod(&self) -> Result<Vec<f32>, SchedulerError> {
+        let (betas, zero_snr) = match self.kind {
+            SchedulerKind::Lcm => (LATENT_BETAS, ZeroSnr::Exact),
+            SchedulerKind::Ddim => (DDPM_BETAS, ZeroSnr::Exact),
+            SchedulerKind::Pndm | SchedulerKind::Deis => (DDPM_BETAS, ZeroSnr::Ignored),
+            SchedulerKind::DpmSolverMultistep
+            | SchedulerKind::Euler
+            | SchedulerKind::EulerAncestral
+            | SchedulerKind::UniPc => (DDPM_BETAS, ZeroSnr::Tiny),
+        };
+        alphas_cumprod(self.fields(), betas, zero_snr)
+    }
+
+    fn fields(&self) -> Fields<'_> {
+        Fields {
+            class: self.kind.class_name(),
+            values: &self.values,
+        }
+    }
+
     /// A scheduler for one run of `num_inference_steps` steps.
     ///
     /// # Errors
@@ -141,10 +176,7 @@ impl SchedulerConfig {
         options: &SchedulerOptions,
     ) -> Result<Box<dyn Scheduler>, SchedulerError> {
         options.check()?;
-        let fields = Fields {
-            class: self.kind.class_name(),
-            values: &self.values,
-        };
+        let fields = self.fields();
         let steps = num_inference_steps;
         Ok(match self.kind {
             SchedulerKind::Ddim => Box::new(Ddim::new(fields, steps, options)?),

@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 
-use super::betas::{BetaSchedule, ZeroSnr, alphas_cumprod};
+use super::betas::{LATENT_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::{combine, single};
 use super::error::SchedulerError;
 use super::fields::Fields;
@@ -12,9 +12,6 @@ use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
 use super::scheduler::{NoiseFn, Scheduler};
-
-/// Betas of latent diffusion, which the class has as defaults.
-const LATENT_BETAS: (f64, f64, BetaSchedule) = (0.00085, 0.012, BetaSchedule::ScaledLinear);
 
 /// Standard deviation of the data in the boundary condition.
 const SIGMA_DATA: f32 = 0.5;

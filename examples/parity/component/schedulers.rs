@@ -36,8 +36,8 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
                 .as_u64()
                 .ok_or("no number of steps")?,
         )?;
-        let mut scheduler =
-            SchedulerConfig::from_json(&json.to_string())?.build(steps, &options)?;
+        let config = SchedulerConfig::from_json(&json.to_string())?;
+        let mut scheduler = config.build(steps, &options)?;
 
         #[expect(clippy::cast_possible_truncation, reason = "the golden values are f32")]
         let numbers = |values: &[f64]| Array {
@@ -61,6 +61,15 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
             numbers(&[scheduler.init_noise_sigma()]),
         );
         compare(report, "timesteps", numbers(scheduler.timesteps()));
+        let alphas = config.alphas_cumprod()?;
+        compare(
+            report,
+            "alphas_cumprod",
+            Array {
+                shape: vec![alphas.len()],
+                values: alphas,
+            },
+        );
         if let Some(sigmas) = scheduler.sigmas() {
             compare(
                 report,
