@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use common::Case;
-use common::checkpoint::write_bf16;
+use common::checkpoint;
 use conceptrol_core::models::weights::{TensorInfo, Weights};
 use conceptrol_core::{AttentionPlan, BatchLayout, Grid, Session, TokenLayout};
 use conceptrol_flux::latents::{grid_positions, text_positions};
@@ -30,7 +30,7 @@ fn numbers(name: &str, count: usize) -> impl Iterator<Item = f32> + use<> {
     })
 }
 
-/// A parameter's values, all of them exact in bf16.
+/// A parameter's values.
 fn parameter(tensor: &TensorInfo) -> Box<dyn Iterator<Item = f32> + '_> {
     let values = numbers(&tensor.name, tensor.elements());
     match tensor.shape[..] {
@@ -84,9 +84,8 @@ fn blocks_equal_the_reference() {
 
     let scratch = tempfile::tempdir().expect("a folder");
     let path = scratch.path().join("blocks.safetensors");
-    write_bf16(&path, &tensors, |tensor, file| {
-        let bits = parameter(tensor).map(|x| (x.to_bits() >> 16) as u16);
-        let bytes: Vec<u8> = bits.flat_map(u16::to_le_bytes).collect();
+    checkpoint::write(&path, ("F32", 4), &tensors, |tensor, file| {
+        let bytes: Vec<u8> = parameter(tensor).flat_map(f32::to_le_bytes).collect();
         file.write_all(&bytes).expect("written");
     });
     let weights = Weights::open(&path, &case.device, FloatDType::F32).expect("weights");

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::{Device, FloatDType, Tensor};
-use common::checkpoint::write_bf16;
+use common::checkpoint;
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{AttentionPlan, BatchLayout, Grid, Session, TokenLayout};
 use conceptrol_flux::latents::{grid_positions, text_positions};
@@ -53,7 +53,7 @@ fn one_step_in_little_memory() {
     let scratch = tempfile::tempdir_in(scratch).expect("a folder");
     let path = scratch.path().join("flux.safetensors");
     let pool = random_pool();
-    write_bf16(&path, &tensors, |tensor, file| {
+    checkpoint::write(&path, ("BF16", 2), &tensors, |tensor, file| {
         let mut left = 2 * tensor.elements();
         while left > 0 {
             let part = left.min(pool.len());

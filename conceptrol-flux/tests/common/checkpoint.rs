@@ -6,9 +6,11 @@ use std::path::Path;
 
 use conceptrol_core::models::weights::TensorInfo;
 
-/// Writes a bf16 safetensors file of these names and shapes; `bytes` gives the contents of each tensor.
-pub fn write_bf16(
+/// Writes a safetensors file of these names and shapes; `bytes` gives the contents of each tensor, whose elements have
+/// `size` bytes each and the type that the format calls `dtype`.
+pub fn write(
     path: &Path,
+    (dtype, size): (&str, usize),
     tensors: &[TensorInfo],
     mut bytes: impl FnMut(&TensorInfo, &mut dyn Write),
 ) {
@@ -16,9 +18,9 @@ pub fn write_bf16(
     let mut end = 0;
     for tensor in tensors {
         let start = end;
-        end += 2 * tensor.elements();
+        end += size * tensor.elements();
         let entry = serde_json::json!({
-            "dtype": "BF16", "shape": tensor.shape, "data_offsets": [start, end],
+            "dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end],
         });
         header.insert(tensor.name.clone(), entry);
     }
