@@ -99,6 +99,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .iter()
         .map(|(label, picture)| (label.as_str(), picture.clone()))
         .collect();
+    if let Some(folder) = arguments.out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     save_png(&arguments.out, &sheet(&labelled, 4, 192), &[])?;
     println!(
         "wrote {} ({} sites at step {})",
