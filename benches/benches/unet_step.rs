@@ -1,8 +1,8 @@
 //! One guided step of a full-size UNet with random weights: text only, IP-Adapter plus, and
 //! Conceptrol beside it, in turns. Prints seconds, ratios and peak memory.
 //!
-//! `cargo bench -p conceptrol-benches --bench unet_step [-- sd15|sdxl [EDGE [ROUNDS]]]`, the edge in
-//! pixels; SD1.5 at 512 and 3 rounds if absent.
+//! `cargo bench -p conceptrol-benches --bench unet_step [-- sd15|sdxl [EDGE [ROUNDS [PLAN]]]]`, the
+//! edge in pixels; SD1.5 at 512, 3 rounds and all three plans if absent.
 
 use std::{collections::BTreeMap, error::Error, time::Instant};
 
@@ -67,7 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         time_ids: vec![vec![edge as f32, edge as f32, 0.0, 0.0, edge as f32, edge as f32]; 2],
     });
     let mut sessions = Vec::new();
-    for (name, plan) in &plans {
+    let wanted = |name: &str| arguments.get(3).is_none_or(|only| only == name);
+    for (name, plan) in plans.iter().filter(|(name, _)| wanted(name)) {
         let tokens = || noise([1, IMAGE_TOKENS, config.context_dim], &device);
         let concept = Concept::new("concept", [vec![3..5]])
             .with_reference(ReferenceTokens::new(tokens(), tokens()));
@@ -148,8 +149,8 @@ fn report(seconds: &BTreeMap<&str, Vec<f64>>, peaks: &BTreeMap<&str, u64>) {
         "{:<12} {:>8} {:>8} {:>12}",
         "step", "best s", "median", "peak GB"
     );
-    for name in ["text only", "ip-adapter", "conceptrol"] {
-        let times = sorted(seconds[name].clone());
+    for (name, times) in seconds {
+        let times = sorted(times.clone());
         let peak = peaks[name] as f64 / 1e9;
         println!(
             "{name:<12} {:>8.3} {:>8.3} {peak:>12.3}",
@@ -157,7 +158,11 @@ fn report(seconds: &BTreeMap<&str, Vec<f64>>, peaks: &BTreeMap<&str, u64>) {
             times[times.len() / 2]
         );
     }
-    let pairs = seconds["conceptrol"].iter().zip(&seconds["ip-adapter"]);
+    let (Some(conceptrol), Some(plain)) = (seconds.get("conceptrol"), seconds.get("ip-adapter"))
+    else {
+        return;
+    };
+    let pairs = conceptrol.iter().zip(plain);
     let ratios = sorted(pairs.map(|(ours, plain)| ours / plain).collect());
     let memory = peaks["conceptrol"] as f64 / peaks["ip-adapter"] as f64;
     println!(
