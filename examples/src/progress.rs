@@ -44,6 +44,8 @@ impl Interrupt {
 pub struct Steps {
     bar: ProgressBar,
     started: Instant,
+    /// When the first and the last step so far were finished.
+    span: Option<(Instant, Instant)>,
     done: u32,
 }
 
@@ -59,6 +61,7 @@ impl Steps {
         Self {
             bar,
             started: Instant::now(),
+            span: None,
             done: 0,
         }
     }
@@ -66,12 +69,17 @@ impl Steps {
     /// A step was finished.
     pub fn advance(&mut self) {
         self.done += 1;
+        let now = Instant::now();
+        self.span = Some((self.span.map_or(now, |(first, _)| first), now));
         self.bar.inc(1);
     }
 
-    /// Ends the bar; the mean time of a step.
+    /// Ends the bar; the mean time of the steps after the first, which also loads the model.
     pub fn finish(self) -> Duration {
         self.bar.finish();
-        self.started.elapsed() / self.done.max(1)
+        match self.span {
+            Some((first, last)) if self.done > 1 => (last - first) / (self.done - 1),
+            _ => self.started.elapsed() / self.done.max(1),
+        }
     }
 }
