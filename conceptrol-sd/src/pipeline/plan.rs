@@ -5,13 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use conceptrol_core::{
     AttentionPlan, AttentionPlanBuilder, ProcessorLayer, SiteKind, SiteSelector,
     mask::{ConceptMaskSource, Fixed},
-    processors::{ConceptrolLayer, IpAdapterLayer},
+    processors::ConceptrolLayer,
 };
 
-use crate::{
-    adapter::IpAdapterWeights,
-    pipeline::{Mode, PipelineError, Request, StableDiffusion},
-};
+use crate::pipeline::{Mode, PipelineError, Request, StableDiffusion};
 
 impl StableDiffusion {
     /// The plan a request is carried out with: Conceptrol around the adapters it uses. Start from
@@ -63,7 +60,7 @@ impl StableDiffusion {
             .collect();
         for index in used {
             self.check_adapter(index)?;
-            let mut layer = adapter_layer(&*self.adapter(index)?, index);
+            let mut layer = self.adapter(index)?.layer().adapter(index);
             for (sites, scale) in &request.site_scales {
                 layer = layer.site_scale(sites.clone(), *scale);
             }
@@ -121,13 +118,4 @@ impl StableDiffusion {
             )),
         }
     }
-}
-
-/// The layer of an adapter's weights, serving the concepts of adapter `index`.
-pub(crate) fn adapter_layer(weights: &IpAdapterWeights, index: usize) -> IpAdapterLayer {
-    let projections = weights
-        .layers()
-        .iter()
-        .map(|site| (site.name().to_owned(), site.projection()));
-    IpAdapterLayer::new(projections).adapter(index)
 }
