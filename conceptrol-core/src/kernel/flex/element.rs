@@ -8,6 +8,10 @@ pub(crate) trait Number: burn::tensor::Element + bytemuck::Pod + Send + Sync {
     fn widen(self) -> f32;
     /// Rounds to nearest.
     fn narrow(x: f32) -> Self;
+    /// The numbers themselves, where they need no widening.
+    fn as_f32(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
 }
 
 impl Number for f32 {
@@ -18,6 +22,10 @@ impl Number for f32 {
     #[inline(always)]
     fn narrow(x: f32) -> Self {
         x
+    }
+    #[inline(always)]
+    fn as_f32(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
     }
 }
 

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::{
+    aligned::Aligned,
     element::{Number, narrow, widen},
     panels::{panel_width, transpose},
     product::product,
@@ -13,8 +14,10 @@ use super::{
     tile::{DEPTH, LEFT_STRIDE, Product, Start},
 };
 
-/// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
-const BLOCK: usize = 96;
+/// Rows of a task at most: how often a panel is used once it is in the cache.
+const BLOCK: usize = 288;
+/// Every tile height divides the rows of a task, except of the last.
+const HEIGHT: usize = 12;
 /// Panels of a task: how often the rows are.
 const PANELS: usize = 8;
 /// Up to this many rows, packing the weight costs more than it gains.
@@ -48,7 +51,7 @@ pub(crate) fn linear<E: Number>(
     let width = panel_width();
     let panels = weight.rows.div_ceil(width);
     let depth = x.cols;
-    let mut packed = vec![0.0f32; panels * width * depth];
+    let mut packed = Aligned::zeros(panels * width * depth);
     packed
         .par_chunks_exact_mut((width * depth).max(1))
         .enumerate()
@@ -63,19 +66,22 @@ pub(crate) fn linear<E: Number>(
     let strips = panels.div_ceil(PANELS);
     let strip = panels.div_ceil(strips.max(1));
     let blocks = x.rows.div_ceil(BLOCK);
+    let block = x.rows.div_ceil(blocks).next_multiple_of(HEIGHT);
+    let blocks = x.rows.div_ceil(block);
     let out = Shared::new(out);
     (0..blocks * strips).into_par_iter().for_each_init(
         || {
             (
-                vec![0.0; BLOCK * LEFT_STRIDE],
-                vec![0.0; BLOCK * strip * width],
+                vec![0.0; block * LEFT_STRIDE],
+                Aligned::zeros(block * strip * width),
             )
         },
         |(left, sums), task| {
-            let (block, first) = (task / strips, task % strips * strip);
+            // A strip of panels stays in the cache while the blocks go by.
+            let (index, first) = (task % blocks, task / blocks * strip);
             vectorised(Block {
                 x,
-                rows: block * BLOCK..((block + 1) * BLOCK).min(x.rows),
+                rows: index * block..((index + 1) * block).min(x.rows),
                 panels: first..(first + strip).min(panels),
                 width,
                 packed: &packed,
@@ -122,7 +128,7 @@ impl<E: Number> Job for Block<'_, E> {
             for (index, panel) in self.panels.clone().enumerate() {
                 let right = &self.packed[(panel * depth + from) * width..][..len * width];
                 let bias = &self.bias[panel * width..][..width];
-                // SAFETY: `left` holds `rows <= BLOCK` rows; `right` `len` rows of `width`; `sums` `rows` rows of `stride`.
+                // SAFETY: `left` holds a whole block of rows; `right` `len` rows of `width`; `sums` `rows` rows of `stride`.
                 unsafe {
                     let p = Product {
                         depth: len,

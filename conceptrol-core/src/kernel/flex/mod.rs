@@ -3,6 +3,7 @@
 //!
 //! All unsafe code of the crate is below this module.
 
+mod aligned;
 mod apply;
 mod attention;
 mod conv;

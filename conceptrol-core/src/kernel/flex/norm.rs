@@ -131,13 +131,19 @@ fn total<S: Simd, E: Number>(s: S, x: &[E], centre: f32, term: impl Fn(S, S::V) 
     let mut total = 0.0;
     let mut buffer = [0.0f32; BUFFER];
     for x in x.chunks(BUFFER) {
-        widen(x, &mut buffer);
         let whole = x.len().next_multiple_of(S::LANES);
-        buffer[x.len()..whole].fill(centre); // contributes nothing
+        let x = match E::as_f32(x) {
+            Some(x) if x.len() == whole => x,
+            _ => {
+                widen(x, &mut buffer);
+                buffer[x.len()..whole].fill(centre); // contributes nothing
+                &buffer[..whole]
+            }
+        };
         let mut sums = [s.splat(0.0); 4];
         for (turn, at) in (0..whole).step_by(S::LANES).enumerate() {
-            // SAFETY: `BUFFER` is a multiple of `LANES`.
-            let x = unsafe { s.load(buffer.as_ptr().add(at)) };
+            // SAFETY: `x` is a whole number of vectors.
+            let x = unsafe { s.load(x.as_ptr().add(at)) };
             sums[turn % 4] = s.add(sums[turn % 4], term(s, s.sub(x, s.splat(centre))));
         }
         let [a, b, c, d] = sums;
@@ -150,8 +156,8 @@ fn total<S: Simd, E: Number>(s: S, x: &[E], centre: f32, term: impl Fn(S, S::V) 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowNorm<'a> {
     pub(crate) width: usize,
-    pub(crate) gamma: Option<&'a [f32]>,
-    pub(crate) beta: Option<&'a [f32]>,
+    pub(crate) gamma: &'a [f32],
+    pub(crate) beta: &'a [f32],
     pub(crate) eps: f64,
     /// Subtract the mean (layer norm) or not (root mean square).
     pub(crate) centred: bool,
@@ -195,15 +201,9 @@ impl<E: Number> Job for Rows<'_, E> {
             };
             let scale = (1.0 / (square + norm.eps).sqrt()) as f32;
             let mean = mean as f32;
-            for (i, (to, from)) in to.iter_mut().zip(from).enumerate() {
-                let mut y = (from.widen() - mean) * scale;
-                if let Some(gamma) = norm.gamma {
-                    y *= gamma[i];
-                }
-                if let Some(beta) = norm.beta {
-                    y += beta[i];
-                }
-                to.write(E::narrow(y));
+            let parameters = norm.gamma.iter().zip(norm.beta);
+            for ((to, from), (gamma, beta)) in to.iter_mut().zip(from).zip(parameters) {
+                to.write(E::narrow((from.widen() - mean) * scale * gamma + beta));
             }
         }
     }

@@ -19,22 +19,25 @@ pub(crate) fn panel_width() -> usize {
     width
 }
 
+/// Lines of a panel written together: they stay in the nearest cache while every row adds its number to each.
+const LINES: usize = 64;
+
 /// Writes up to `width` rows of `depth` numbers as columns: `panel[k][row]`, zeros where there is no row.
 pub(crate) fn transpose<'a, E: Number>(
     panel: &mut [f32],
     width: usize,
     depth: usize,
-    rows: impl Iterator<Item = &'a [E]>,
+    rows: impl Iterator<Item = &'a [E]> + Clone,
 ) {
-    let mut filled = 0;
-    for row in rows {
-        for (to, from) in panel[filled..].iter_mut().step_by(width).zip(&row[..depth]) {
-            *to = from.widen();
+    for (chunk, lines) in panel[..depth * width].chunks_mut(LINES * width).enumerate() {
+        let mut filled = 0;
+        for row in rows.clone() {
+            for (line, from) in lines.chunks_exact_mut(width).zip(&row[chunk * LINES..]) {
+                line[filled] = from.widen();
+            }
+            filled += 1;
         }
-        filled += 1;
-    }
-    if filled < width {
-        for line in panel[..depth * width].chunks_exact_mut(width) {
+        for line in lines.chunks_exact_mut(width) {
             line[filled..].fill(0.0);
         }
     }

@@ -57,22 +57,18 @@ pub(crate) fn row_norm<const D: usize>(
     centred: bool,
 ) -> Option<Tensor<D>> {
     let width = x.dims()[D - 1];
-    let parameter = |parameter: &Tensor<1>| {
+    let parameter = |parameter: Option<&Tensor<1>>, absent: f32| {
+        let Some(parameter) = parameter else {
+            return Some(vec![absent; width]);
+        };
         let parameter = widened(&on_flex(parameter)?);
         (parameter.len() == width).then_some(parameter)
     };
-    let gamma = match gamma {
-        None => None,
-        Some(gamma) => Some(parameter(gamma)?),
-    };
-    let beta = match beta {
-        None => None,
-        Some(beta) => Some(parameter(beta)?),
-    };
+    let (gamma, beta) = (parameter(gamma, 1.0)?, parameter(beta, 0.0)?);
     let norm = RowNorm {
         width,
-        gamma: gamma.as_deref(),
-        beta: beta.as_deref(),
+        gamma: &gamma,
+        beta: &beta,
         eps,
         centred,
     };

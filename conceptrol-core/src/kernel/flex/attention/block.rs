@@ -8,6 +8,7 @@ use super::{
     softmax::{Running, block_columns},
 };
 use crate::kernel::flex::{
+    aligned::Aligned,
     element::{Number, narrow, widen},
     product::product,
     shared::Shared,
@@ -59,9 +60,9 @@ struct Scratch {
     /// `[dim / DEPTH][BLOCK][LEFT_STRIDE]`
     queries: Vec<f32>,
     /// `[GROUP][LEFT_STRIDE]`
-    scores: Vec<f32>,
+    scores: Aligned,
     /// `[BLOCK][value width]`
-    sums: Vec<f32>,
+    sums: Aligned,
     running: Vec<Running>,
 }
 
@@ -69,8 +70,8 @@ impl Scratch {
     fn new(dim: usize, value_width: usize) -> Self {
         Self {
             queries: vec![0.0; dim.div_ceil(DEPTH) * BLOCK * LEFT_STRIDE],
-            scores: vec![0.0; GROUP * LEFT_STRIDE],
-            sums: vec![0.0; BLOCK * value_width],
+            scores: Aligned::zeros(GROUP * LEFT_STRIDE),
+            sums: Aligned::zeros(BLOCK * value_width),
             running: vec![Running::START; BLOCK],
         }
     }

@@ -2,6 +2,7 @@ use rayon::prelude::*;
 
 use super::Heads;
 use crate::kernel::flex::{
+    aligned::Aligned,
     element::{Number, widen},
     panels::{panel_width, transpose},
 };
@@ -9,7 +10,7 @@ use crate::kernel::flex::{
 /// Keys of every head as panels of columns: `[batch * heads][panels][dim][width]`.
 #[derive(Debug)]
 pub(crate) struct KeyPanels {
-    pub(crate) data: Vec<f32>,
+    pub(crate) data: Aligned,
     pub(crate) width: usize,
     /// Numbers of one panel and of one head.
     pub(crate) panel: usize,
@@ -21,7 +22,7 @@ impl KeyPanels {
         let width = panel_width();
         let panel = width * k.dim;
         let panels = k.len.div_ceil(width);
-        let mut data = vec![0.0; k.batch * k.heads * panels * panel];
+        let mut data = Aligned::zeros(k.batch * k.heads * panels * panel);
         data.par_chunks_exact_mut(panel.max(1))
             .enumerate()
             .for_each(|(index, out)| {
@@ -42,7 +43,7 @@ impl KeyPanels {
 /// Values of every head in `f32`, rows padded with zeros to whole vectors: `[batch * heads][len][width]`.
 #[derive(Debug)]
 pub(crate) struct ValueRows {
-    pub(crate) data: Vec<f32>,
+    pub(crate) data: Aligned,
     pub(crate) width: usize,
     pub(crate) head: usize,
 }
@@ -50,8 +51,7 @@ pub(crate) struct ValueRows {
 impl ValueRows {
     pub(crate) fn pack<E: Number>(v: &Heads<'_, E>, lanes: usize) -> Self {
         let width = v.dim.next_multiple_of(lanes);
-        let mut data = vec![0.0; v.batch * v.heads * v.len * width];
-        // 64 rows a task.
+        let mut data = Aligned::zeros(v.batch * v.heads * v.len * width);
         data.par_chunks_mut((v.len * width).max(1))
             .enumerate()
             .for_each(|(head, out)| {

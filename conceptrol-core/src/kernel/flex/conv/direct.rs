@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::ConvShape;
 use crate::kernel::flex::{
+    aligned::Aligned,
     element::{Number, narrow, widen},
     panels::panel_width,
     product::product,
@@ -25,6 +26,7 @@ pub(crate) fn direct<E: Number>(
     bias: Option<&[f32]>,
     out: &mut [MaybeUninit<E>],
 ) {
+    let shape = shape.flattened();
     let width = panel_width();
     let panels = shape.pixels().div_ceil(width);
     let blocks = panels.div_ceil(PANELS).max(1);
@@ -65,10 +67,10 @@ pub(crate) fn direct<E: Number>(
 #[derive(Default)]
 struct Scratch {
     /// A slice of the inner dimension of all panels: `[panels][depth][width]`.
-    right: Vec<f32>,
+    right: Aligned,
     left: Vec<f32>,
     /// `[channels][panels * width]`
-    sums: Vec<f32>,
+    sums: Aligned,
 }
 
 /// Some pixels of some channels of one image.
@@ -97,23 +99,26 @@ impl<E: Number> Job for Block<'_, E> {
         let depth = shape.depth();
         let slice = depth.div_ceil(depth.div_ceil(DEPTH));
         let Scratch { right, left, sums } = self.scratch;
-        right.resize(panels * slice * width, 0.0);
+        right.reserve(panels * slice * width);
         left.resize(CHANNELS * LEFT_STRIDE, 0.0);
-        sums.resize(channels * stride, 0.0);
+        sums.reserve(channels * stride);
         for from in (0..depth).step_by(slice) {
             let len = slice.min(depth - from);
-            for (panel, right) in right.chunks_exact_mut(slice * width).enumerate() {
-                let first = self.pixels.start + panel * width;
-                let pixels = first..(first + width).min(self.pixels.end);
-                gather(shape, self.x, from..from + len, pixels, width, right);
-            }
+            gather(
+                shape,
+                self.x,
+                from..from + len,
+                &self.pixels,
+                (slice, width),
+                right,
+            );
             for group in (0..channels).step_by(CHANNELS) {
                 let rows = CHANNELS.min(channels - group);
                 let first = self.channels.start + group;
                 for (row, left) in left.chunks_exact_mut(LEFT_STRIDE).take(rows).enumerate() {
                     widen(&self.weight[(first + row) * depth + from..][..len], left);
                 }
-                for (panel, right) in right.chunks_exact(slice * width).enumerate() {
+                for (panel, right) in right.chunks_exact(slice * width).take(panels).enumerate() {
                     let bias = &self.bias[first..first + rows];
                     // SAFETY: `left` holds `rows <= CHANNELS` rows, `right` `len` rows of `width`, `sums` the rows of all
                     // channels, `stride` apart.
@@ -147,30 +152,37 @@ impl<E: Number> Job for Block<'_, E> {
     }
 }
 
-/// The numbers that weights `taps` (of `[c_in, kernel height, kernel width]`) meet at output pixels `pixels`, as a panel
-/// `[taps][width]`.
+/// The numbers that weights `taps` (of `[c_in, kernel height, kernel width]`) meet at output pixels `pixels`, as panels
+/// `[pixels / width][slice][width]`.
+///
+/// A tap at a time over all panels: a plane of the image is far from the next, and is read in runs as long as there are.
 #[inline(always)]
 fn gather<E: Number>(
     shape: ConvShape,
     x: &[E],
     taps: Range<usize>,
-    pixels: Range<usize>,
-    width: usize,
-    panel: &mut [f32],
+    pixels: &Range<usize>,
+    (slice, width): (usize, usize),
+    panels: &mut [f32],
 ) {
     let ([height, image_width], [_, out_width]) = (shape.input, shape.output);
     let kernel = shape.kernel[0] * shape.kernel[1];
-    for (tap, line) in taps.zip(panel.chunks_exact_mut(width)) {
+    for (line, tap) in taps.enumerate() {
         let (channel, offset) = (tap / kernel, tap % kernel);
         let (ky, kx) = (offset / shape.kernel[1], offset % shape.kernel[1]);
         let plane = &x[channel * height * image_width..][..height * image_width];
         let mut pixel = pixels.start;
-        let mut line = &mut line[..];
-        // Runs of pixels in one output row.
+        // Runs of pixels in one output row and one panel.
         while pixel < pixels.end {
             let (row, column) = (pixel / out_width, pixel % out_width);
-            let run = (out_width - column).min(pixels.end - pixel);
-            let (to, rest) = line.split_at_mut(run);
+            let (panel, lane) = (
+                (pixel - pixels.start) / width,
+                (pixel - pixels.start) % width,
+            );
+            let run = (out_width - column)
+                .min(width - lane)
+                .min(pixels.end - pixel);
+            let to = &mut panels[(panel * slice + line) * width + lane..][..run];
             let y = (row * shape.stride + ky).wrapping_sub(shape.before[0]);
             if y < height {
                 let from = &plane[y * image_width..][..image_width];
@@ -178,10 +190,13 @@ fn gather<E: Number>(
             } else {
                 to.fill(0.0);
             }
-            line = rest;
             pixel += run;
         }
-        line.fill(0.0);
+        let lane = (pixels.end - pixels.start) % width;
+        if lane > 0 {
+            let panel = (pixels.end - pixels.start) / width;
+            panels[(panel * slice + line) * width..][lane..width].fill(0.0);
+        }
     }
 }
 

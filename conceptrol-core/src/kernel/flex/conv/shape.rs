@@ -24,6 +24,19 @@ impl ConvShape {
         self.output[0] * self.output[1]
     }
 
+    /// The same convolution of images one row high, where neighbours do not matter: longer runs of pixels.
+    pub(crate) fn flattened(self) -> Self {
+        if self.kernel != [1, 1] || self.stride != 1 || self.input != self.output {
+            return self;
+        }
+        let row = [1, self.pixels()];
+        Self {
+            input: row,
+            output: row,
+            ..self
+        }
+    }
+
     /// Whether minimal filtering pays: its transforms cost as much as a few channels.
     pub(crate) fn suits_winograd(&self) -> bool {
         self.kernel == [3, 3] && self.stride == 1 && self.c_in >= 32 && self.c_out >= 32

@@ -9,6 +9,7 @@ use super::{
     weights,
 };
 use crate::kernel::flex::{
+    aligned::Aligned,
     conv::ConvShape,
     element::Number,
     panels::panel_width,
@@ -47,7 +48,7 @@ pub(crate) fn winograd<E: Number>(
             .product::<usize>();
     let panels = tiles.div_ceil(width);
     let panel = FREQUENCIES * shape.c_in * width;
-    let mut transformed = vec![0.0f32; panels.min(AT_ONCE) * panel];
+    let mut transformed = Aligned::zeros(panels.min(AT_ONCE) * panel);
     let out = Shared::new(out);
     let blocks = shape.c_out.div_ceil(CHANNELS);
     for start in (0..panels).step_by(AT_ONCE) {
@@ -93,9 +94,9 @@ pub(crate) fn winograd<E: Number>(
 #[derive(Default)]
 struct Scratch {
     /// `[frequency][CHANNELS][LEFT_STRIDE]`
-    left: Vec<f32>,
+    left: Aligned,
     /// `[frequency][CHANNELS][panels * width]`
-    sums: Vec<f32>,
+    sums: Aligned,
 }
 
 /// Some output channels over some panels of tiles.
@@ -122,8 +123,8 @@ impl<E: Number> Job for Block<'_, E> {
         let panel = FREQUENCIES * c_in * width;
         let stride = self.transformed.len() / panel * width;
         let Scratch { left, sums } = self.scratch;
-        left.resize(FREQUENCIES * CHANNELS * LEFT_STRIDE, 0.0);
-        sums.resize(FREQUENCIES * CHANNELS * stride, 0.0);
+        left.reserve(FREQUENCIES * CHANNELS * LEFT_STRIDE);
+        sums.reserve(FREQUENCIES * CHANNELS * stride);
         let slice = c_in.div_ceil(c_in.div_ceil(DEPTH));
         for from in (0..c_in).step_by(slice) {
             let len = slice.min(c_in - from);
