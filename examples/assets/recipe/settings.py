@@ -26,8 +26,8 @@ LATENT = 16  # side of a latent
 TOKENS = 77  # text window
 
 # steps of each stage and pictures per process and step
-STEPS = {"clip": 4000, "vae": 8000, "unet": 60_000, "adapter": 6000, "segmenter": 10_000}
-BATCH = {"clip": 48, "vae": 8, "unet": 8, "adapter": 8, "segmenter": 16}
+STEPS = {"clip": 4000, "vae": 8000, "unet": 30_000, "adapter": 6000, "segmenter": 10_000}
+BATCH = {"clip": 48, "vae": 8, "unet": 16, "adapter": 8, "segmenter": 16}
 POOL = {"vae": 6000, "unet": 5000, "adapter": 8000}  # pre-made samples per process
 if QUICK:
     STEPS = {"clip": 12, "vae": 24, "unet": 40, "adapter": 24, "segmenter": 24}

@@ -28,7 +28,7 @@ CONFIG = dict(
     down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
     up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
     cross_attention_dim=128,
-    attention_head_dim=4,
+    attention_head_dim=2,  # heads
     norm_num_groups=16,
 )
 SCHEDULE = dict(
