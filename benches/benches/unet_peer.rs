@@ -1,0 +1,173 @@
+//! Our half of `peers/unet_step.py`: loading and steps of a full-size UNet, one a request.
+//!
+//! `unet_peer FOLDER f32|bf16` reads `unet/` (as diffusers writes it), `adapter.safetensors` and `inputs.safetensors` of
+//! `FOLDER`, all made by the script. Each line of the standard input is a request: `load`, or a plan (`text`, `adapter`,
+//! `conceptrol`) to take one step with. The answer is a line `SECONDS PEAK_BYTES MEAN_ABSOLUTE_OUTPUT`.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io::{BufRead, Write},
+    path::Path,
+    time::Instant,
+};
+
+use burn::tensor::{Device, FloatDType, Tensor};
+use conceptrol_benches::Peak;
+use conceptrol_core::{
+    AttentionPlan, AttentionSites, BatchLayout, Concept, ReferenceTokens, Session, SiteKind,
+    SiteSelector, StepInfo,
+    mask::ConceptBlock,
+    models::weights::{Checkpoint, Weights},
+    processors::{ConceptrolLayer, IpAdapterLayer, IpProjection},
+};
+use conceptrol_sd::{config::UNetConfig, unet::UNet2DConditionModel};
+
+/// The concept's words in the text window, as the script tells the authors' processors.
+const WORDS: std::ops::Range<usize> = 3..5;
+
+type Failure = Box<dyn Error>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let [folder, dtype] = &arguments[..] else {
+        return Err("usage: unet_peer FOLDER f32|bf16".into());
+    };
+    let (folder, device) = (Path::new(folder), Device::flex());
+    let dtype = match dtype.as_str() {
+        "f32" => FloatDType::F32,
+        "bf16" => FloatDType::BF16,
+        other => return Err(format!("unknown type {other}").into()),
+    };
+    let unet = load(folder, &device, dtype)?;
+    let inputs = Inputs::open(folder, &device, dtype)?;
+    let sites = unet.attention_sites();
+    let adapter = adapter(folder, &sites, &device, dtype)?;
+    let mut sessions = BTreeMap::new();
+    for (name, plan) in plans(&sites, &adapter)? {
+        let tokens = ReferenceTokens::new(inputs.image(1), inputs.image(0));
+        let concept = Concept::new("concept", [vec![WORDS]]).with_reference(tokens);
+        sessions.insert(
+            name,
+            Session::new(&plan, BatchLayout::guided(1), [concept])?,
+        );
+    }
+    println!("ready");
+    let mut step = 0;
+    for request in std::io::stdin().lock().lines() {
+        let (request, peak, start) = (request?, Peak::start(), Instant::now());
+        let output = if request == "load" {
+            drop(load(folder, &device, dtype)?);
+            0.0
+        } else {
+            let session = sessions.get_mut(request.as_str());
+            let session = session.ok_or_else(|| format!("no plan {request}"))?;
+            session.begin_step(StepInfo {
+                index: step,
+                total: usize::MAX,
+                timestep: 500.0,
+            });
+            step += 1;
+            inputs.step(&unet, session)?
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{seconds} {} {output}", peak.total().unwrap_or(0));
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn load(
+    folder: &Path,
+    device: &Device,
+    dtype: FloatDType,
+) -> Result<UNet2DConditionModel, Failure> {
+    let folder = folder.join("unet");
+    let config = UNetConfig::from_file(folder.join("config.json"))?;
+    let file = folder.join("diffusion_pytorch_model.safetensors");
+    let weights = Weights::open(file, device, dtype)?;
+    let unet = UNet2DConditionModel::new(&config, &weights);
+    weights.finish()?;
+    Ok(unet)
+}
+
+/// What a step takes: latents, text and image tokens of the unconditional and the conditional row.
+struct Inputs {
+    latents: Tensor<4>,
+    text: Tensor<3>,
+    image: Tensor<3>,
+}
+
+impl Inputs {
+    fn open(folder: &Path, device: &Device, dtype: FloatDType) -> Result<Self, Failure> {
+        let file = Checkpoint::open(folder.join("inputs.safetensors"))?;
+        Ok(Self {
+            latents: read(&file, "latents", device, dtype)?,
+            text: read(&file, "text", device, dtype)?,
+            image: read(&file, "image", device, dtype)?,
+        })
+    }
+
+    fn image(&self, row: usize) -> Tensor<3> {
+        self.image.clone().narrow(0, row, 1)
+    }
+
+    /// One evaluation; its mean absolute output.
+    fn step(&self, unet: &UNet2DConditionModel, session: &mut Session) -> Result<f64, Failure> {
+        let (latents, text) = (self.latents.clone(), self.text.clone());
+        let out = unet.forward(latents, 500.0, text, None, session)?;
+        let out = out.cast(FloatDType::F32).into_data().try_to_vec::<f32>();
+        let out = out.map_err(|error| format!("{error:?}"))?;
+        Ok(out.iter().map(|x| f64::from(x.abs())).sum::<f64>() / out.len() as f64)
+    }
+}
+
+fn read<const D: usize>(
+    file: &Checkpoint,
+    name: &str,
+    device: &Device,
+    dtype: FloatDType,
+) -> Result<Tensor<D>, Failure> {
+    let tensor = file.load(name, device, dtype)?;
+    tensor.ok_or_else(|| format!("{} has no {name}", file.path().display()).into())
+}
+
+fn adapter(
+    folder: &Path,
+    sites: &AttentionSites,
+    device: &Device,
+    dtype: FloatDType,
+) -> Result<IpAdapterLayer, Failure> {
+    let file = Checkpoint::open(folder.join("adapter.safetensors"))?;
+    let mut projections = Vec::new();
+    for site in sites
+        .iter()
+        .filter(|site| site.kind == SiteKind::CrossAttention)
+    {
+        let projection = IpProjection {
+            key: read(&file, &format!("{}.to_k_ip", site.name), device, dtype)?,
+            value: read(&file, &format!("{}.to_v_ip", site.name), device, dtype)?,
+        };
+        projections.push((site.name.clone(), projection));
+    }
+    Ok(IpAdapterLayer::new(projections))
+}
+
+fn plans(
+    sites: &AttentionSites,
+    adapter: &IpAdapterLayer,
+) -> Result<[(&'static str, AttentionPlan); 3], Failure> {
+    let cross = SiteSelector::cross;
+    let plain = AttentionPlan::builder(sites).layer(cross(), adapter.clone());
+    let conceptrol = AttentionPlan::builder(sites)
+        .layer(cross(), ConceptrolLayer::new(ConceptBlock::sd15()))
+        .layer(cross(), adapter.clone());
+    Ok([
+        ("text", AttentionPlan::plain(sites)),
+        ("adapter", plain.build()?),
+        ("conceptrol", conceptrol.build()?),
+    ])
+}
