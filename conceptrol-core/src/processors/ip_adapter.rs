@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
     call::{AttentionCall, Gate},
@@ -17,7 +17,7 @@ use crate::{
     step::BatchLayout,
 };
 
-/// The weights of an adapter at one site.
+/// The weights of an adapter at one site; cast to the type of the image tokens when keys and values are projected.
 #[derive(Debug, Clone)]
 pub struct IpProjection {
     /// `to_k_ip`, `[inner, context]`
@@ -210,8 +210,10 @@ impl IpAdapter {
         };
         let (key, value) = cx.cache.get_or_project(key, || {
             let tokens = reference.rows(batch); // [rows, tokens, context]
+            let dtype = FloatDType::from(tokens.dtype());
             let project = |weight: &Tensor<2>| {
-                split_heads(kernel::linear(tokens.clone(), weight.clone(), None), heads)
+                let weight = weight.clone().cast(dtype);
+                split_heads(kernel::linear(tokens.clone(), weight, None), heads)
             };
             (
                 project(&self.projection.key),
