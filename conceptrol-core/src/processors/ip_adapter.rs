@@ -178,7 +178,10 @@ impl AttentionProcessor for IpAdapter {
             }
             let branch = self.branch(query.clone(), index, reference, cx)?; // [rows, heads, q, d]
             out = match gates.iter().find(|gate| gate.concept == index) {
-                Some(gate) => out + branch * gate_rows(gate, cx.batch, scale),
+                Some(gate) => {
+                    let dtype = FloatDType::from(branch.dtype());
+                    out + branch * gate_rows(gate, cx.batch, scale).cast(dtype)
+                }
                 None => out + branch * scale,
             };
         }
@@ -231,7 +234,7 @@ fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
         .swap_dims(1, 2)
 }
 
-/// The gate times `scale` for every row of the batch, both guidance halves alike,
+/// The gate times `scale` for every row of the batch, both guidance halves alike, in f32 as masks are,
 /// `[rows, 1, latents, 1]`.
 fn gate_rows(gate: &Gate, batch: BatchLayout, scale: f32) -> Tensor<4> {
     let mask = gate.mask.clone() * scale;

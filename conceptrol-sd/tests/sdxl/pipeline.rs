@@ -1,10 +1,9 @@
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_sd::pipeline::{
-    ConceptRequest, LoadOptions, MicroConditioning, Mode, PipelineError, Request, Silent,
-    StableDiffusion, Words,
+    LoadOptions, MicroConditioning, Mode, PipelineError, Request, Silent, StableDiffusion, Words,
 };
 
-use crate::tiny::{PROMPT, assert_same, folder, latents, pipeline, request};
+use crate::tiny::{PROMPT, assert_same, latents, open, pipeline, request};
 
 #[test]
 fn one_two_and_three_concepts_each_change_the_picture() {
@@ -144,14 +143,7 @@ fn rescaled_guidance_and_an_early_end_work() {
 
 #[test]
 fn low_memory_gives_the_same_picture() {
-    let folder = folder();
-    let options = LoadOptions::new(Device::flex())
-        .adapter(
-            folder.join("ip_adapter.safetensors"),
-            folder.join("image_encoder"),
-        )
-        .low_memory();
-    let frugal = StableDiffusion::open(folder.join("model"), options).expect("opens");
+    let frugal = open(1, LoadOptions::new(Device::flex()).low_memory());
     assert_eq!(
         latents(&frugal, &request(&["statue"])),
         latents(&pipeline(1), &request(&["statue"]))
@@ -165,6 +157,39 @@ fn the_concept_block_need_not_be_named() {
     let mut found = named.clone();
     found.mask_source = None;
     assert_eq!(latents(&pipeline, &found), latents(&pipeline, &named));
+}
+
+#[test]
+fn half_precision_is_near_single_and_its_autoencoder_stays_in_single() {
+    let asked = request(&["statue", "the book"]);
+    let single = pipeline(1);
+    let expected = latents(&single, &asked);
+    let size = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>().sqrt();
+    // Two steps with guidance 6 amplify a rounding (2^-11, 2^-8) by some ten times.
+    for (dtype, rounding) in [
+        (FloatDType::F16, 1.0 / 2048.0),
+        (FloatDType::BF16, 1.0 / 256.0),
+    ] {
+        let half = open(1, LoadOptions::new(Device::flex()).dtype(dtype));
+        let actual = latents(&half, &asked);
+        let difference: Vec<f32> = actual.iter().zip(&expected).map(|(a, b)| a - b).collect();
+        let relative = size(&difference) / size(&expected);
+        println!("{dtype:?} differs by {relative:.2e} of the latents");
+        assert!(
+            relative < 20.0 * rounding,
+            "{dtype:?} differs by {relative}"
+        );
+        if dtype == FloatDType::F16 {
+            let picture = |pipeline: &StableDiffusion| {
+                let start = Tensor::<4>::ones([1, 4, 8, 8], &Device::flex());
+                pipeline
+                    .decode(start, None)
+                    .expect("latents of four channels")
+                    .into_data()
+            };
+            picture(&half).assert_eq(&picture(&single), true);
+        }
+    }
 }
 
 #[test]

@@ -16,8 +16,12 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 pub(crate) fn pipeline(adapters: usize) -> StableDiffusion {
+    open(adapters, LoadOptions::new(Device::flex()))
+}
+
+/// With the adapter so many times.
+pub(crate) fn open(adapters: usize, mut options: LoadOptions) -> StableDiffusion {
     let folder = folder();
-    let mut options = LoadOptions::new(Device::flex());
     for _ in 0..adapters {
         options = options.adapter(
             folder.join("ip_adapter.safetensors"),
