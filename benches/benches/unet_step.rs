@@ -118,10 +118,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             )?;
             let _ = out.into_data();
             let elapsed = start.elapsed().as_secs_f64();
+            let peak = peak.total().unwrap_or(0);
+            println!(
+                "round {round}, {name}: {elapsed:.3} s, {:.3} GB",
+                peak as f64 / 1e9
+            );
+            let highest = peaks.entry(name).or_default();
+            *highest = (*highest).max(peak);
             if round > 0 {
                 seconds.entry(name).or_default().push(elapsed);
-                let highest = peaks.entry(name).or_default();
-                *highest = (*highest).max(peak.total().unwrap_or(0));
             }
         }
     }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 /// Number of parameters of a model, as [`Weights::finish`] lists them.
 pub fn parameters(tensors: &[TensorInfo]) -> u64 {
-    tensors.iter().map(|tensor| elements(tensor)).sum()
+    tensors.iter().map(elements).sum()
 }
 
 /// Writes a safetensors file with these tensors in f16, unless it is there: the numbers of [`Weights::random`].
