@@ -1,10 +1,10 @@
 //! Which model a diffusers folder holds, and where its concept block is.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use conceptrol_core::{
     AttentionSites, SiteSelector,
-    mask::{ConceptBlock, MaskNorm},
+    mask::{ConceptBlock, ConceptMaskSource, MaskNorm},
 };
 use serde::Deserialize;
 
@@ -13,7 +13,8 @@ use crate::{config::UNetConfig, pipeline::PipelineError, sites::attention_sites}
 /// The largest `model_index.json` or `conceptrol.json` that is read.
 const LIMIT: u64 = 1 << 20;
 
-/// A family whose concept block the paper names.
+/// A family whose concept block the paper names: a `UNet` with its blocks at its places. How deep the transformers are does not
+/// matter, as long as the concept block is among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Family {
@@ -28,13 +29,12 @@ pub enum Family {
 impl Family {
     /// The family whose attention sites these are.
     pub fn of(sites: &AttentionSites) -> Self {
-        let same = |config: &UNetConfig| {
-            let names = attention_sites(config);
-            names.len() == sites.len() && names.iter().zip(sites).all(|(a, b)| a.name == b.name)
-        };
-        if same(&UNetConfig::sd15()) {
+        let places = places(sites);
+        let same = |config: &UNetConfig| self::places(&attention_sites(config)) == places;
+        let has = |block: &ConceptBlock| block.check(sites).is_ok();
+        if same(&UNetConfig::sd15()) && has(&ConceptBlock::sd15()) {
             Self::Sd15
-        } else if same(&UNetConfig::sdxl()) {
+        } else if same(&UNetConfig::sdxl()) && has(&ConceptBlock::sdxl()) {
             Self::Sdxl
         } else {
             Self::Other
@@ -49,6 +49,15 @@ impl Family {
             Self::Other => None,
         }
     }
+}
+
+/// The transformers that hold these sites: `up_blocks.0.attentions.1`.
+fn places(sites: &AttentionSites) -> BTreeSet<&str> {
+    let place = |name: &'_ str| name.find(".transformer_blocks.").unwrap_or(name.len());
+    sites
+        .iter()
+        .map(|site| &site.name[..place(&site.name)])
+        .collect()
 }
 
 /// `model_index.json`, as far as it matters here.
@@ -126,4 +135,34 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, PipelineE
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SDXL with transformers of other depths.
+    fn sdxl(depths: &str) -> Family {
+        let config = include_str!("config/sdxl.json").replace("[1, 2, 10]", depths);
+        assert!(config.contains(depths), "the depths are in the file");
+        Family::of(&attention_sites(
+            &UNetConfig::from_json(&config).expect("a valid configuration"),
+        ))
+    }
+
+    #[test]
+    fn depths_do_not_matter_where_the_concept_block_exists() {
+        assert_eq!(
+            Family::of(&attention_sites(&UNetConfig::sd15())),
+            Family::Sd15
+        );
+        assert_eq!(sdxl("[1, 2, 10]"), Family::Sdxl);
+        assert_eq!(sdxl("[1, 2, 4]"), Family::Sdxl);
+        assert_eq!(sdxl("[1, 2, 3]"), Family::Other, "there is no block 3");
+        assert_eq!(
+            sdxl("[1, 0, 10]"),
+            Family::Other,
+            "a level without attention"
+        );
+    }
 }

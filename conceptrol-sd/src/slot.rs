@@ -31,3 +31,28 @@ impl<T> Slot<T> {
         Ok(component)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_or_dropped_with_its_last_user() {
+        for keep in [true, false] {
+            let slot = Slot::new(keep);
+            let first: Arc<u8> = slot.get(|| Ok::<_, ()>(7)).expect("loads");
+            let watched = Arc::downgrade(&first);
+            drop(first);
+            assert_eq!(watched.upgrade().is_some(), keep);
+            let again = slot.get(|| Ok::<_, ()>(8)).expect("loads");
+            assert_eq!(*again, if keep { 7 } else { 8 });
+        }
+        let slot = Slot::<u8>::new(true);
+        assert_eq!(slot.get(|| Err("unreadable")), Err("unreadable"));
+        assert_eq!(
+            slot.get(|| Ok::<_, ()>(9)),
+            Ok(Arc::new(9)),
+            "a failure is not kept"
+        );
+    }
+}

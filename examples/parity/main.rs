@@ -9,6 +9,7 @@ mod component;
 mod flux;
 mod processor;
 mod report;
+mod request;
 mod stable_diffusion;
 
 use std::{path::PathBuf, process::ExitCode};

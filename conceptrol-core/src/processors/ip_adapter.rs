@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
     call::{AttentionCall, Gate},
@@ -17,7 +17,7 @@ use crate::{
     step::BatchLayout,
 };
 
-/// The weights of an adapter at one site.
+/// The weights of an adapter at one site; cast to the type of the image tokens when keys and values are projected.
 #[derive(Debug, Clone)]
 pub struct IpProjection {
     /// `to_k_ip`, `[inner, context]`
@@ -178,7 +178,10 @@ impl AttentionProcessor for IpAdapter {
             }
             let branch = self.branch(query.clone(), index, reference, cx)?; // [rows, heads, q, d]
             out = match gates.iter().find(|gate| gate.concept == index) {
-                Some(gate) => out + branch * gate_rows(gate, cx.batch, scale),
+                Some(gate) => {
+                    let dtype = FloatDType::from(branch.dtype());
+                    out + branch * gate_rows(gate, cx.batch, scale).cast(dtype)
+                }
                 None => out + branch * scale,
             };
         }
@@ -210,8 +213,10 @@ impl IpAdapter {
         };
         let (key, value) = cx.cache.get_or_project(key, || {
             let tokens = reference.rows(batch); // [rows, tokens, context]
+            let dtype = FloatDType::from(tokens.dtype());
             let project = |weight: &Tensor<2>| {
-                split_heads(kernel::linear(tokens.clone(), weight.clone(), None), heads)
+                let weight = weight.clone().cast(dtype);
+                split_heads(kernel::linear(tokens.clone(), weight, None), heads)
             };
             (
                 project(&self.projection.key),
@@ -229,7 +234,7 @@ fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
         .swap_dims(1, 2)
 }
 
-/// The gate times `scale` for every row of the batch, both guidance halves alike,
+/// The gate times `scale` for every row of the batch, both guidance halves alike, in f32 as masks are,
 /// `[rows, 1, latents, 1]`.
 fn gate_rows(gate: &Gate, batch: BatchLayout, scale: f32) -> Tensor<4> {
     let mask = gate.mask.clone() * scale;

@@ -51,6 +51,30 @@ fn every_stored_type_becomes_every_compute_type() {
 }
 
 #[test]
+fn halves_are_kept_only_where_they_would_be_widened() {
+    let files = [
+        ("F16", bytes(f16::from_f32, f16::to_le_bytes)),
+        ("BF16", bytes(bf16::from_f32, bf16::to_le_bytes)),
+        ("F32", bytes(|x| x, f32::to_le_bytes)),
+    ];
+    let device = Device::flex();
+    for (name, data) in files {
+        for (wanted, kept) in [
+            (FloatDType::F32, name),
+            (FloatDType::F16, "F16"),
+            (FloatDType::BF16, "BF16"),
+        ] {
+            let weights = Weights::from_checkpoint(stored(name, &data), &device, wanted);
+            let x = weights.keep_half().tensor::<2>("x", [2, 3]).val();
+            weights.finish().unwrap();
+            assert_eq!(format!("{:?}", x.dtype()), kept, "{name} as {wanted:?}");
+            let x: Vec<f32> = x.cast(FloatDType::F32).into_data().try_to_vec().unwrap();
+            assert_eq!(x, NUMBERS, "{name} as {wanted:?}");
+        }
+    }
+}
+
+#[test]
 fn all_bytes_of_the_small_types_agree_with_their_definition() {
     let all: Vec<u8> = (0..=255).collect();
     let header =

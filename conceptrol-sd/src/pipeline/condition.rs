@@ -2,22 +2,16 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use conceptrol_core::{
-    BatchLayout, Concept, ReferenceTokens,
-    mask::Timing,
-    models::{
-        image::{ClipImageConfig, clip_tensor},
-        tokenizer::Truncation,
-    },
+    BatchLayout, Concept, ReferenceTokens, mask::Timing, models::tokenizer::Truncation,
 };
 
 use crate::{
-    adapter::IpAdapterWeights,
     pipeline::{
         ConceptRequest, FoundConcept, MicroConditioning, Mode, PipelineError, Request,
         StableDiffusion, concept::find_concepts,
     },
     text::PromptStates,
-    unet::AddedConditions,
+    unet::{AddedConditions, UNetError},
 };
 
 /// The encoded prompts and pictures of a request.
@@ -64,6 +58,7 @@ impl StableDiffusion {
         };
 
         let (prompt, negative, found, cut) = self.encode_text(request)?;
+        self.check_text(&prompt)?;
         let image_tokens = self.encode_references(request)?;
         let mut concepts = concepts(request, &found, &image_tokens);
 
@@ -172,32 +167,30 @@ impl StableDiffusion {
         Ok((prompt, negative, found, cut))
     }
 
-    fn encode_references(&self, request: &Request) -> Result<Vec<ReferenceTokens>, PipelineError> {
-        if request.mode == Mode::TextOnly {
-            return Ok(Vec::new());
-        }
-        let encode = |concept: &ConceptRequest| {
-            let no_picture = || PipelineError::NoPicture {
-                concept: concept.name.clone(),
+    /// That the text encoders are those of the UNet, before it is loaded.
+    fn check_text(&self, states: &PromptStates) -> Result<(), UNetError> {
+        let config = self.unet_config();
+        let expect = |input, found, expected| {
+            let wrong = UNetError::WrongInput {
+                input,
+                axis: "channels",
+                found,
+                expected,
             };
-            let image = concept.image.as_ref().ok_or_else(no_picture)?;
-            self.check_adapter(concept.adapter)?;
-            let adapter: &IpAdapterWeights = &*self.adapter(concept.adapter)?;
-            let encoder = self.image_encoder(concept.adapter, adapter.kind())?;
-            let side = u32::try_from(encoder.config().image_size)
-                .expect("validated with the configuration");
-            let config = ClipImageConfig {
-                size: side,
-                crop_size: side,
-                ..ClipImageConfig::default()
-            };
-            let pixels = clip_tensor(std::slice::from_ref(image), &config, self.device())?
-                .cast(self.dtype());
-            let conditional = adapter.image_proj().image_tokens(&encoder, pixels)?;
-            let unconditional = adapter.image_proj().unconditional_tokens(&encoder)?;
-            Ok(ReferenceTokens::new(conditional, unconditional).for_adapter(concept.adapter))
+            (found == expected).then_some(()).ok_or(wrong)
         };
-        request.concepts.iter().map(encode).collect()
+        let [_, _, width] = states.context.dims();
+        expect("the text", width, config.context_dim)?;
+        let Some(added) = &config.added else {
+            return Ok(());
+        };
+        let pooled = states
+            .pooled
+            .as_ref()
+            .ok_or(UNetError::MissingAddedConditions)?;
+        let sizes = time_ids(MicroConditioning::default(), (0, 0)).len() * added.sinusoid_dim;
+        let found = pooled.dims()[1] + sizes;
+        expect("pooled text with picture sizes", found, added.input_dim)
     }
 
     /// SDXL's pooled text and picture sizes for every row.

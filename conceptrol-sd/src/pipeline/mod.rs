@@ -9,6 +9,7 @@ mod generate;
 mod load;
 mod observer;
 mod plan;
+mod references;
 mod request;
 
 pub use concept::{ConceptRequest, FoundConcept, Words};

@@ -41,14 +41,15 @@ impl ResnetBlock {
     /// - time: `[batch or 1, embed_dim]`, the activated embedding
     /// - output: `[batch, c_out, height, width]`
     pub(super) fn forward(&self, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
-        let hidden = self.conv1.forward(self.activated(&self.norm1, x.clone()));
+        // The shortcut first: where it narrows, the wide input is gone before the convolutions.
+        let residual = match &self.conv_shortcut {
+            Some(shortcut) => shortcut.forward(x.clone()),
+            None => x.clone(),
+        };
+        let hidden = self.conv1.forward(self.activated(&self.norm1, x));
         let shift = self.time_emb_proj.forward(time.clone()); // [batch or 1, c_out]
         let hidden = hidden + shift.unsqueeze_dims::<4>(&[2, 3]);
-        let hidden = self.conv2.forward(self.activated(&self.norm2, hidden));
-        match &self.conv_shortcut {
-            Some(shortcut) => hidden + shortcut.forward(x),
-            None => hidden + x,
-        }
+        self.conv2.forward(self.activated(&self.norm2, hidden)) + residual
     }
 
     fn activated(&self, norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {

@@ -31,12 +31,12 @@ impl ResnetBlock {
 
     /// `x: [b, c_in, h, w] -> [b, c_out, h, w]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let hidden = self.conv1.forward(self.norm1.forward_silu(x.clone()));
-        let hidden = self.conv2.forward(self.norm2.forward_silu(hidden));
+        // The shortcut first: where it narrows, the wide input is gone before the convolutions.
         let residual = match &self.conv_shortcut {
-            Some(conv) => conv.forward(x),
-            None => x,
+            Some(conv) => conv.forward(x.clone()),
+            None => x.clone(),
         };
-        residual + hidden
+        let hidden = self.conv1.forward(self.norm1.forward_silu(x));
+        residual + self.conv2.forward(self.norm2.forward_silu(hidden))
     }
 }

@@ -42,6 +42,8 @@ pub struct Weights {
     dtype: FloatDType,
     /// False while a model is only compared with the file.
     reads: bool,
+    /// True where 16-bit tensors are not widened.
+    keeps_half: bool,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,7 @@ impl Weights {
             device: device.clone(),
             dtype,
             reads: true,
+            keeps_half: false,
         }
     }
 
@@ -131,6 +134,16 @@ impl Weights {
     pub fn with_dtype(&self, dtype: FloatDType) -> Self {
         Self {
             dtype,
+            ..self.clone()
+        }
+    }
+
+    /// The same scope, leaving 16-bit tensors as they are stored where they would be widened to f32, on devices that can
+    /// hold them: half the memory for weights that are used once in a while and cast, exactly, when they are.
+    #[must_use]
+    pub fn keep_half(&self) -> Self {
+        Self {
+            keeps_half: true,
             ..self.clone()
         }
     }
@@ -199,7 +212,10 @@ impl Weights {
         if !self.reads {
             return self.placeholder(shape);
         }
-        match checkpoint.load(&stored, &self.device, self.dtype) {
+        let dtype = checkpoint
+            .get(&stored)
+            .map_or(self.dtype, |(dtype, _)| self.loaded_as(dtype));
+        match checkpoint.load(&stored, &self.device, dtype) {
             Ok(Some(tensor)) => Param::initialized(ParamId::new(), tensor),
             Ok(None) => self.placeholder(shape),
             Err(error) => {
@@ -207,6 +223,18 @@ impl Weights {
                 self.placeholder(shape)
             }
         }
+    }
+
+    /// The type a tensor is loaded as.
+    fn loaded_as(&self, stored: StoredDType) -> FloatDType {
+        let half = match stored {
+            StoredDType::F16 => FloatDType::F16,
+            StoredDType::BF16 => FloatDType::BF16,
+            _ => return self.dtype,
+        };
+        let keeps =
+            self.keeps_half && self.dtype == FloatDType::F32 && self.device.supports_dtype(half);
+        if keeps { half } else { self.dtype }
     }
 
     /// The stored name to read, once name, shape and type fit; otherwise the difference is noted.

@@ -1,75 +1,9 @@
-//! A tiny SDXL through the whole pipeline: concepts, batches, prompts, shapes, several adapters.
-
-use std::path::PathBuf;
-
-use burn::tensor::Device;
-use conceptrol_core::{SiteSelector, mask::ConceptBlock};
+use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_sd::pipeline::{
-    ConceptRequest, LoadOptions, MicroConditioning, Mode, PipelineError, Request, Silent,
-    StableDiffusion, Words,
+    LoadOptions, MicroConditioning, Mode, PipelineError, Request, Silent, StableDiffusion, Words,
 };
-use image::{Rgb, RgbImage};
 
-const PROMPT: &str = "A statue is reading the book in the cafe, best quality, high quality";
-
-fn pipeline(adapters: usize) -> StableDiffusion {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sdxl");
-    let mut options = LoadOptions::new(Device::flex());
-    for _ in 0..adapters {
-        options = options.adapter(
-            folder.join("ip_adapter.safetensors"),
-            folder.join("image_encoder"),
-        );
-    }
-    StableDiffusion::open(folder.join("model"), options).expect("the tiny model opens")
-}
-
-/// A picture with a pattern that depends on `seed`.
-fn picture(seed: u32) -> RgbImage {
-    RgbImage::from_fn(40, 56, |x, y| {
-        let value = |k: u32| ((x * (3 + seed) + y * 7 * k + seed * 31) % 256) as u8;
-        Rgb([value(1), value(2), value(5)])
-    })
-}
-
-fn request(words: &[&str]) -> Request {
-    let mut request = Request::new(PROMPT).steps(2).guidance_scale(6.0).seed(3);
-    request.size = Some((64, 64));
-    let site = "up_blocks.0.attentions.1.transformer_blocks.3.attn2";
-    request.mask_source = Some(std::sync::Arc::new(ConceptBlock::cross(
-        SiteSelector::named(site),
-    )));
-    for (seed, word) in (0..).zip(words) {
-        request = request.concept(ConceptRequest::new(*word, picture(seed)));
-    }
-    request
-}
-
-fn latents(pipeline: &StableDiffusion, request: &Request) -> Vec<f32> {
-    let generation = pipeline
-        .generate(request, &mut Silent)
-        .expect("a valid request");
-    let values: Vec<f32> = generation.latents.into_data().try_to_vec().expect("f32");
-    assert!(
-        values.iter().all(|value| value.is_finite()),
-        "finite latents"
-    );
-    values
-}
-
-/// Latents have a standard deviation of about 10 after so few steps; rows of a batch are summed in
-/// another order than alone.
-const SAME: f32 = 2e-3;
-
-fn assert_same(a: &[f32], b: &[f32], what: &str) {
-    assert_eq!(a.len(), b.len(), "{what}");
-    let difference = a
-        .iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
-    assert!(difference < SAME, "{what}: differs by {difference}");
-}
+use crate::tiny::{PROMPT, assert_same, latents, open, pipeline, request};
 
 #[test]
 fn one_two_and_three_concepts_each_change_the_picture() {
@@ -209,18 +143,53 @@ fn rescaled_guidance_and_an_early_end_work() {
 
 #[test]
 fn low_memory_gives_the_same_picture() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sdxl");
-    let options = LoadOptions::new(Device::flex())
-        .adapter(
-            folder.join("ip_adapter.safetensors"),
-            folder.join("image_encoder"),
-        )
-        .low_memory();
-    let frugal = StableDiffusion::open(folder.join("model"), options).expect("opens");
+    let frugal = open(1, LoadOptions::new(Device::flex()).low_memory());
     assert_eq!(
         latents(&frugal, &request(&["statue"])),
         latents(&pipeline(1), &request(&["statue"]))
     );
+}
+
+#[test]
+fn the_concept_block_need_not_be_named() {
+    let pipeline = pipeline(1);
+    let named = request(&["statue"]);
+    let mut found = named.clone();
+    found.mask_source = None;
+    assert_eq!(latents(&pipeline, &found), latents(&pipeline, &named));
+}
+
+#[test]
+fn half_precision_is_near_single_and_its_autoencoder_stays_in_single() {
+    let asked = request(&["statue", "the book"]);
+    let single = pipeline(1);
+    let expected = latents(&single, &asked);
+    let size = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>().sqrt();
+    // Two steps with guidance 6 amplify a rounding (2^-11, 2^-8) by some ten times.
+    for (dtype, rounding) in [
+        (FloatDType::F16, 1.0 / 2048.0),
+        (FloatDType::BF16, 1.0 / 256.0),
+    ] {
+        let half = open(1, LoadOptions::new(Device::flex()).dtype(dtype));
+        let actual = latents(&half, &asked);
+        let difference: Vec<f32> = actual.iter().zip(&expected).map(|(a, b)| a - b).collect();
+        let relative = size(&difference) / size(&expected);
+        println!("{dtype:?} differs by {relative:.2e} of the latents");
+        assert!(
+            relative < 20.0 * rounding,
+            "{dtype:?} differs by {relative}"
+        );
+        if dtype == FloatDType::F16 {
+            let picture = |pipeline: &StableDiffusion| {
+                let start = Tensor::<4>::ones([1, 4, 8, 8], &Device::flex());
+                pipeline
+                    .decode(start, None)
+                    .expect("latents of four channels")
+                    .into_data()
+            };
+            picture(&half).assert_eq(&picture(&single), true);
+        }
+    }
 }
 
 #[test]
