@@ -72,7 +72,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn scale(self, x: __m256, n: __m256) -> __m256 {
-        // The exponent field of 2^n is n + 127; zero there is the number zero.
+        // The exponent field of 2^n is n + 127.
         unsafe {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))

@@ -40,7 +40,7 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// The nearest integer.
     fn round(self, x: Self::V) -> Self::V;
-    /// `x * 2^n` for integral `n` of -127 to 127; `n = -127` gives zero or a number below `f32::MIN_POSITIVE * x`.
+    /// `x * 2^n` for integral `n` of -126 to 127.
     fn scale(self, x: Self::V, n: Self::V) -> Self::V;
     /// Lane-wise `if a < b { x } else { y }`.
     fn select_less(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
@@ -48,7 +48,10 @@ pub(crate) trait Simd: Copy {
     fn largest(self, x: Self::V) -> f32;
 }
 
-/// `2^x` to 2 units in the last place; zero below -127.
+/// `2^x` to 2 units in the last place; zero below -126.
+///
+/// Never a number below `f32::MIN_POSITIVE` other than zero: processors take a hundred times as long to multiply by such a number,
+/// and the weights of blocked keys would all be one.
 #[inline(always)]
 pub(crate) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
     // 2^f on -1/2..1/2, the minimax polynomial of degree 6 with a constant term of exactly one.
@@ -61,14 +64,15 @@ pub(crate) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
         6.931_472e-1,
         1.0,
     ];
-    let x = s.min(s.max(x, s.splat(-127.0)), s.splat(127.0));
-    let n = s.round(x);
-    let f = s.sub(x, n);
+    let smallest = s.splat(-126.0);
+    let inside = s.min(s.max(x, smallest), s.splat(127.0));
+    let n = s.round(inside);
+    let f = s.sub(inside, n);
     let mut p = s.splat(COEFFICIENTS[0]);
     for c in &COEFFICIENTS[1..] {
         p = s.mul_add(p, f, s.splat(*c));
     }
-    s.scale(p, n)
+    s.select_less(x, smallest, s.splat(0.0), s.scale(p, n))
 }
 
 /// `e^x` to a few units in the last place over the range of `f32`, zero for very negative `x`.

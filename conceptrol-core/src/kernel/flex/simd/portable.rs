@@ -65,7 +65,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn scale(self, x: [f32; N], n: [f32; N]) -> [f32; N] {
-        // The exponent field of 2^n is n + 127; zero there is the number zero.
+        // The exponent field of 2^n is n + 127.
         from_fn(|i| x[i] * f32::from_bits(((n[i] as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
