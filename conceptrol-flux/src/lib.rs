@@ -9,7 +9,8 @@
 //! # Memory
 //!
 //! With [`Residency::Disk`](load::Residency::Disk) the two large models stay on disk and each block is read when its turn
-//! comes: FLUX.1 needs memory for one block (1.4 GB in f32) instead of 48 GB.
+//! comes: FLUX.1 needs memory for one block (1.4 GB in f32) instead of 48 GB. With
+//! [`Residency::WhileUsed`](load::Residency::WhileUsed) the text encoders make room for the transformer.
 //!
 //! # Example
 //!

@@ -46,7 +46,7 @@ fn a_missing_shard_is_named() {
         format!(r#"{{"metadata": {{}}, "weight_map": {{"x_embedder.weight": "{shard}"}}}}"#);
     let path = transformer.join("diffusion_pytorch_model.safetensors.index.json");
     fs::write(path, index).expect("written");
-    for residency in [Residency::Memory, Residency::Disk] {
+    for residency in [Residency::Memory, Residency::WhileUsed, Residency::Disk] {
         let error = open(folder.path())
             .expect("a folder")
             .transformer(residency);

@@ -10,7 +10,7 @@ use common::fixtures;
 use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_flux::FluxConfig;
 use conceptrol_flux::load::{Residency, config_of, load_transformer, transformer_checkpoint};
-use safetensors::{SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 /// Parts of the original layout: its name, and the diffusers tensors it is made of, rows one after the other.
 const DOUBLE: &[(&str, &[&str])] = &[
@@ -159,9 +159,9 @@ fn original(file: &SafeTensors<'_>, config: &FluxConfig) -> Stored {
     stored
 }
 
-fn write(path: &Path, stored: &Stored, prefix: &str) {
+fn write(path: &Path, stored: &Stored, dtype: Dtype, prefix: &str) {
     let views = stored.iter().map(|(name, (shape, bytes))| {
-        let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).expect("a view");
+        let view = TensorView::new(dtype, shape.clone(), bytes).expect("a view");
         (format!("{prefix}{name}"), view)
     });
     safetensors::serialize_to_file(views, None, path).expect("a file");
@@ -180,7 +180,7 @@ fn original_layout_equals_diffusers() {
     let expected = Checkpoint::open(&folder).expect("a checkpoint");
     for prefix in ["", "model.diffusion_model."] {
         let path = scratch.path().join("flux.safetensors");
-        write(&path, &stored, prefix);
+        write(&path, &stored, Dtype::F32, prefix);
         let file = Checkpoint::open(&path).expect("a checkpoint");
         let mapped = transformer_checkpoint(&file).expect("a transformer");
         assert_eq!(mapped.len(), expected.len());
@@ -208,6 +208,68 @@ fn original_layout_equals_diffusers() {
         );
         let weights = Weights::from_checkpoint(mapped, &device, FloatDType::F32);
         load_transformer(&config, weights, Residency::Disk).expect("every tensor is used");
+    }
+}
+
+/// A number cut to the bits of an fp8 type, as a byte and as f32; below the smallest normal number it is 0.
+fn cut(x: f32, exponent_bits: u32) -> (u8, f32) {
+    let mantissa_bits = 7 - exponent_bits;
+    let bias = (1 << (exponent_bits - 1)) - 1;
+    let bits = x.to_bits();
+    let exponent = ((bits >> 23) & 0xff) as i32 - 127 + bias;
+    if exponent < 1 {
+        return (0, 0.0);
+    }
+    let kept = bits & !((1 << (23 - mantissa_bits)) - 1);
+    let mantissa = (kept & 0x7f_ffff) >> (23 - mantissa_bits);
+    let byte = (bits >> 31) << 7 | (exponent as u32) << mantissa_bits | mantissa;
+    (byte as u8, f32::from_bits(kept))
+}
+
+/// The fp8 re-packagings of the original layout hold the numbers of the same file in f32.
+#[test]
+fn fp8_equals_the_same_numbers_in_f32() {
+    let folder = fixtures().join("models/flux_dev/transformer");
+    let config = FluxConfig::from_file(folder.join("config.json")).expect("a config");
+    let bytes = std::fs::read(folder.join("diffusion_pytorch_model.safetensors")).expect("a file");
+    let diffusers = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let stored = original(&diffusers, &config);
+    let scratch = tempfile::tempdir().expect("a folder");
+    let path = scratch.path().join("flux-fp8.safetensors");
+    let device = Device::flex();
+    for (dtype, exponent_bits) in [(Dtype::F8_E4M3, 4), (Dtype::F8_E5M2, 5)] {
+        let mut expected = BTreeMap::new();
+        let mut small = Stored::new();
+        for (name, (shape, bytes)) in &stored {
+            let numbers = bytes
+                .chunks_exact(4)
+                .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("4 bytes")));
+            let (bytes, numbers): (Vec<u8>, Vec<f32>) =
+                numbers.map(|x| cut(x, exponent_bits)).unzip();
+            small.insert(name.clone(), (shape.clone(), bytes));
+            expected.insert(name.clone(), numbers);
+        }
+        write(&path, &small, dtype, "model.diffusion_model.");
+
+        let file = Checkpoint::open(&path).expect("a checkpoint");
+        for (name, expected) in &expected {
+            let name = format!("model.diffusion_model.{name}");
+            let values = if stored[&name[22..]].0.len() == 1 {
+                let tensor = file.load::<1>(&name, &device, FloatDType::F32).expect("io");
+                tensor.expect("a tensor").into_data()
+            } else {
+                let tensor = file.load::<2>(&name, &device, FloatDType::F32).expect("io");
+                tensor.expect("a tensor").into_data()
+            };
+            assert_eq!(
+                &values.try_to_vec::<f32>().expect("f32"),
+                expected,
+                "{name}"
+            );
+        }
+        let mapped = transformer_checkpoint(&file).expect("a transformer");
+        let weights = Weights::from_checkpoint(mapped, &device, FloatDType::F32);
+        load_transformer(&config, weights, Residency::Memory).expect("every tensor is used");
     }
 }
 

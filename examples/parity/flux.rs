@@ -261,7 +261,7 @@ fn generation(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     report.tensor("vae_in", vae_in, &expected["vae_in"]);
     report.tensor(
         "image_raw",
-        pipeline.decode(last, grid)?,
+        pipeline.decode(last, grid, None)?,
         &expected["image_raw"],
     );
     Ok(())

@@ -7,6 +7,8 @@ use conceptrol_core::mask::Timing;
 use conceptrol_examples::device::{Backend, Precision};
 use conceptrol_sd::pipeline::Mode;
 
+use crate::flux_arguments::FluxArguments;
+
 /// Personalise a picture with a reference for a phrase of the prompt.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -71,9 +73,6 @@ pub(crate) struct Arguments {
     /// Drop each part of the model after use, for machines with little memory.
     #[arg(long)]
     pub low_memory: bool,
-    /// FLUX: keep the large models on disk and bring one block at a time into memory.
-    #[arg(long)]
-    pub stream_weights: bool,
     /// Decode in tiles of this many pixels, for large pictures.
     #[arg(long, value_name = "PIXELS", value_parser = parse_edge)]
     pub vae_tile: Option<usize>,
@@ -92,6 +91,8 @@ pub(crate) struct Arguments {
     /// Where to write.
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub flux: FluxArguments,
 }
 
 /// A concept of the command line.

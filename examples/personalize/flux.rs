@@ -3,7 +3,8 @@
 use std::{error::Error, path::Path};
 
 use conceptrol_core::{
-    AttentionPlan, ConditionSchedule, Occurrence, StepWindow,
+    AttentionPlan, ConditionSchedule, Occurrence, SiteSelector, StepWindow,
+    mask::ConceptBlock,
     models::image::{open, tensor_to_images},
 };
 use conceptrol_examples::progress::{Interrupt, Steps};
@@ -11,7 +12,8 @@ use conceptrol_flux::{
     load::{FluxFolder, Residency},
     omini::Placement,
     pipeline::{
-        ConceptRequest, FluxPipeline, FluxRequest, Progress, conceptrol_plan, ominicontrol_plan,
+        ConceptRequest, FluxPipeline, FluxRequest, Prepared, Progress, conceptrol_plan,
+        conceptrol_plan_at, ominicontrol_plan,
     },
 };
 
@@ -27,21 +29,16 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Er
     let modes = match arguments.mode {
         None if request.concepts.is_empty() => vec![ModeArgument::TextOnly],
         None => vec![ModeArgument::IpAdapter, ModeArgument::Conceptrol],
+        Some(mode) if mode != ModeArgument::TextOnly && request.concepts.is_empty() => {
+            return Err("this mode needs a concept: --concept \"PHRASE=FILE\"".into());
+        }
         Some(mode) => vec![mode],
     };
-    let device = arguments.backend.device()?;
-    let residency = if arguments.stream_weights {
-        Residency::Disk
-    } else {
-        Residency::Memory
-    };
-    let model = FluxFolder::open(folder, &device, arguments.dtype.into())?;
-    let mut pipeline = FluxPipeline::load(model, residency)?;
-    if let Some(adapter) = &arguments.adapter {
-        pipeline.load_condition_adapter(adapter, Placement::default())?;
-    } else if !request.concepts.is_empty() {
-        return Err("--concept needs --adapter".into());
-    }
+    let pipeline = load(arguments, folder)?;
+    let plans = modes
+        .into_iter()
+        .map(|mode| Ok((mode, plan(&pipeline, mode, arguments)?)));
+    let plans: Vec<_> = plans.collect::<Result<_, Box<dyn Error>>>()?;
     println!("model    {}", folder.display());
     println!("prompt   {}", request.prompt);
     println!(
@@ -49,17 +46,73 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Er
         request.steps, request.guidance, request.condition.scale, request.seeds
     );
 
+    let prepared = pipeline.prepare(&request)?; // what is wrong with the request shows before the first step
+    if let Some(cut) = &prepared.prompt.cut {
+        eprintln!("warning: {cut}");
+    }
     let interrupt = Interrupt::listen();
     let mut writer = Writer::new(&arguments.out, parameters(folder, &request))?;
     let mut finished = Vec::new();
-    for mode in modes {
-        finished.push(generate(&pipeline, &request, mode, arguments, &interrupt)?);
+    for (mode, plan) in plans {
+        let mut prepared = prepared.clone();
+        if mode == ModeArgument::TextOnly {
+            prepared.concepts.clear();
+            prepared.conditions.clear();
+        }
+        finished.push(generate(
+            &pipeline, &request, &prepared, mode, &plan, &interrupt,
+        )?);
     }
     let references = request
         .concepts
         .into_iter()
         .map(|concept| (concept.words, concept.picture));
     finish(&mut writer, &references.collect::<Vec<_>>(), &finished)
+}
+
+fn load(arguments: &Arguments, folder: &Path) -> Result<FluxPipeline, Box<dyn Error>> {
+    let options = &arguments.flux;
+    let device = arguments.backend.device()?;
+    let residency = match (options.stream_weights, arguments.low_memory) {
+        (true, _) => Residency::Disk,
+        (false, true) => Residency::WhileUsed,
+        (false, false) => Residency::Memory,
+    };
+    if arguments.adapter.is_none() && !arguments.concepts.is_empty() {
+        return Err("--concept needs --adapter".into());
+    }
+    let mut model = FluxFolder::open(folder, &device, arguments.dtype.into())?;
+    if let Some(file) = &options.transformer {
+        model = model.with_transformer(file);
+    }
+    let mut pipeline = FluxPipeline::load(model, residency)?;
+    if let Some(adapter) = &arguments.adapter {
+        let placement = options
+            .placement
+            .map_or_else(Placement::default, Into::into);
+        pipeline.load_condition_adapter(adapter, placement)?;
+    }
+    for lora in &options.loras {
+        pipeline.add_style_adapter(&lora.file, lora.strength)?;
+    }
+    Ok(pipeline)
+}
+
+fn plan(
+    pipeline: &FluxPipeline,
+    mode: ModeArgument,
+    arguments: &Arguments,
+) -> Result<AttentionPlan, Box<dyn Error>> {
+    let config = pipeline.config();
+    let timing = arguments.timing.into();
+    Ok(match (mode, &arguments.concept_block) {
+        (ModeArgument::Conceptrol, None) => conceptrol_plan(config, timing)?,
+        (ModeArgument::Conceptrol, Some(site)) => {
+            conceptrol_plan_at(config, ConceptBlock::joint(SiteSelector::named(site)))?
+        }
+        (ModeArgument::IpAdapter, _) => ominicontrol_plan(config)?,
+        (ModeArgument::TextOnly, _) => AttentionPlan::plain(&pipeline.attention_sites()),
+    })
 }
 
 /// Options that FLUX does not have.
@@ -69,7 +122,6 @@ fn refuse(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         ("--scheduler", arguments.scheduler.is_some()),
         ("--image-encoder", arguments.image_encoder.is_some()),
         ("--mask", !arguments.masks.is_empty()),
-        ("--concept-block", arguments.concept_block.is_some()),
         ("--preview-every", arguments.preview_every.is_some()),
     ];
     match unknown.iter().find(|(_, given)| *given) {
@@ -102,6 +154,7 @@ fn request(arguments: &Arguments) -> Result<FluxRequest, Box<dyn Error>> {
             .collect(),
         condition: ConditionSchedule::new(strength, window)
             .with_outside(defaults.condition.outside),
+        vae_tile: arguments.vae_tile,
         timing: arguments.timing.into(),
         ..defaults
     })
@@ -110,28 +163,18 @@ fn request(arguments: &Arguments) -> Result<FluxRequest, Box<dyn Error>> {
 fn generate(
     pipeline: &FluxPipeline,
     request: &FluxRequest,
+    prepared: &Prepared,
     mode: ModeArgument,
-    arguments: &Arguments,
+    plan: &AttentionPlan,
     interrupt: &Interrupt,
 ) -> Result<Finished, Box<dyn Error>> {
-    let config = pipeline.config();
-    let mut request = request.clone();
-    let (label, plan) = match mode {
-        ModeArgument::Conceptrol => (
-            "conceptrol",
-            conceptrol_plan(config, arguments.timing.into())?,
-        ),
-        ModeArgument::IpAdapter => ("ominicontrol", ominicontrol_plan(config)?),
-        ModeArgument::TextOnly => {
-            request.concepts.clear();
-            (
-                "text_only",
-                AttentionPlan::plain(&pipeline.attention_sites()),
-            )
-        }
+    let label = match mode {
+        ModeArgument::Conceptrol => "conceptrol",
+        ModeArgument::IpAdapter => "ominicontrol",
+        ModeArgument::TextOnly => "text_only",
     };
     let mut steps = Steps::new(label, request.steps);
-    let generated = pipeline.generate(&request, &plan, &mut |progress: Progress<'_>| {
+    let mut observer = |progress: Progress<'_>| {
         // reading a value waits for the step, so that the bar tells the truth on every backend
         let _ = progress
             .latents
@@ -141,14 +184,15 @@ fn generate(
             .into_data();
         steps.advance();
         interrupt.check()
-    })?;
+    };
+    let (latents, session) = pipeline.denoise(request, prepared, plan, &mut observer)?;
     let per_step = steps.finish();
     let masks = if mode == ModeArgument::Conceptrol {
-        read_masks(&generated.session)
+        read_masks(&session)
     } else {
         Vec::new()
     };
-    let found = generated.session.concepts().iter().map(|concept| {
+    let found = session.concepts().iter().map(|concept| {
         let spans: Vec<String> = concept
             .spans
             .iter()
@@ -161,7 +205,7 @@ fn generate(
         label,
         found: found.collect(),
         masks,
-        images: tensor_to_images(generated.pictures),
+        images: tensor_to_images(pipeline.decode(latents, prepared.grid, request.vae_tile)?),
         per_step,
     })
 }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod flux;
+mod flux_arguments;
 mod run;
 mod stable_diffusion;
 mod write;

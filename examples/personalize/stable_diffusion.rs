@@ -24,6 +24,9 @@ use crate::{
 };
 
 pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Error>> {
+    if let Some(option) = arguments.flux.given() {
+        return Err(format!("{option} is for FLUX models only").into());
+    }
     let embedded = arguments.model.is_none();
     let device = arguments.backend.device()?;
     let mut options = LoadOptions::new(device).dtype(arguments.dtype.into());

@@ -71,3 +71,26 @@ fn a_blocked_range_counts_for_nothing() {
     let expected = attention(q.clone(), rest(&k), rest(&v), None);
     close(&attention(q, k, v, Some(&bias)), &expected, 1e-6);
 }
+
+/// Some queries see a range, others do not: tiles that count for nothing are left out query by query.
+#[test]
+fn a_range_may_be_blocked_for_some_queries() {
+    let device = Device::flex();
+    let (q, k, v) = (
+        numbers([2, 2, 130, 16], 1) * 3.0,
+        numbers([2, 2, 1100, 16], 2),
+        numbers([2, 2, 1100, 16], 3),
+    );
+    let blocked = |len| Tensor::<3>::full([2, 1, len], LogitBias::BLOCKED, &device);
+    let rows = vec![
+        blocked(40),
+        numbers([2, 1, 3], 4),
+        blocked(37),
+        numbers([2, 1, 50], 5),
+    ];
+    let bias = LogitBias::new(vec![300..1100], Tensor::cat(rows, 2));
+    let dense = bias.dense(1100).expand([2, 2, 130, 1100]);
+    let options = AttentionModuleOptions::default();
+    let expected = attention_fallback(q.clone(), k.clone(), v.clone(), None, Some(dense), options);
+    close(&attention(q, k, v, Some(&bias)), &expected, 2e-6);
+}

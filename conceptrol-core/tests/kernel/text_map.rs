@@ -1,4 +1,4 @@
-use burn::tensor::{Device, Tensor, activation::softmax};
+use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 use conceptrol_core::kernel::{self, text_map};
 
 use crate::numbers::{close, numbers};
@@ -26,4 +26,23 @@ fn softmax_agrees_with_burn() {
         let x = numbers::<3>([3, 7, width], 1) * 9.0;
         close(&kernel::softmax(x.clone()), &softmax(x, 2), 1e-6);
     }
+}
+
+/// Products with numbers below the smallest normal one are slow on most processors, so no weight is such a number.
+#[test]
+fn weights_are_normal_numbers_or_zero() {
+    let scores: Vec<f32> = (0..96).map(|step| -(step as f32) / 0.8).collect();
+    let x = Tensor::<2>::from_data(TensorData::new(scores, [1, 96]), &Device::flex());
+    let weights = kernel::softmax(x)
+        .into_data()
+        .try_to_vec::<f32>()
+        .expect("f32");
+    assert!(
+        weights
+            .iter()
+            .all(|weight| weight.is_normal() || *weight == 0.0),
+        "{weights:?}"
+    );
+    // The cut is where normal numbers end, between the weights of -86.25 and -87.5.
+    assert!(weights[69] > 0.0 && weights[70] == 0.0, "{weights:?}");
 }

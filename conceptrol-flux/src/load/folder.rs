@@ -18,12 +18,14 @@ use crate::pipeline::{PromptEncoders, Tokenizers};
 use crate::schedule::FlowMatchConfig;
 use crate::t5::{T5Config, T5Encoder};
 
-/// Where the blocks of the two large models live while they compute.
+/// Where the two large models, the transformer and the T5 encoder, live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Residency {
-    /// In memory.
+    /// In memory, from opening on.
     #[default]
     Memory,
+    /// In memory while they are used: the text encoders are dropped before the transformer is loaded.
+    WhileUsed,
     /// On disk: each block is read when its turn comes and dropped afterwards, at every step.
     Disk,
 }
@@ -120,7 +122,7 @@ impl FluxFolder {
         let config = T5Config::from_file(self.root.join("text_encoder_2/config.json"))?;
         let weights = self.weights("text_encoder_2")?;
         Ok(match residency {
-            Residency::Memory => {
+            Residency::Memory | Residency::WhileUsed => {
                 let t5 = T5Encoder::new(&config, &weights);
                 weights.finish()?;
                 t5
@@ -195,7 +197,7 @@ pub fn load_transformer(
     residency: Residency,
 ) -> Result<FluxTransformer, FluxError> {
     Ok(match residency {
-        Residency::Memory => {
+        Residency::Memory | Residency::WhileUsed => {
             let model = FluxTransformer::new(config, &weights);
             weights.finish()?;
             model

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
+use conceptrol_core::models::autoencoder_kl::Tiling;
 use conceptrol_core::{AttentionPlan, BatchLayout, Grid, Session};
 
 use super::denoise::{Denoise, Progress};
@@ -39,7 +40,7 @@ impl FluxPipeline {
     ) -> Result<Generated, FluxError> {
         let prepared = self.prepare(request)?;
         let (latents, session) = self.denoise(request, &prepared, plan, observer)?;
-        let pictures = self.decode(latents.clone(), prepared.grid)?;
+        let pictures = self.decode(latents.clone(), prepared.grid, request.vae_tile)?;
         Ok(Generated {
             pictures,
             latents,
@@ -61,8 +62,9 @@ impl FluxPipeline {
         let batch = BatchLayout::unguided(prepared.latents.dims()[0]);
         let mut session =
             Session::new(plan, batch, prepared.concepts.clone())?.with_condition(request.condition);
+        let transformer = self.transformer()?;
         let denoise = Denoise {
-            transformer: &self.transformer,
+            transformer: &transformer,
             schedule: prepared.schedule.clone(),
             text: prepared.prompt.text.clone(),
             pooled: prepared.prompt.pooled.clone(),
@@ -77,18 +79,24 @@ impl FluxPipeline {
         Ok((latents, session))
     }
 
-    /// Decodes packed latents into pictures with values of about -1 to 1.
+    /// Decodes packed latents into pictures with values of about -1 to 1; in tiles of `tile` pixels if given.
     ///
     /// # Shapes
     /// `[images, grid cells, in_channels]` -> `[images, 3, height, width]`
     ///
     /// # Errors
     /// [`FluxError::Autoencoder`] if there is nothing to decode.
-    pub fn decode(&self, latents: Tensor<3>, grid: Grid) -> Result<Tensor<4>, FluxError> {
+    pub fn decode(
+        &self,
+        latents: Tensor<3>,
+        grid: Grid,
+        tile: Option<usize>,
+    ) -> Result<Tensor<4>, FluxError> {
         let latents = self
             .autoencoder
             .unscale(unpack(latents, grid))
             .cast(self.autoencoder_dtype());
-        Ok(self.autoencoder.decode(latents, None)?)
+        let tiling = tile.map(Tiling::new);
+        Ok(self.autoencoder.decode(latents, tiling.as_ref())?)
     }
 }

@@ -11,7 +11,7 @@ mod request;
 pub use denoise::{Denoise, Progress};
 pub use generate::Generated;
 pub use model::FluxPipeline;
-pub use plan::{concept_block, conceptrol_plan, ominicontrol_plan};
+pub use plan::{concept_block, conceptrol_plan, conceptrol_plan_at, ominicontrol_plan};
 pub use prepare::Prepared;
 pub use prompt::{PromptEncoders, PromptStates, Tokenizers};
 pub use request::{ConceptRequest, FluxRequest};

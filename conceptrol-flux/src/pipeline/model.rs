@@ -1,5 +1,6 @@
 //! The models of the pipeline, loaded.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use burn::tensor::{Device, FloatDType};
@@ -21,10 +22,12 @@ use crate::sites::attention_sites;
 pub struct FluxPipeline {
     folder: FluxFolder,
     residency: Residency,
+    config: FluxConfig,
     tokenizers: Tokenizers,
     /// Kept only when everything is in memory.
     encoders: Option<PromptEncoders>,
-    pub(super) transformer: FluxTransformer,
+    /// Not kept when it is in memory only while it is used.
+    transformer: Option<FluxTransformer>,
     pub(super) autoencoder: AutoencoderKl,
     pub(super) schedule: FlowMatchConfig,
     adapters: Adapters,
@@ -34,8 +37,9 @@ pub struct FluxPipeline {
 impl FluxPipeline {
     /// Loads a model.
     ///
-    /// With [`Residency::Disk`] the text encoders are loaded for each prompt and dropped again, and the transformer's
-    /// blocks are read at every step.
+    /// Except with [`Residency::Memory`] the text encoders are loaded for each prompt and dropped again. The transformer is
+    /// loaded for each generation with [`Residency::WhileUsed`], its blocks at every step with [`Residency::Disk`]; its files
+    /// are checked at once.
     ///
     /// # Errors
     /// [`FluxError`] names the file that is missing, damaged or of another model.
@@ -43,13 +47,21 @@ impl FluxPipeline {
         let tokenizers = folder.tokenizers()?;
         let encoders = match residency {
             Residency::Memory => Some(folder.prompt_encoders(residency)?),
-            Residency::Disk => None,
+            Residency::WhileUsed | Residency::Disk => None,
         };
         let autoencoder = folder.autoencoder()?;
-        let transformer = folder.transformer(residency)?;
+        let (transformer, config) = match residency {
+            Residency::Memory | Residency::Disk => {
+                let transformer = folder.transformer(residency)?;
+                let config = transformer.config().clone();
+                (Some(transformer), config)
+            }
+            // Checked without reading the blocks.
+            Residency::WhileUsed => (None, folder.transformer(Residency::Disk)?.config().clone()),
+        };
         let (found, expected) = (
             autoencoder.config().latent_channels,
-            transformer.config().latent_channels(),
+            config.latent_channels(),
         );
         if found != expected {
             return Err(FluxError::Channels {
@@ -62,6 +74,7 @@ impl FluxPipeline {
             schedule: folder.schedule()?,
             folder,
             residency,
+            config,
             tokenizers,
             encoders,
             transformer,
@@ -117,13 +130,27 @@ impl FluxPipeline {
     }
 
     fn install(&mut self, adapters: Adapters) {
-        self.transformer.set_adapters(adapters.clone());
+        if let Some(transformer) = &mut self.transformer {
+            transformer.set_adapters(adapters.clone());
+        }
         self.adapters = adapters;
+    }
+
+    /// The transformer with its adapters, loaded now if it is not kept.
+    pub(super) fn transformer(&self) -> Result<Cow<'_, FluxTransformer>, FluxError> {
+        match &self.transformer {
+            Some(transformer) => Ok(Cow::Borrowed(transformer)),
+            None => {
+                let mut transformer = self.folder.transformer(self.residency)?;
+                transformer.set_adapters(self.adapters.clone());
+                Ok(Cow::Owned(transformer))
+            }
+        }
     }
 
     /// The sizes of the transformer.
     pub fn config(&self) -> &FluxConfig {
-        self.transformer.config()
+        &self.config
     }
 
     /// The sites a plan can be installed on.

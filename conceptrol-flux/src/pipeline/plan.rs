@@ -30,11 +30,20 @@ pub fn concept_block(config: &FluxConfig, timing: Timing) -> ConceptBlock {
 /// # Errors
 /// None for a valid configuration.
 pub fn conceptrol_plan(config: &FluxConfig, timing: Timing) -> Result<AttentionPlan, InstallError> {
+    conceptrol_plan_at(config, concept_block(config, timing))
+}
+
+/// Conceptrol over OminiControl with masks of another block, such as
+/// `ConceptBlock::joint(SiteSelector::named("transformer_blocks.17.attn"))`.
+///
+/// # Errors
+/// [`InstallError`] if the block selects no site of the model.
+pub fn conceptrol_plan_at(
+    config: &FluxConfig,
+    block: ConceptBlock,
+) -> Result<AttentionPlan, InstallError> {
     AttentionPlan::builder(&attention_sites(config))
-        .layer(
-            SiteSelector::joint(),
-            ConceptrolLayer::new(concept_block(config, timing)),
-        )
+        .layer(SiteSelector::joint(), ConceptrolLayer::new(block))
         .layer(SiteSelector::joint(), JointConditionLayer::new())
         .build()
 }

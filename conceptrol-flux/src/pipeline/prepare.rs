@@ -4,7 +4,7 @@ use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use conceptrol_core::mask::Timing;
 use conceptrol_core::models::image::{Filter, RgbImage, image_to_tensor, resize};
 use conceptrol_core::models::noise::{Generator, NoiseDtype};
-use conceptrol_core::{Concept, Grid, TokenSpan};
+use conceptrol_core::{Concept, Grid, TokenSpan, check_disjoint};
 
 use super::model::FluxPipeline;
 use super::prompt::PromptStates;
@@ -121,23 +121,35 @@ impl FluxPipeline {
         request: &FluxRequest,
         prompt: &PromptStates,
     ) -> Result<Vec<Concept>, FluxError> {
-        let locate = |concept: &ConceptRequest| {
-            let tokens = &prompt.tokens;
-            let spans = if concept.words.is_empty() {
-                vec![tokens.window()]
-            } else {
-                let phrase = self.tokenizers().t5.tokens(&concept.words)?;
-                match request.timing {
-                    Timing::Paper => {
-                        let spans = tokens.find(&phrase, concept.occurrence)?;
-                        spans.into_iter().map(TokenSpan::range).collect()
-                    }
-                    Timing::Reference => vec![tokens.find_reference(&phrase)?.range()],
-                }
-            };
-            Ok(Concept::new(&concept.words, [spans]).with_scale(concept.scale))
+        let tokens = &prompt.tokens;
+        let find = |concept: &ConceptRequest| -> Result<Vec<TokenSpan>, FluxError> {
+            if concept.words.is_empty() {
+                return Ok(Vec::new());
+            }
+            let phrase = self.tokenizers().t5.tokens(&concept.words)?;
+            Ok(match request.timing {
+                Timing::Paper => tokens.find(&phrase, concept.occurrence)?,
+                Timing::Reference => vec![tokens.find_reference(&phrase)?],
+            })
         };
-        request.concepts.iter().map(locate).collect()
+        let found: Vec<_> = request
+            .concepts
+            .iter()
+            .map(find)
+            .collect::<Result<_, _>>()?;
+        let named = || request.concepts.iter().zip(&found);
+        if request.timing == Timing::Paper {
+            let claims = named().map(|(concept, spans)| (concept.words.as_str(), spans.as_slice()));
+            check_disjoint(&claims.collect::<Vec<_>>())?;
+        }
+        let concepts = named().map(|(concept, spans)| {
+            let spans = match spans.as_slice() {
+                [] => vec![tokens.window()],
+                spans => spans.iter().map(|span| span.range()).collect(),
+            };
+            Concept::new(&concept.words, [spans]).with_scale(concept.scale)
+        });
+        Ok(concepts.collect())
     }
 
     /// Normal numbers as torch draws them in the pipeline's type.

@@ -66,6 +66,8 @@ pub struct FluxRequest {
     pub condition_size: ConditionSize,
     /// Number of T5 tokens.
     pub text_tokens: usize,
+    /// Edge in pixels from which the autoencoder decodes in tiles.
+    pub vae_tile: Option<usize>,
     /// How words are found and noise is drawn: by the paper, or as the authors' code does.
     pub timing: Timing,
 }
@@ -84,6 +86,7 @@ impl FluxRequest {
             condition: ConditionSchedule::default().with_outside(WARM_UP),
             condition_size: ConditionSize::default(),
             text_tokens: TEXT_LIMIT,
+            vae_tile: None,
             timing: Timing::default(),
         }
     }

@@ -1,5 +1,7 @@
 use std::ops::Range;
 
+use crate::kernel::LogitBias;
+
 /// A structured bias, cut into runs of keys that take the same sum of its rows.
 #[derive(Debug)]
 pub(crate) struct Segments<'a> {
@@ -50,24 +52,50 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// Adds the bias, in units of `1 / log2(e)`, to the scores of one query row against the keys `from..from + scores.len()`.
+    /// The bias of one query row, in units of `1 / log2(e)`, on the keys `from..from + scores.len()`: a part that all of them take is
+    /// given back, the rest added to their scores.
     #[inline(always)]
-    pub(crate) fn add(&self, batch: usize, row: usize, from: usize, scores: &mut [f32]) {
+    pub(crate) fn apply(&self, batch: usize, row: usize, from: usize, scores: &mut [f32]) -> f32 {
         let to = from + scores.len();
+        if let Some(ranges) = self.covering(from..to) {
+            return self.sum(batch, row, ranges) * std::f32::consts::LOG2_E;
+        }
         for (run, ranges) in &self.runs {
             let (start, end) = (run.start.max(from), run.end.min(to));
             if start >= end || ranges.is_empty() {
                 continue;
             }
-            let base = batch * self.batch_stride + row;
-            let bias: f32 = ranges
-                .iter()
-                .map(|range| self.rows[base + range * self.q_len])
-                .sum();
-            let bias = bias * std::f32::consts::LOG2_E;
+            let bias = self.sum(batch, row, ranges) * std::f32::consts::LOG2_E;
             for score in &mut scores[start - from..end - from] {
                 *score += bias;
             }
         }
+        0.0
+    }
+
+    /// Whether every query of `rows` has all of `keys` blocked.
+    #[inline(always)]
+    pub(crate) fn blocks(&self, batch: usize, mut rows: Range<usize>, keys: Range<usize>) -> bool {
+        self.covering(keys).is_some_and(|ranges| {
+            rows.all(|row| self.sum(batch, row, ranges) <= LogitBias::BLOCKED)
+        })
+    }
+
+    /// The ranges of the run that holds all of `keys`, if one does.
+    #[inline(always)]
+    fn covering(&self, keys: Range<usize>) -> Option<&[usize]> {
+        let holds = |run: &Range<usize>| run.start <= keys.start && keys.end <= run.end;
+        let run = self.runs.iter().find(|(run, _)| holds(run));
+        run.map(|(_, ranges)| ranges.as_slice())
+    }
+
+    /// The bias of a query row on keys in all of `ranges`.
+    #[inline(always)]
+    fn sum(&self, batch: usize, row: usize, ranges: &[usize]) -> f32 {
+        let base = batch * self.batch_stride + row;
+        ranges
+            .iter()
+            .map(|range| self.rows[base + range * self.q_len])
+            .sum()
     }
 }

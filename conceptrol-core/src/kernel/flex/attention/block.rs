@@ -7,13 +7,16 @@ use super::{
     keys::{KeyPanels, ValueRows},
     softmax::{Running, block_columns},
 };
-use crate::kernel::flex::{
-    aligned::Aligned,
-    element::{Number, narrow, widen},
-    product::product,
-    shared::Shared,
-    simd::{Job, Simd, vectorised},
-    tile::{DEPTH, LEFT_STRIDE, Product, Start},
+use crate::kernel::{
+    LogitBias,
+    flex::{
+        aligned::Aligned,
+        element::{Number, narrow, widen},
+        product::product,
+        shared::Shared,
+        simd::{Job, Simd, vectorised},
+        tile::{DEPTH, LEFT_STRIDE, Product, Start},
+    },
 };
 
 /// Queries whose scores are alive at once; every tile height divides it.
@@ -102,6 +105,9 @@ impl<E: Number> Job for Block<'_, E> {
             let cols = DEPTH.min(self.k_len - from);
             for group in (0..rows).step_by(GROUP) {
                 let rows = GROUP.min(rows - group);
+                if self.blocked(group, rows, from..from + cols) {
+                    continue;
+                }
                 self.scores(s, group, rows, from, cols);
                 self.weigh(s, group, rows, from, cols);
             }
@@ -125,6 +131,17 @@ impl<E: Number> Block<'_, E> {
                 to.iter_mut().for_each(|x| *x *= scale);
             }
         }
+    }
+
+    /// Whether a tile would get no weight from any query of a group: all of it is blocked, and other keys have been seen.
+    #[inline(always)]
+    fn blocked(&self, group: usize, rows: usize, keys: std::ops::Range<usize>) -> bool {
+        let first = self.queries.start + group;
+        let seen = |running: &Running| running.max > LogitBias::BLOCKED / 2.0;
+        self.bias.is_some_and(|bias| {
+            bias.blocks(self.head / self.q.heads, first..first + rows, keys)
+                && self.scratch.running[group..group + rows].iter().all(seen)
+        })
     }
 
     /// Scores of a group of queries against the keys of a tile.
@@ -168,13 +185,13 @@ impl<E: Number> Block<'_, E> {
         block_columns(&mut scratch.scores, rows, cols, vectors * S::LANES);
         for row in 0..rows {
             let scores = &mut scratch.scores[row * LEFT_STRIDE..(row + 1) * LEFT_STRIDE];
-            if let Some(bias) = self.bias {
-                let query = self.queries.start + group + row;
-                bias.add(self.head / self.q.heads, query, from, &mut scores[..cols]);
-            }
+            let query = self.queries.start + group + row;
+            let offset = self.bias.map_or(0.0, |bias| {
+                bias.apply(self.head / self.q.heads, query, from, &mut scores[..cols])
+            });
+            let running = &mut scratch.running[group + row];
             // SAFETY: a row of scores holds `DEPTH` numbers, at least `vectors * S::LANES`.
-            let factor =
-                unsafe { scratch.running[group + row].update(s, scores.as_mut_ptr(), vectors) };
+            let factor = unsafe { running.update(s, scores.as_mut_ptr(), vectors, offset) };
             if factor != 1.0 {
                 for sum in &mut scratch.sums[(group + row) * values.width..][..values.width] {
                     *sum *= factor;

@@ -108,7 +108,7 @@ impl<E: Number> Job for Group<'_, E> {
                 scores[self.k_len..].fill(NOTHING);
                 let mut running = Running::START;
                 // SAFETY: `stride` is a whole number of vectors.
-                unsafe { running.update(s, scores.as_mut_ptr(), stride / S::LANES) };
+                unsafe { running.update(s, scores.as_mut_ptr(), stride / S::LANES, 0.0) };
                 let scale = 1.0 / (running.sum * q.heads as f32);
                 for (out, weight) in out.iter_mut().zip(&*scores) {
                     *out += weight * scale;

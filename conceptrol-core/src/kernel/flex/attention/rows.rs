@@ -57,7 +57,7 @@ impl<E: Number> Job for Rows<'_, E> {
             row[width..].fill(NOTHING);
             let mut running = Running::START;
             // SAFETY: `row` is a whole number of vectors.
-            unsafe { running.update(s, row.as_mut_ptr(), row.len() / S::LANES) };
+            unsafe { running.update(s, row.as_mut_ptr(), row.len() / S::LANES, 0.0) };
             let scale = 1.0 / running.sum;
             for (to, weight) in to.iter_mut().zip(&*row) {
                 to.write(E::narrow(weight * scale));

@@ -21,12 +21,19 @@ impl Running {
         sum: 0.0,
     };
 
-    /// Replaces scores by weights relative to the new maximum; gives back the factor that earlier weights must take.
+    /// Replaces scores, to which `offset` is still to be added, by weights relative to the new maximum; gives back the factor that
+    /// earlier weights must take.
     ///
     /// # Safety
     /// `scores` points to `vectors * S::LANES` numbers.
     #[inline(always)]
-    pub(crate) unsafe fn update<S: Simd>(&mut self, s: S, scores: *mut f32, vectors: usize) -> f32 {
+    pub(crate) unsafe fn update<S: Simd>(
+        &mut self,
+        s: S,
+        scores: *mut f32,
+        vectors: usize,
+        offset: f32,
+    ) -> f32 {
         // SAFETY: `vector` stays below `vectors`.
         unsafe {
             let at = |vector: usize| scores.add(vector * S::LANES);
@@ -34,9 +41,10 @@ impl Running {
             for vector in 0..vectors {
                 largest[vector % 2] = s.max(largest[vector % 2], s.load(at(vector)));
             }
-            let max = self.max.max(s.largest(s.max(largest[0], largest[1])));
+            let largest = s.largest(s.max(largest[0], largest[1]));
+            let max = self.max.max(largest + offset);
             let factor = (self.max - max).exp2();
-            let shift = s.splat(max);
+            let shift = s.splat(max - offset);
             let mut sums = [s.splat(0.0); 2];
             for vector in 0..vectors {
                 let weight = exp2(s, s.sub(s.load(at(vector)), shift));
