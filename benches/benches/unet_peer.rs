@@ -1,8 +1,9 @@
 //! Our half of `peers/unet_step.py`: loading and steps of a full-size UNet, one a request.
 //!
 //! `unet_peer FOLDER f32|bf16` reads `unet/` (as diffusers writes it), `adapter.safetensors` and `inputs.safetensors` of
-//! `FOLDER`, all made by the script. Each line of the standard input is a request: `load`, or a plan (`text`, `adapter`,
-//! `conceptrol`) to take one step with. The answer is a line `SECONDS PEAK_BYTES MEAN_ABSOLUTE_OUTPUT`.
+//! `FOLDER`, all made by the script. Each line of the standard input is a plan (`text`, `adapter`, `conceptrol`) to take one step
+//! with. The answer is a line `SECONDS PEAK_BYTES MEAN_ABSOLUTE_OUTPUT`. `unet_peer FOLDER f32|bf16 load` only loads the UNet and
+//! adds up its weights, and prints `SECONDS PEAK_BYTES SUM_OF_WEIGHTS`.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,10 @@ use std::{
     time::Instant,
 };
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    tensor::{Device, FloatDType, Tensor},
+};
 use conceptrol_benches::Peak;
 use conceptrol_core::{
     AttentionPlan, AttentionSites, BatchLayout, Concept, ReferenceTokens, Session, SiteKind,
@@ -33,8 +37,8 @@ fn main() -> Result<(), Failure> {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let [folder, dtype] = &arguments[..] else {
-        return Err("usage: unet_peer FOLDER f32|bf16".into());
+    let [folder, dtype, rest @ ..] = &arguments[..] else {
+        return Err("usage: unet_peer FOLDER f32|bf16 [load]".into());
     };
     let (folder, device) = (Path::new(folder), Device::flex());
     let dtype = match dtype.as_str() {
@@ -42,7 +46,15 @@ fn main() -> Result<(), Failure> {
         "bf16" => FloatDType::BF16,
         other => return Err(format!("unknown type {other}").into()),
     };
+    let (start, peak) = (Instant::now(), Peak::start());
     let unet = load(folder, &device, dtype)?;
+    if rest == ["load"] {
+        let mut sum = Sum(0.0);
+        unet.visit(&mut sum);
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{seconds} {} {}", peak.total().unwrap_or(0), sum.0);
+        return Ok(());
+    }
     let inputs = Inputs::open(folder, &device, dtype)?;
     let sites = unet.attention_sites();
     let adapter = adapter(folder, &sites, &device, dtype)?;
@@ -59,20 +71,15 @@ fn main() -> Result<(), Failure> {
     let mut step = 0;
     for request in std::io::stdin().lock().lines() {
         let (request, peak, start) = (request?, Peak::start(), Instant::now());
-        let output = if request == "load" {
-            drop(load(folder, &device, dtype)?);
-            0.0
-        } else {
-            let session = sessions.get_mut(request.as_str());
-            let session = session.ok_or_else(|| format!("no plan {request}"))?;
-            session.begin_step(StepInfo {
-                index: step,
-                total: usize::MAX,
-                timestep: 500.0,
-            });
-            step += 1;
-            inputs.step(&unet, session)?
-        };
+        let session = sessions.get_mut(request.as_str());
+        let session = session.ok_or_else(|| format!("no plan {request}"))?;
+        session.begin_step(StepInfo {
+            index: step,
+            total: usize::MAX,
+            timestep: 500.0,
+        });
+        step += 1;
+        let output = inputs.step(&unet, session)?;
         let seconds = start.elapsed().as_secs_f64();
         println!("{seconds} {} {output}", peak.total().unwrap_or(0));
         std::io::stdout().flush()?;
@@ -92,6 +99,15 @@ fn load(
     let unet = UNet2DConditionModel::new(&config, &weights);
     weights.finish()?;
     Ok(unet)
+}
+
+/// The sum of all weights: every page of them is read.
+struct Sum(f64);
+
+impl ModuleVisitor for Sum {
+    fn visit_float<const D: usize>(&mut self, weight: &Param<Tensor<D>>) {
+        self.0 += f64::from(weight.val().sum().into_scalar::<f32>());
+    }
 }
 
 /// What a step takes: latents, text and image tokens of the unconditional and the conditional row.

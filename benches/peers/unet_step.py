@@ -4,7 +4,8 @@
     /tmp/peers/bin/python benches/peers/unet_step.py [--threads 2] [--rounds 3] [--dtype f32|bf16] [--reference CHECKOUT]
 
 Writes random weights (3.4 GB) and inputs to `--scratch` once; both sides read them. Compared in turns: loading the UNet from the
-page cache, a step without adapter, with IP-Adapter plus, and with Conceptrol. PyTorch's attention is its fused one
+page cache (PyTorch maps the file and reads it in the first step, so both sides also add up every weight; a process of its own each
+time), a step without adapter, with IP-Adapter plus, and with Conceptrol. PyTorch's attention is its fused one
 (`AttnProcessor2_0`); with `--reference`, a checkout of github.com/QY-H00/Conceptrol, Conceptrol's peer is the authors' processor,
 else there is none and ours is compared with PyTorch's plain adapter. Prints the best times, their ratio, the range of the ratios
 of the rounds, and the peak of resident memory of each process. `bf16` is autocast in PyTorch, 16-bit weights here.
@@ -17,6 +18,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -107,10 +109,29 @@ def authors_processors(adapter, sites):
     return made, theirs.AttnProcessor
 
 
+LOAD = """
+import sys, time, torch
+from diffusers import UNet2DConditionModel
+torch.set_num_threads(int(sys.argv[2]))
+start = time.perf_counter()
+unet = UNet2DConditionModel.from_pretrained(sys.argv[1])
+total = sum(parameter.sum().item() for parameter in unet.parameters())
+status = open("/proc/self/status").read()
+print(time.perf_counter() - start, 1024 * int(status.split("VmHWM:")[1].split()[0]), total)
+"""
+
+
+def last_line(command):
+    """The three numbers that a loading process prints."""
+    environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
+    out = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True).stdout
+    return map(float, out.split("\n")[-2].split())
+
+
 class Theirs:
     def __init__(self, folder):
-        self.folder = folder
-        self.unet = self.load()
+        self.folder, self.peak = folder, {}
+        self.unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
         files = load_file(folder / "adapter.safetensors"), load_file(folder / "inputs.safetensors")
         adapter, self.inputs = files
         sites, names = cross_sites(self.unet), self.unet.attn_processors
@@ -123,15 +144,12 @@ class Theirs:
             crossed, own = authors_processors(adapter, sites)
             self.processors["conceptrol"] = {name: own() for name in names} | crossed
 
-    def load(self):
-        return UNet2DConditionModel.from_pretrained(self.folder / "unet").eval()
-
     def run(self, request):
-        """Seconds and, for a step, the mean absolute output."""
-        start = time.perf_counter()
+        """Seconds and the mean absolute output, or the sum of the weights."""
         if request == "load":
-            self.load()
-            return time.perf_counter() - start, 0.0
+            seconds, bytes_, total = last_line([sys.executable, "-c", LOAD, str(self.folder / "unet"), str(args.threads)])
+            return self.note(request, bytes_, seconds, total)
+        reset_peak()
         self.unet.set_attn_processor(dict(self.processors[request]))
         text = self.inputs["text"]
         states = text if request == "text" else torch.cat([text, self.inputs["image"]], 1)
@@ -139,22 +157,29 @@ class Theirs:
         start = time.perf_counter()
         with torch.inference_mode(), half:
             out = self.unet(self.inputs["latents"], 500, states).sample
-        return time.perf_counter() - start, out.double().abs().mean().item()
+        return self.note(request, peak(), time.perf_counter() - start, out.double().abs().mean().item())
+
+    def note(self, request, bytes_, seconds, result):
+        self.peak[request] = max(bytes_, self.peak.get(request, 0))
+        return seconds, result
 
 
 class Ours:
     def __init__(self, folder):
         environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
-        command = [args.binary or build(), str(folder), args.dtype]
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.command = [args.binary or build(), str(folder), args.dtype]
+        self.process = subprocess.Popen(self.command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
         self.peak = {}
 
     def run(self, request):
-        print(request, file=self.process.stdin, flush=True)
-        seconds, peak, mean = map(float, self.process.stdout.readline().split())
-        self.peak[request] = max(peak, self.peak.get(request, 0))
-        return seconds, mean
+        if request == "load":
+            seconds, bytes_, result = last_line([*self.command, "load"])
+        else:
+            print(request, file=self.process.stdin, flush=True)
+            seconds, bytes_, result = map(float, self.process.stdout.readline().split())
+        self.peak[request] = max(bytes_, self.peak.get(request, 0))
+        return seconds, result
 
 
 def build():
@@ -184,12 +209,10 @@ def main():
     theirs, ours = Theirs(args.scratch), Ours(args.scratch)
     plans = {"load": "load", "text": "text", "adapter": "adapter", "conceptrol": "conceptrol" if args.reference else "adapter"}
     times = {name: ([], []) for name in plans}
-    memory, means = {}, {}
+    means = {}
     for round_ in range(args.rounds + 1):  # the first fills caches
         for name, peer in plans.items():
-            reset_peak()
             their_time, their_mean = theirs.run(peer)
-            memory[name] = max(memory.get(name, 0), peak())
             our_time, our_mean = ours.run(name)
             if round_:
                 times[name][0].append(their_time)
@@ -200,10 +223,10 @@ def main():
     for name, (their_times, our_times) in times.items():
         ratios = sorted(a / b for a, b in zip(our_times, their_times))
         a, b = means[name]
-        same_work = name != "conceptrol" or args.reference
+        same_work = name != "load" and (name != "conceptrol" or args.reference)
         wrong = "" if not same_work or abs(a - b) <= (1e-4 if args.dtype == "f32" else 2e-2) * abs(a) else f"  OUTPUTS DIFFER: {a} {b}"
         print(f"{name:<12} {plans[name]:<12} {min(their_times):>8.2f} {min(our_times):>8.2f} {min(our_times) / min(their_times):>6.2f}"
-              f"  {ratios[0]:>5.2f}-{ratios[-1]:<5.2f} {memory[name] / 1e9:>9.2f} {ours.peak[name] / 1e9:>8.2f}{wrong}")
+              f"  {ratios[0]:>5.2f}-{ratios[-1]:<5.2f} {theirs.peak[plans[name]] / 1e9:>9.2f} {ours.peak[name] / 1e9:>8.2f}{wrong}")
     own = [a / b for a, b in zip(times["conceptrol"][1], times["adapter"][1])]
     print(f"Conceptrol over our own adapter: time {sorted(own)[len(own) // 2]:.3f} (median of rounds), "
           f"memory {ours.peak['conceptrol'] / ours.peak['adapter']:.3f}")

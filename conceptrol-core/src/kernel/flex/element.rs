@@ -12,6 +12,10 @@ pub(crate) trait Number: burn::tensor::Element + bytemuck::Pod + Send + Sync {
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None
     }
+    /// The room for numbers, where they need no narrowing.
+    fn as_f32_mut(_: &mut [MaybeUninit<Self>]) -> Option<&mut [MaybeUninit<f32>]> {
+        None
+    }
 }
 
 impl Number for f32 {
@@ -26,6 +30,10 @@ impl Number for f32 {
     #[inline(always)]
     fn as_f32(numbers: &[Self]) -> Option<&[f32]> {
         Some(numbers)
+    }
+    #[inline(always)]
+    fn as_f32_mut(room: &mut [MaybeUninit<Self>]) -> Option<&mut [MaybeUninit<f32>]> {
+        Some(room)
     }
 }
 

@@ -98,16 +98,30 @@ impl Affine {
             s.splat(self.factor),
             s.splat(self.shift),
         );
+        // SAFETY: callers give room for `LANES` numbers behind both pointers.
+        let map = |from: *const f32, to: *mut f32| unsafe {
+            let y = s.mul_add(s.sub(s.load(from), centre), factor, shift);
+            s.store(to, if silu { Silu.apply(s, y) } else { y });
+        };
+        let whole = from.len().is_multiple_of(S::LANES);
+        if let (true, Some(from), Some(to)) = (whole, E::as_f32(from), E::as_f32_mut(to)) {
+            for (from, to) in from
+                .chunks_exact(S::LANES)
+                .zip(to.chunks_exact_mut(S::LANES))
+            {
+                map(from.as_ptr(), to.as_mut_ptr().cast());
+            }
+            return;
+        }
         let mut buffer = [0.0f32; BUFFER];
         for (from, to) in from.chunks(BUFFER).zip(to.chunks_mut(BUFFER)) {
             widen(from, &mut buffer);
-            for at in (0..from.len()).step_by(S::LANES) {
-                // SAFETY: `BUFFER` is a multiple of `LANES`.
-                unsafe {
-                    let at = buffer.as_mut_ptr().add(at);
-                    let y = s.mul_add(s.sub(s.load(at), centre), factor, shift);
-                    s.store(at, if silu { Silu.apply(s, y) } else { y });
-                }
+            // `BUFFER` is a multiple of `LANES`: the last vector may reach beyond `from`.
+            for vector in buffer
+                .chunks_exact_mut(S::LANES)
+                .take(from.len().div_ceil(S::LANES))
+            {
+                map(vector.as_ptr(), vector.as_mut_ptr());
             }
             narrow(&buffer[..from.len()], to);
         }

@@ -45,9 +45,7 @@ impl<'a, T> Shared<'a, T> {
 
 /// A buffer of `len` elements for tasks to fill, without zeroing it first.
 pub(crate) fn unfilled<T>(len: usize) -> Vec<MaybeUninit<T>> {
-    let mut buffer = Vec::with_capacity(len);
-    buffer.resize_with(len, MaybeUninit::uninit);
-    buffer
+    Box::new_uninit_slice(len).into_vec()
 }
 
 /// The buffer, once every element is written.

@@ -2,9 +2,9 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::softmax::{NOTHING, Running};
+use super::softmax::{NOTHING, Running, scale};
 use crate::kernel::flex::{
-    element::{Number, widen},
+    element::{Number, narrow, widen},
     shared::Shared,
     simd::{Job, Simd, vectorised},
 };
@@ -51,17 +51,16 @@ impl<E: Number> Job for Rows<'_, E> {
         } = self;
         for (from, to) in from.chunks_exact(width).zip(to.chunks_exact_mut(width)) {
             widen(from, row);
-            row[..width]
-                .iter_mut()
-                .for_each(|x| *x *= std::f32::consts::LOG2_E);
             row[width..].fill(NOTHING);
             let mut running = Running::START;
+            let vectors = row.len() / S::LANES;
             // SAFETY: `row` is a whole number of vectors.
-            unsafe { running.update(s, row.as_mut_ptr(), row.len() / S::LANES, 0.0) };
-            let scale = 1.0 / running.sum;
-            for (to, weight) in to.iter_mut().zip(&*row) {
-                to.write(E::narrow(weight * scale));
+            unsafe {
+                scale(s, row.as_mut_ptr(), vectors, std::f32::consts::LOG2_E);
+                running.update(s, row.as_mut_ptr(), vectors);
+                scale(s, row.as_mut_ptr(), vectors, 1.0 / running.sum);
             }
+            narrow(row, to);
         }
     }
 }

@@ -58,6 +58,22 @@ impl Running {
     }
 }
 
+/// Multiplies a row by a factor.
+///
+/// # Safety
+/// `row` points to `vectors * S::LANES` numbers.
+#[inline(always)]
+pub(crate) unsafe fn scale<S: Simd>(s: S, row: *mut f32, vectors: usize, factor: f32) {
+    let factor = s.splat(factor);
+    for vector in 0..vectors {
+        // SAFETY: `vector` stays below `vectors`.
+        unsafe {
+            let at = row.add(vector * S::LANES);
+            s.store(at, s.mul(s.load(at), factor));
+        }
+    }
+}
+
 /// Blocks the columns `from..to` of a row of scores.
 #[inline(always)]
 pub(crate) fn block_columns(scores: &mut [f32], rows: usize, from: usize, to: usize) {

@@ -1,0 +1,106 @@
+//! What a step allocates. Counts, unlike times, are the same on every machine: one thread, one allocator, one order.
+
+use std::ops::Range;
+
+use burn::tensor::{DType, Device, FloatDType, Tensor};
+use conceptrol_core::mask::ConceptBlock;
+use conceptrol_core::models::weights::Weights;
+use conceptrol_core::processors::{ConceptrolLayer, IpAdapterLayer, IpProjection};
+use conceptrol_core::{
+    AttentionPlan, AttentionSites, BatchLayout, Concept, ReferenceTokens, Session, SiteKind,
+    SiteSelector, StepInfo,
+};
+use conceptrol_sd::config::UNetConfig;
+use conceptrol_sd::unet::UNet2DConditionModel;
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// SD1.5 with a tenth of its channels: activations are to masks what they are at full size.
+const CONFIG: &str = r#"{
+    "block_out_channels": [32, 64, 128, 128], "attention_head_dim": 4, "cross_attention_dim": 64, "norm_num_groups": 8,
+    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]
+}"#;
+const WORDS: Range<usize> = 3..5;
+const SIDE: usize = 32;
+
+/// What one step allocated, and the most that was alive at once.
+#[derive(Debug, PartialEq)]
+struct Heap {
+    blocks: u64,
+    bytes: u64,
+    peak: usize,
+}
+
+fn step(unet: &UNet2DConditionModel, session: &mut Session, index: usize, device: &Device) -> Heap {
+    let zeros = |shape: [usize; 3]| Tensor::<3>::zeros(shape, (device, DType::F32));
+    let latents = Tensor::<4>::ones([2, 4, SIDE, SIDE], (device, DType::F32));
+    session.begin_step(StepInfo {
+        index,
+        total: 4,
+        timestep: 500.0,
+    });
+    let text = zeros([2, 77, 64]);
+    let profiler = dhat::Profiler::builder().testing().build();
+    let out = unet
+        .forward(latents, 500.0, text, None, session)
+        .expect("a step");
+    drop(out.into_data());
+    let stats = dhat::HeapStats::get();
+    drop(profiler);
+    Heap {
+        blocks: stats.total_blocks,
+        bytes: stats.total_bytes,
+        peak: stats.max_bytes,
+    }
+}
+
+fn adapter(sites: &AttentionSites, device: &Device) -> IpAdapterLayer {
+    let cross = sites
+        .iter()
+        .filter(|site| site.kind == SiteKind::CrossAttention);
+    IpAdapterLayer::new(cross.map(|site| {
+        let weight = || Tensor::ones([site.heads * site.head_dim, 64], (device, DType::F32));
+        let projection = IpProjection {
+            key: weight(),
+            value: weight(),
+        };
+        (site.name.clone(), projection)
+    }))
+}
+
+#[test]
+fn conceptrol_allocates_no_more_than_the_plain_adapter() {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build_global()
+        .expect("the first pool");
+    let device = Device::flex();
+    let config = UNetConfig::from_json(CONFIG).expect("a configuration");
+    let unet = UNet2DConditionModel::new(&config, &Weights::random(0, &device, FloatDType::F32));
+    let sites = unet.attention_sites();
+    let everywhere = SiteSelector::cross;
+    let plain = AttentionPlan::builder(&sites).layer(everywhere(), adapter(&sites, &device));
+    let gated = AttentionPlan::builder(&sites)
+        .layer(everywhere(), ConceptrolLayer::new(ConceptBlock::sd15()))
+        .layer(everywhere(), adapter(&sites, &device));
+    let [plain, gated] = [plain, gated].map(|plan| {
+        let plan = plan.build().expect("a plan");
+        let tokens = || Tensor::ones([1, 16, 64], (&device, DType::F32));
+        let concept = Concept::new("concept", [vec![WORDS]])
+            .with_reference(ReferenceTokens::new(tokens(), tokens()));
+        let mut session =
+            Session::new(&plan, BatchLayout::guided(1), [concept]).expect("a session");
+        [0, 1, 2, 3].map(|index| step(&unet, &mut session, index, &device))
+    });
+    println!("plain {plain:#?}\ngated {gated:#?}");
+    // The first step projects keys and values; from then on nothing is kept or made anew.
+    assert!(
+        plain[1].bytes < plain[0].bytes,
+        "keys and values are cached"
+    );
+    assert_eq!(gated[2], gated[3], "a step leaves nothing behind");
+    let ratio = gated[3].peak as f64 / plain[3].peak as f64;
+    assert!(ratio <= 1.02, "peak {ratio}");
+}
