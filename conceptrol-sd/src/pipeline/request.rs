@@ -244,6 +244,13 @@ impl Request {
                 "between 0 and 1",
             ));
         }
+        if self.vae_tile == Some(0) {
+            return Err(PipelineError::bad_request(
+                "the edge of a tile",
+                0,
+                "at least 1 pixel",
+            ));
+        }
         self.concepts.iter().try_for_each(ConceptRequest::check)
     }
 }

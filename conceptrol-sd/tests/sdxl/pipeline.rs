@@ -213,9 +213,24 @@ fn bad_requests_are_clear_errors() {
         "the number of negative prompts is 2, it must be 1 or 1"
     );
     assert_eq!(
+        fails(&|r| r.negative_prompts_2 = Some(two())),
+        "the number of second negative prompts is 2, it must be 1 or 1"
+    );
+    assert_eq!(
         fails(&|r| r.guidance.rescale = 1.5),
         "the guidance rescale is 1.5, it must be between 0 and 1"
     );
+    assert_eq!(
+        fails(&|r| r.concepts[0].adapter = 1),
+        "the adapter of a concept is 1, it must be below the 1 that are loaded"
+    );
+    assert_eq!(
+        fails(&|r| r.vae_tile = Some(0)),
+        "the edge of a tile is 0, it must be at least 1 pixel"
+    );
+    for broken in [f64::NAN, f64::INFINITY, -0.1] {
+        assert!(fails(&|r| r.guidance.rescale = broken).contains("the guidance rescale"));
+    }
     assert!(fails(&|r| r.scheduler_options.denoising_end = Some(2.0)).contains("denoising_end"));
     assert!(fails(&|r| r.size = Some((64, 60))).starts_with("the height is 60"));
     assert!(
