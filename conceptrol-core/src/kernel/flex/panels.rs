@@ -26,16 +26,18 @@ pub(crate) fn transpose<'a, E: Number>(
     depth: usize,
     rows: impl Iterator<Item = &'a [E]>,
 ) {
-    let mut filled = 0;
-    for row in rows {
-        for (to, from) in panel[filled..].iter_mut().step_by(width).zip(&row[..depth]) {
-            *to = from.widen();
+    // So many lines stay in the nearest cache while every row adds its column to them.
+    const LINES: usize = 16;
+    let rows: Vec<&[E]> = rows.map(|row| &row[..depth]).collect();
+    for (index, lines) in panel[..depth * width].chunks_mut(LINES * width).enumerate() {
+        for (column, row) in rows.iter().enumerate() {
+            let to = lines[column..].iter_mut().step_by(width);
+            for (to, from) in to.zip(&row[index * LINES..]) {
+                *to = from.widen();
+            }
         }
-        filled += 1;
-    }
-    if filled < width {
-        for line in panel[..depth * width].chunks_exact_mut(width) {
-            line[filled..].fill(0.0);
+        for line in lines.chunks_exact_mut(width) {
+            line[rows.len()..].fill(0.0);
         }
     }
 }
