@@ -8,12 +8,15 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, module, ops::AttentionModuleOptions};
-use conceptrol_benches::{Peak, numbers};
+use conceptrol_benches::{Counting, numbers};
 use conceptrol_core::{
     AttentionCall, AttentionPlan, BatchLayout, Concept, Grid, Session, SiteId, TokenLayout,
     kernel::LogitBias, mask::Timing,
 };
 use conceptrol_flux::{FluxConfig, attention_sites, pipeline::conceptrol_plan};
+
+#[global_allocator]
+static MEMORY: Counting = Counting::new();
 
 const HEADS: usize = 24;
 const HEAD_DIM: usize = 128;
@@ -38,7 +41,7 @@ struct Way<'a> {
     name: &'static str,
     run: Box<dyn FnMut() -> Tensor<4> + 'a>,
     seconds: Vec<f64>,
-    added: u64,
+    added: usize,
 }
 
 impl<'a> Way<'a> {
@@ -52,11 +55,10 @@ impl<'a> Way<'a> {
     }
 
     fn measure(&mut self) {
-        let peak = Peak::start();
         let start = Instant::now();
-        let out = (self.run)();
+        let (added, out) = MEMORY.peak_of(&mut self.run);
         self.seconds.push(start.elapsed().as_secs_f64());
-        self.added = self.added.max(peak.added().unwrap_or(0));
+        self.added = self.added.max(added);
         drop(out);
     }
 }
@@ -164,46 +166,39 @@ fn measure(layout: TokenLayout, rounds: usize) -> Result<(), Box<dyn std::error:
 struct Dense {
     output: Tensor<4>,
     seconds: f64,
-    added: u64,
+    added: usize,
 }
 
 /// The authors' bias, element by element: words outside the concept do not see the condition, latents weigh it by the mask.
 fn dense(mask: &Tensor<2>, [q, k, v]: [&Tensor<4>; 3], layout: &TokenLayout) -> Dense {
     let device = mask.device();
-    let peak = Peak::start();
-    let start = Instant::now();
     let [condition, seen] = [layout.conditions[0].range.len(), layout.latents.range.end];
     let blocked = |len| Tensor::<2>::full([1, len], LogitBias::BLOCKED, &device);
     let open = |len| Tensor::<2>::zeros([1, len], &device);
-    let parts = vec![
-        blocked(WORDS.start),
-        open(WORDS.len()),
-        blocked(TEXT - WORDS.end),
-        mask.clone().log(),
-        open(condition),
-    ];
-    let rows: Tensor<4> = Tensor::cat(parts, 1).reshape([1, 1, -1, 1]);
-    let len = rows.dims()[2];
-    let matrix = Tensor::cat(
-        vec![
+    let start = Instant::now();
+    let (added, output) = MEMORY.peak_of(|| {
+        let parts = vec![
+            blocked(WORDS.start),
+            open(WORDS.len()),
+            blocked(TEXT - WORDS.end),
+            mask.clone().log(),
+            open(condition),
+        ];
+        let rows: Tensor<4> = Tensor::cat(parts, 1).reshape([1, 1, -1, 1]);
+        let len = rows.dims()[2];
+        let parts = vec![
             Tensor::zeros([1, 1, len, seen], &device),
             rows.expand([1, 1, len, condition]),
-        ],
-        3,
-    );
-    let options = AttentionModuleOptions::default();
-    let output = module::attention(
-        q.clone(),
-        k.clone(),
-        v.clone(),
-        None,
-        Some(matrix.clone()),
-        options,
-    );
+        ];
+        let matrix = Tensor::cat(parts, 3);
+        let options = AttentionModuleOptions::default();
+        let [q, k, v] = [q, k, v].map(Tensor::clone);
+        module::attention(q, k, v, None, Some(matrix), options)
+    });
     Dense {
         output,
         seconds: start.elapsed().as_secs_f64(),
-        added: peak.added().unwrap_or(0),
+        added,
     }
 }
 

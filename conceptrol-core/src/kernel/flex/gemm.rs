@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::{
-    aligned::Aligned,
     element::{Number, narrow, widen},
     panels::{panel_width, transpose},
     product::product,
@@ -14,12 +13,15 @@ use super::{
     tile::{DEPTH, LEFT_STRIDE, Product, Start},
 };
 
-/// Rows of a task at most: how often a panel is used once it is in the cache.
-const BLOCK: usize = 288;
-/// Every tile height divides the rows of a task, except of the last.
-const HEIGHT: usize = 12;
+/// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
+const BLOCK: usize = 384;
+/// Rows that every tile height divides.
+const ROWS: usize = 24;
 /// Panels of a task: how often the rows are.
 const PANELS: usize = 8;
+/// Numbers of packed weights for each thread at a time: so they are still in the cache when they are used, and a large layer needs no
+/// second copy.
+const GROUP: usize = 2 << 20;
 /// Up to this many rows, packing the weight costs more than it gains.
 const FEW: usize = 4;
 
@@ -51,48 +53,55 @@ pub(crate) fn linear<E: Number>(
     let width = panel_width();
     let panels = weight.rows.div_ceil(width);
     let depth = x.cols;
-    let mut packed = Aligned::zeros(panels * width * depth);
-    packed
-        .par_chunks_exact_mut((width * depth).max(1))
-        .enumerate()
-        .for_each(|(panel, out)| {
-            let rows = panel * width..((panel + 1) * width).min(weight.rows);
-            transpose(out, width, depth, rows.map(|row| weight.row(row)));
-        });
     let mut columns = vec![0.0f32; panels * width];
     if let Some(bias) = bias {
         columns[..weight.rows].copy_from_slice(bias);
     }
-    let strips = panels.div_ceil(PANELS);
-    let strip = panels.div_ceil(strips.max(1));
-    let blocks = x.rows.div_ceil(BLOCK);
-    let block = x.rows.div_ceil(blocks).next_multiple_of(HEIGHT);
+    let panel = width * depth;
+    let group = (GROUP * rayon::current_num_threads() / panel.max(1)).clamp(1, panels.max(1));
+    let mut packed = vec![0.0f32; group * panel];
+    let block = x
+        .rows
+        .div_ceil(x.rows.div_ceil(BLOCK))
+        .next_multiple_of(ROWS);
     let blocks = x.rows.div_ceil(block);
     let out = Shared::new(out);
-    (0..blocks * strips).into_par_iter().for_each_init(
-        || {
-            (
-                vec![0.0; block * LEFT_STRIDE],
-                Aligned::zeros(block * strip * width),
-            )
-        },
-        |(left, sums), task| {
-            // A strip of panels stays in the cache while the blocks go by.
-            let (index, first) = (task % blocks, task / blocks * strip);
-            vectorised(Block {
-                x,
-                rows: index * block..((index + 1) * block).min(x.rows),
-                panels: first..(first + strip).min(panels),
-                width,
-                packed: &packed,
-                bias: &columns,
-                left,
-                sums,
-                out,
-                out_cols: weight.rows,
+    for first in (0..panels).step_by(group) {
+        let group = group.min(panels - first);
+        packed[..group * panel]
+            .par_chunks_exact_mut(panel.max(1))
+            .enumerate()
+            .for_each(|(index, out)| {
+                let rows = (first + index) * width..((first + index + 1) * width).min(weight.rows);
+                transpose(out, width, depth, rows.map(|row| weight.row(row)));
             });
-        },
-    );
+        let strips = group.div_ceil(PANELS);
+        let strip = group.div_ceil(strips);
+        (0..blocks * strips).into_par_iter().for_each_init(
+            || {
+                (
+                    vec![0.0; block * LEFT_STRIDE],
+                    vec![0.0; block * strip * width],
+                )
+            },
+            |(left, sums), task| {
+                let (rows, panels) = (task / strips * block, task % strips * strip);
+                vectorised(Block {
+                    x,
+                    rows: rows..(rows + block).min(x.rows),
+                    panels: panels..(panels + strip).min(group),
+                    width,
+                    packed: &packed,
+                    bias: &columns[first * width..],
+                    left,
+                    sums,
+                    out,
+                    out_cols: weight.rows,
+                    first_column: first * width,
+                });
+            },
+        );
+    }
 }
 
 /// Some rows of the output, over some panels.
@@ -102,11 +111,14 @@ struct Block<'a, E> {
     panels: std::ops::Range<usize>,
     width: usize,
     packed: &'a [f32],
+    /// Of the columns of `packed`.
     bias: &'a [f32],
     left: &'a mut [f32],
     sums: &'a mut [f32],
     out: Shared<'a, MaybeUninit<E>>,
     out_cols: usize,
+    /// Column of the output that the first panel of `packed` is for.
+    first_column: usize,
 }
 
 impl<E: Number> Job for Block<'_, E> {
@@ -128,7 +140,7 @@ impl<E: Number> Job for Block<'_, E> {
             for (index, panel) in self.panels.clone().enumerate() {
                 let right = &self.packed[(panel * depth + from) * width..][..len * width];
                 let bias = &self.bias[panel * width..][..width];
-                // SAFETY: `left` holds a whole block of rows; `right` `len` rows of `width`; `sums` `rows` rows of `stride`.
+                // SAFETY: `left` holds `rows <= BLOCK` rows; `right` `len` rows of `width`; `sums` `rows` rows of `stride`.
                 unsafe {
                     let p = Product {
                         depth: len,
@@ -147,7 +159,7 @@ impl<E: Number> Job for Block<'_, E> {
                 }
             }
         }
-        let column = self.panels.start * width;
+        let column = self.first_column + self.panels.start * width;
         let columns = stride.min(self.out_cols - column);
         for (sums, row) in self.sums.chunks_exact(stride).zip(self.rows) {
             // SAFETY: each part of each row belongs to one task.

@@ -19,26 +19,25 @@ pub(crate) fn panel_width() -> usize {
     width
 }
 
-/// Lines of a panel written together: they stay in the nearest cache while every row adds its number to each.
-const LINES: usize = 64;
-
 /// Writes up to `width` rows of `depth` numbers as columns: `panel[k][row]`, zeros where there is no row.
 pub(crate) fn transpose<'a, E: Number>(
     panel: &mut [f32],
     width: usize,
     depth: usize,
-    rows: impl Iterator<Item = &'a [E]> + Clone,
+    rows: impl Iterator<Item = &'a [E]>,
 ) {
-    for (chunk, lines) in panel[..depth * width].chunks_mut(LINES * width).enumerate() {
-        let mut filled = 0;
-        for row in rows.clone() {
-            for (line, from) in lines.chunks_exact_mut(width).zip(&row[chunk * LINES..]) {
-                line[filled] = from.widen();
+    // So many lines stay in the nearest cache while every row adds its column to them.
+    const LINES: usize = 16;
+    let rows: Vec<&[E]> = rows.map(|row| &row[..depth]).collect();
+    for (index, lines) in panel[..depth * width].chunks_mut(LINES * width).enumerate() {
+        for (column, row) in rows.iter().enumerate() {
+            let to = lines[column..].iter_mut().step_by(width);
+            for (to, from) in to.zip(&row[index * LINES..]) {
+                *to = from.widen();
             }
-            filled += 1;
         }
         for line in lines.chunks_exact_mut(width) {
-            line[filled..].fill(0.0);
+            line[rows.len()..].fill(0.0);
         }
     }
 }
