@@ -13,6 +13,8 @@ mod conv;
 mod flex;
 mod linear;
 mod norm;
+mod residual;
+mod rotary;
 mod softmax;
 mod text_map;
 
@@ -22,5 +24,7 @@ pub use bias::LogitBias;
 pub use conv::{conv2d, upsample_nearest2x};
 pub use linear::linear;
 pub use norm::{group_norm, layer_norm, rms_norm};
+pub use residual::add_gated;
+pub use rotary::rotary;
 pub use softmax::softmax;
 pub use text_map::text_map;

@@ -164,10 +164,11 @@ impl Half {
     }
 
     fn after(&self, rest: Rest, attended: Tensor<3>, stream: Stream) -> Tensor<3> {
-        let tokens = rest.tokens + self.out.forward(attended, stream) * rest.attention_gate;
+        let attended = self.out.forward(attended, stream);
+        let tokens = kernel::add_gated(rest.tokens, attended, &rest.attention_gate);
         let hidden = modulate(tokens.clone(), &rest.mlp_shift, &rest.mlp_scale);
         let hidden = kernel::gelu_tanh(self.mlp_in.forward(hidden, stream));
-        tokens + self.mlp_out.forward(hidden, stream) * rest.mlp_gate
+        kernel::add_gated(tokens, self.mlp_out.forward(hidden, stream), &rest.mlp_gate)
     }
 
     fn linears(&mut self) -> Vec<&mut StreamLinear> {

@@ -45,5 +45,15 @@ impl<const N: usize> Modulation<N> {
 /// # Shapes
 /// `x` `[batch, tokens, dim]`; `shift`, `scale` `[batch, 1, dim]`
 pub(crate) fn modulate(x: Tensor<3>, shift: &Tensor<3>, scale: &Tensor<3>) -> Tensor<3> {
-    kernel::layer_norm(x, None, None, NORM_EPS) * scale.clone().add_scalar(1.0) + shift.clone()
+    let scale = scale.clone().add_scalar(1.0);
+    // One image at a time, its vectors are the parameters of a plain layer norm: one pass over the tokens.
+    let image = |image: usize| {
+        let vector = |vectors: &Tensor<3>| Some(vectors.clone().narrow(0, image, 1).flatten(0, 2));
+        let tokens = x.clone().narrow(0, image, 1);
+        kernel::layer_norm(tokens, vector(&scale), vector(shift), NORM_EPS)
+    };
+    match x.dims()[0] {
+        1 => image(0),
+        images => Tensor::cat((0..images).map(image).collect(), 0),
+    }
 }

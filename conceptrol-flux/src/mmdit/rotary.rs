@@ -1,6 +1,7 @@
 //! Rotary positions on three axes.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use conceptrol_core::kernel;
 
 use crate::latents::Position;
 
@@ -16,8 +17,6 @@ pub struct Rotary {
     /// `[1, tokens, 1, head_dim]`, each value twice in a row.
     cos: Tensor<4>,
     sin: Tensor<4>,
-    /// `[1, 1, head_dim, head_dim]`: maps each pair `(a, b)` to `(-b, a)`.
-    turn: Tensor<4>,
 }
 
 impl Rotary {
@@ -49,19 +48,12 @@ impl Rotary {
                 }
             }
         }
-        let mut turn = vec![0.0f32; head_dim * head_dim];
-        for pair in 0..head_dim / 2 {
-            let (a, b) = (2 * pair, 2 * pair + 1);
-            turn[b * head_dim + a] = -1.0;
-            turn[a * head_dim + b] = 1.0;
-        }
         let table = |values: Vec<f32>, shape: [usize; 4]| {
             Tensor::<4>::from_data(TensorData::new(values, shape), (device, DType::from(dtype)))
         };
         Self {
             cos: table(cos, [1, tokens, 1, head_dim]),
             sin: table(sin, [1, tokens, 1, head_dim]),
-            turn: table(turn, [1, 1, head_dim, head_dim]),
         }
     }
 
@@ -78,14 +70,7 @@ impl Rotary {
     /// # Panics
     /// If the number of tokens or the head size is not that of the table.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, tokens, heads, head_dim] = x.dims();
-        // A product with a signed permutation is exact, and one fast multi-threaded operation on every backend.
-        let turned = x
-            .clone()
-            .reshape([1, 1, batch * tokens * heads, head_dim])
-            .matmul(self.turn.clone())
-            .reshape([batch, tokens, heads, head_dim]);
-        x * self.cos.clone() + turned * self.sin.clone()
+        kernel::rotary(x, &self.cos, &self.sin)
     }
 }
 

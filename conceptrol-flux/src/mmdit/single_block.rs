@@ -96,7 +96,8 @@ impl SingleBlock {
 
     fn after(&self, rest: Rest, attended: Tensor<3>, stream: Stream) -> Tensor<3> {
         let joined = Tensor::cat(vec![attended, rest.mlp], 2);
-        keep_finite(rest.tokens + self.proj_out.forward(joined, stream) * rest.gate)
+        let joined = self.proj_out.forward(joined, stream);
+        keep_finite(kernel::add_gated(rest.tokens, joined, &rest.gate))
     }
 
     pub(crate) fn linears(&mut self) -> Vec<&mut StreamLinear> {

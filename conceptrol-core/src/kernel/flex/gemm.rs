@@ -14,11 +14,11 @@ use super::{
 };
 
 /// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
-const BLOCK: usize = 384;
+const BLOCK: usize = 288;
 /// Rows that every tile height divides.
 const ROWS: usize = 24;
 /// Panels of a task: how often the rows are.
-const PANELS: usize = 8;
+const PANELS: usize = 12;
 /// Numbers of packed weights for each thread at a time: so they are still in the cache when they are used, and a large layer needs no
 /// second copy.
 const GROUP: usize = 2 << 20;
@@ -229,19 +229,20 @@ fn dot<S: Simd, E: Number>(s: S, a: &[E], b: &[E]) -> f32 {
     let (mut left, mut right) = ([0.0f32; BUFFER], [0.0f32; BUFFER]);
     let mut sums = [s.splat(0.0); 4];
     for (a, b) in a.chunks(BUFFER).zip(b.chunks(BUFFER)) {
-        widen(a, &mut left);
-        widen(b, &mut right);
         let whole = a.len().next_multiple_of(S::LANES);
-        left[a.len()..whole].fill(0.0);
-        right[a.len()..whole].fill(0.0);
+        let (a, b) = match (E::as_f32(a), E::as_f32(b)) {
+            (Some(a), Some(b)) if a.len() == whole => (a, b),
+            _ => {
+                widen(a, &mut left);
+                widen(b, &mut right);
+                left[a.len()..whole].fill(0.0);
+                right[a.len()..whole].fill(0.0);
+                (&left[..whole], &right[..whole])
+            }
+        };
         for (turn, at) in (0..whole).step_by(S::LANES).enumerate() {
-            // SAFETY: `BUFFER` is a multiple of `LANES`.
-            let (a, b) = unsafe {
-                (
-                    s.load(left.as_ptr().add(at)),
-                    s.load(right.as_ptr().add(at)),
-                )
-            };
+            // SAFETY: both are whole numbers of vectors.
+            let (a, b) = unsafe { (s.load(a.as_ptr().add(at)), s.load(b.as_ptr().add(at))) };
             sums[turn % 4] = s.mul_add(a, b, sums[turn % 4]);
         }
     }

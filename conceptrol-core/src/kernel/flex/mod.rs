@@ -13,12 +13,14 @@ mod gemm;
 mod norm;
 mod panels;
 mod product;
+mod rows;
 mod shared;
 mod simd;
 mod tensor;
 mod tile;
 
 pub(crate) use apply::{
-    attention, conv2d, geglu, group_norm, linear, map, row_norm, softmax, text_map,
+    add_gated, attention, conv2d, geglu, group_norm, linear, map, rotary, row_norm, softmax,
+    text_map,
 };
 pub(crate) use elementwise::{Gelu, GeluTanh, QuickGelu, Silu};

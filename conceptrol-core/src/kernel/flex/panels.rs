@@ -19,6 +19,9 @@ pub(crate) fn panel_width() -> usize {
     width
 }
 
+/// Lines of a panel written together: they stay in the nearest cache while every row adds its number to each.
+const LINES: usize = 32;
+
 /// Writes up to `width` rows of `depth` numbers as columns: `panel[k][row]`, zeros where there is no row.
 pub(crate) fn transpose<'a, E: Number>(
     panel: &mut [f32],
@@ -26,17 +29,25 @@ pub(crate) fn transpose<'a, E: Number>(
     depth: usize,
     rows: impl Iterator<Item = &'a [E]>,
 ) {
-    // So many lines stay in the nearest cache while every row adds its column to them.
-    const LINES: usize = 16;
     let rows: Vec<&[E]> = rows.map(|row| &row[..depth]).collect();
     for (index, lines) in panel[..depth * width].chunks_mut(LINES * width).enumerate() {
-        for (column, row) in rows.iter().enumerate() {
-            let to = lines[column..].iter_mut().step_by(width);
-            for (to, from) in to.zip(&row[index * LINES..]) {
-                *to = from.widen();
+        let from = index * LINES;
+        // Four rows at a time fill a vector of each line.
+        let fours = rows.chunks_exact(4);
+        let rest = fours.remainder();
+        for (column, four) in fours.enumerate() {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|row| &four[row][from..]);
+            let numbers = a.iter().zip(b).zip(c.iter().zip(d));
+            for (line, ((a, b), (c, d))) in lines.chunks_exact_mut(width).zip(numbers) {
+                let four = [a.widen(), b.widen(), c.widen(), d.widen()];
+                line[4 * column..4 * column + 4].copy_from_slice(&four);
             }
         }
-        for line in lines.chunks_exact_mut(width) {
+        let first = rows.len() - rest.len();
+        for (line, at) in lines.chunks_exact_mut(width).zip(from..) {
+            for (to, row) in line[first..].iter_mut().zip(rest) {
+                *to = row[at].widen();
+            }
             line[rows.len()..].fill(0.0);
         }
     }

@@ -5,8 +5,10 @@ mod attention;
 mod elementwise;
 mod linear;
 mod norm;
+mod rows;
 
 pub(crate) use attention::{attention, softmax, text_map};
 pub(crate) use elementwise::{geglu, map};
 pub(crate) use linear::{conv2d, linear};
 pub(crate) use norm::{group_norm, row_norm};
+pub(crate) use rows::{add_gated, rotary};
