@@ -2,27 +2,33 @@
 
     python -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.6.0 diffusers==0.32.2 transformers==4.48.3 numpy
     /tmp/peers/bin/python benches/peers/unet_step.py [--threads 2] [--rounds 3] [--dtype f32|bf16] [--reference CHECKOUT]
+        [--candle] [--work load|text|adapter|conceptrol ...]
 
 Writes random weights (3.4 GB) and inputs to `--scratch` once; both sides read them. Compared in turns: loading the UNet from the
-page cache (PyTorch maps the file and reads it in the first step, so both sides also add up every weight; a process of its own each
-time), a step without adapter, with IP-Adapter plus, and with Conceptrol. PyTorch's attention is its fused one
+page cache, a step without adapter, with IP-Adapter plus, and with Conceptrol. PyTorch's attention is its fused one
 (`AttnProcessor2_0`); with `--reference`, a checkout of github.com/QY-H00/Conceptrol, Conceptrol's peer is the authors' processor,
 else there is none and ours is compared with PyTorch's plain adapter. Prints the best times, their ratio, the range of the ratios
-of the rounds, and the peak of resident memory of each process. `bf16` is autocast in PyTorch, 16-bit weights here.
+of the rounds, and the peak of resident memory of each process. `bf16` is autocast in PyTorch, 16-bit weights here. With
+`--candle`, the step without adapter is also compared with that of candle-transformers (`candle/`, built here with
+`-Ctarget-cpu=native`), before PyTorch's model is in memory; that its GELU is the tanh approximation
+moves the mean of the output by less than 1e-6.
 """
 
 import argparse
 import contextlib
 import importlib.util
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
+WORK = ["load", "text", "adapter", "conceptrol"]
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=3)
@@ -30,6 +36,8 @@ parser.add_argument("--edge", type=int, default=512, help="of the picture, in pi
 parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
 parser.add_argument("--reference", type=Path, help="a checkout of the authors' code")
 parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "conceptrol-peers")
+parser.add_argument("--candle", action="store_true", help="compare with candle-transformers, too")
+parser.add_argument("--work", nargs="*", choices=WORK, default=WORK, help="compared with PyTorch; all if absent")
 parser.add_argument("--binary", help="a built `unet_peer`, instead of building it")
 args = parser.parse_args()
 
@@ -40,6 +48,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 torch.set_num_threads(args.threads)
+PEERS = Path(__file__).resolve().parent
 TEXT, IMAGE, CONTEXT = 77, 16, 768
 WORDS = [3, 5]  # as in `unet_peer.rs`
 CONCEPT_SITE = "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
@@ -121,16 +130,17 @@ print(time.perf_counter() - start, 1024 * int(status.split("VmHWM:")[1].split()[
 """
 
 
-def last_line(command):
-    """The three numbers that a loading process prints."""
+def load(*command):
+    """What a process that loads the UNet and adds up its weights prints: seconds, bytes at the peak, the sum."""
     environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
+    command = [str(part) for part in command]
     out = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True).stdout
-    return map(float, out.split("\n")[-2].split())
+    return tuple(map(float, out.splitlines()[-1].split()))
 
 
 class Theirs:
     def __init__(self, folder):
-        self.folder, self.peak = folder, {}
+        self.folder = folder
         self.unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
         files = load_file(folder / "adapter.safetensors"), load_file(folder / "inputs.safetensors")
         adapter, self.inputs = files
@@ -145,10 +155,7 @@ class Theirs:
             self.processors["conceptrol"] = {name: own() for name in names} | crossed
 
     def run(self, request):
-        """Seconds and the mean absolute output, or the sum of the weights."""
-        if request == "load":
-            seconds, bytes_, total = last_line([sys.executable, "-c", LOAD, str(self.folder / "unet"), str(args.threads)])
-            return self.note(request, bytes_, seconds, total)
+        """Seconds, bytes at the peak and the mean absolute output."""
         reset_peak()
         self.unet.set_attn_processor(dict(self.processors[request]))
         text = self.inputs["text"]
@@ -157,37 +164,41 @@ class Theirs:
         start = time.perf_counter()
         with torch.inference_mode(), half:
             out = self.unet(self.inputs["latents"], 500, states).sample
-        return self.note(request, peak(), time.perf_counter() - start, out.double().abs().mean().item())
-
-    def note(self, request, bytes_, seconds, result):
-        self.peak[request] = max(bytes_, self.peak.get(request, 0))
-        return seconds, result
+        return time.perf_counter() - start, peak(), out.double().abs().mean().item()
 
 
-class Ours:
-    def __init__(self, folder):
+class Rust:
+    """A process that answers requests: ours, or candle's."""
+
+    def __init__(self, *command):
         environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
-        self.command = [args.binary or build(), str(folder), args.dtype]
-        self.process = subprocess.Popen(self.command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [str(part) for part in command]
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
-        self.peak = {}
 
     def run(self, request):
-        if request == "load":
-            seconds, bytes_, result = last_line([*self.command, "load"])
-        else:
-            print(request, file=self.process.stdin, flush=True)
-            seconds, bytes_, result = map(float, self.process.stdout.readline().split())
-        self.peak[request] = max(bytes_, self.peak.get(request, 0))
-        return seconds, result
+        print(request, file=self.process.stdin, flush=True)
+        return tuple(map(float, self.process.stdout.readline().split()))
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def build():
-    """Builds the benchmark and gives the path of its binary."""
-    root = Path(__file__).resolve().parent.parent.parent
-    command = ["cargo", "bench", "-p", "conceptrol-benches", "--bench", "unet_peer", "--no-run", "--message-format=json"]
-    lines = subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+def build(folder, *command, flags=None):
+    """Has cargo build what `command` says and gives the path of its binary."""
+    environment = os.environ if flags is None else {**os.environ, "RUSTFLAGS": flags}
+    command = ["cargo", *command, "--message-format=json"]
+    lines = subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return [path for path in (json.loads(line).get("executable") for line in lines) if path][-1]
+
+
+def build_ours():
+    return build(PEERS.parent.parent, "bench", "-p", "conceptrol-benches", "--bench", "unet_peer", "--no-run")
+
+
+def build_candle():
+    return build(PEERS / "candle", "build", "--release", "--locked", flags="-Ctarget-cpu=native")
 
 
 def reset_peak():
@@ -203,33 +214,71 @@ def peak():
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+class Comparison:
+    """One kind of work, by a peer and by ours. Answers are triples: seconds, bytes at the peak, mean absolute output."""
+
+    def __init__(self, work, peer, theirs, ours, tolerance):
+        self.work, self.peer, self.theirs, self.ours, self.tolerance = work, peer, theirs, ours, tolerance
+        self.rounds = []
+
+    def round(self):
+        self.rounds.append((self.theirs(), self.ours()))
+
+    def times(self, side):
+        return [pair[side][0] for pair in self.rounds[1:]]  # the first fills caches
+
+    def peak(self, side):
+        return max(pair[side][1] for pair in self.rounds)
+
+    def __str__(self):
+        theirs, ours = self.times(0), self.times(1)
+        ratios = sorted(b / a for a, b in zip(theirs, ours))
+        a, b = (answer[2] for answer in self.rounds[-1])
+        wrong = "" if abs(a - b) <= self.tolerance * abs(a) else f"  OUTPUTS DIFFER: {a} {b}"
+        return (f"{self.work:<12} {self.peer:<12} {min(theirs):>8.2f} {min(ours):>8.2f} {min(ours) / min(theirs):>6.2f}"
+                f"  {ratios[0]:>5.2f}-{ratios[-1]:<5.2f} {self.peak(0) / 1e9:>9.2f} {self.peak(1) / 1e9:>8.2f}{wrong}")
+
+
+def run(comparisons):
+    for _ in range(args.rounds + 1):
+        for comparison in comparisons:
+            comparison.round()
+    print(*comparisons, sep="\n", flush=True)
+
+
 def main():
     args.scratch.mkdir(parents=True, exist_ok=True)
     write_files(args.scratch)
-    theirs, ours = Theirs(args.scratch), Ours(args.scratch)
-    plans = {"load": "load", "text": "text", "adapter": "adapter", "conceptrol": "conceptrol" if args.reference else "adapter"}
-    times = {name: ([], []) for name in plans}
-    means = {}
-    for round_ in range(args.rounds + 1):  # the first fills caches
-        for name, peer in plans.items():
-            their_time, their_mean = theirs.run(peer)
-            our_time, our_mean = ours.run(name)
-            if round_:
-                times[name][0].append(their_time)
-                times[name][1].append(our_time)
-                means[name] = their_mean, our_mean
+    ours = Rust(args.binary or build_ours(), args.scratch, args.dtype)
     print(f"torch {torch.__version__}, {args.threads} threads, {args.dtype}, {args.edge}x{args.edge}, {args.rounds} rounds")
-    print(f"{'work':<12} {'peer':<12} {'torch s':>8} {'ours s':>8} {'ratio':>6} {'range':>13} {'torch GB':>9} {'ours GB':>8}")
-    for name, (their_times, our_times) in times.items():
-        ratios = sorted(a / b for a, b in zip(our_times, their_times))
-        a, b = means[name]
-        same_work = name != "load" and (name != "conceptrol" or args.reference)
-        wrong = "" if not same_work or abs(a - b) <= (1e-4 if args.dtype == "f32" else 2e-2) * abs(a) else f"  OUTPUTS DIFFER: {a} {b}"
-        print(f"{name:<12} {plans[name]:<12} {min(their_times):>8.2f} {min(our_times):>8.2f} {min(our_times) / min(their_times):>6.2f}"
-              f"  {ratios[0]:>5.2f}-{ratios[-1]:<5.2f} {theirs.peak[plans[name]] / 1e9:>9.2f} {ours.peak[name] / 1e9:>8.2f}{wrong}")
-    own = [a / b for a, b in zip(times["conceptrol"][1], times["adapter"][1])]
-    print(f"Conceptrol over our own adapter: time {sorted(own)[len(own) // 2]:.3f} (median of rounds), "
-          f"memory {ours.peak['conceptrol'] / ours.peak['adapter']:.3f}")
+    print(f"{'work':<12} {'peer':<12} {'peer s':>8} {'ours s':>8} {'ratio':>6} {'range':>13} {'peer GB':>9} {'ours GB':>8}", flush=True)
+    near = 1e-4 if args.dtype == "f32" else 2e-2
+    if args.candle:
+        candle = Rust(build_candle(), args.scratch)
+        run([Comparison("text", "candle", partial(candle.run, "text"), partial(ours.run, "text"), near)])
+        candle.end()
+    if not args.work:
+        return
+    if "load" in args.work:
+        command = args.binary or build_ours()
+        run([Comparison("load", "load", partial(load, sys.executable, "-c", LOAD, args.scratch / "unet", args.threads),
+                        partial(load, command, args.scratch, args.dtype, "load"), math.inf)])  # sums of 860 M numbers around zero
+    steps = [work for work in args.work if work != "load"]
+    if not steps:
+        return
+    theirs = Theirs(args.scratch)
+    peers = {"text": "text", "adapter": "adapter", "conceptrol": "conceptrol" if args.reference else "adapter"}
+    comparisons = {
+        work: Comparison(work, peers[work], partial(theirs.run, peers[work]), partial(ours.run, work),
+                         near if work != "conceptrol" or args.reference else math.inf)  # not the same work
+        for work in steps
+    }
+    run(comparisons.values())
+    if {"conceptrol", "adapter"} <= comparisons.keys():
+        conceptrol, adapter = comparisons["conceptrol"], comparisons["adapter"]
+        own = sorted(a / b for a, b in zip(conceptrol.times(1), adapter.times(1)))
+        print(f"Conceptrol over our own adapter: time {own[len(own) // 2]:.3f} (median of rounds), "
+              f"memory {conceptrol.peak(1) / adapter.peak(1):.3f}")
 
 
 if __name__ == "__main__":

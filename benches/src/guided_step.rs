@@ -1,0 +1,102 @@
+use std::time::Instant;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use conceptrol_core::{AttentionPlan, BatchLayout, Concept, ReferenceTokens, Session, StepInfo};
+use conceptrol_sd::{
+    config::UNetConfig,
+    unet::{AddedConditions, UNet2DConditionModel},
+};
+
+use crate::{Failure, Peak, random_model::IMAGE_TOKENS};
+
+/// Text tokens of CLIP.
+const TEXT_TOKENS: usize = 77;
+
+const TIMESTEP: f64 = 500.0;
+
+/// Steps of one generation with a concept of its own: unconditional and conditional rows through a UNet.
+#[derive(Debug)]
+pub struct GuidedStep {
+    latents: Tensor<4>,
+    context: Tensor<3>,
+    added: Option<AddedConditions>,
+    session: Session,
+    index: usize,
+}
+
+/// What a step took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Seconds by the clock on the wall.
+    pub seconds: f64,
+    /// Peak resident memory of the process during the step, in bytes; zero where the system does not tell.
+    pub peak: u64,
+}
+
+impl GuidedStep {
+    /// For `images` square pictures of `side` latent cells.
+    ///
+    /// # Errors
+    ///
+    /// If there are no pictures.
+    pub fn new(
+        config: &UNetConfig,
+        plan: &AttentionPlan,
+        images: usize,
+        side: usize,
+    ) -> Result<Self, Failure> {
+        let (device, rows, dim) = (Device::flex(), 2 * images, config.context_dim);
+        let edge = 8.0 * side as f32; // pixels
+        let is_sdxl = config.added.is_some();
+        let tokens = || noise([1, IMAGE_TOKENS, dim], &device);
+        let concept = Concept::new("concept", [vec![3..5]])
+            .with_reference(ReferenceTokens::new(tokens(), tokens()));
+        Ok(Self {
+            latents: noise([rows, 4, side, side], &device),
+            context: noise([rows, TEXT_TOKENS, dim], &device),
+            added: is_sdxl.then(|| AddedConditions {
+                text_embeds: noise([rows, 1280], &device),
+                time_ids: vec![vec![edge, edge, 0.0, 0.0, edge, edge]; rows],
+            }),
+            session: Session::new(plan, BatchLayout::guided(images), [concept])?,
+            index: 0,
+        })
+    }
+
+    /// Takes the next step. The first projects keys and values and reads local masks: not what a step costs.
+    ///
+    /// # Errors
+    ///
+    /// If the UNet was installed for another plan.
+    pub fn run(&mut self, unet: &UNet2DConditionModel) -> Result<Cost, Failure> {
+        self.session.begin_step(StepInfo {
+            index: self.index,
+            total: usize::MAX,
+            timestep: TIMESTEP,
+        });
+        self.index += 1;
+        let (latents, context) = (self.latents.clone(), self.context.clone());
+        let (peak, start) = (Peak::start(), Instant::now());
+        let out = unet.forward(
+            latents,
+            TIMESTEP,
+            context,
+            self.added.clone(),
+            &mut self.session,
+        )?;
+        let _ = out.into_data();
+        Ok(Cost {
+            seconds: start.elapsed().as_secs_f64(),
+            peak: peak.total().unwrap_or(0),
+        })
+    }
+}
+
+/// Numbers without a pattern, about unit variance.
+fn noise<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    let count: usize = shape.iter().product();
+    let values: Vec<f32> = (0..count)
+        .map(|i| ((i as f32) * 12.9898).sin() * 1.4)
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+}
