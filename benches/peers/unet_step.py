@@ -5,7 +5,8 @@
         [--candle] [--work load|text|adapter|conceptrol ...]
 
 Writes random weights (3.4 GB) and inputs to `--scratch` once; both sides read them. Compared in turns: loading the UNet from the
-page cache, a step without adapter, with IP-Adapter plus, and with Conceptrol. PyTorch's attention is its fused one
+page cache (PyTorch maps the file and reads it in the first step, so both sides also add up every weight, in a process of its own), a
+step without adapter, with IP-Adapter plus, and with Conceptrol. PyTorch's attention is its fused one
 (`AttnProcessor2_0`); with `--reference`, a checkout of github.com/QY-H00/Conceptrol, Conceptrol's peer is the authors' processor,
 else there is none and ours is compared with PyTorch's plain adapter. Prints the best times, their ratio, the range of the ratios
 of the rounds, and the peak of resident memory of each process. `bf16` is autocast in PyTorch, 16-bit weights here. With

