@@ -93,37 +93,46 @@ impl Affine {
     /// The map, then SiLU if asked for.
     #[inline(always)]
     fn apply<S: Simd, E: Number>(&self, s: S, from: &[E], to: &mut [MaybeUninit<E>], silu: bool) {
-        let (centre, factor, shift) = (
-            s.splat(self.centre),
-            s.splat(self.factor),
-            s.splat(self.shift),
-        );
-        // SAFETY: callers give room for `LANES` numbers behind both pointers.
-        let map = |from: *const f32, to: *mut f32| unsafe {
-            let y = s.mul_add(s.sub(s.load(from), centre), factor, shift);
-            s.store(to, if silu { Silu.apply(s, y) } else { y });
-        };
         let whole = from.len().is_multiple_of(S::LANES);
         if let (true, Some(from), Some(to)) = (whole, E::as_f32(from), E::as_f32_mut(to)) {
-            for (from, to) in from
-                .chunks_exact(S::LANES)
-                .zip(to.chunks_exact_mut(S::LANES))
-            {
-                map(from.as_ptr(), to.as_mut_ptr().cast());
-            }
+            // SAFETY: both are whole numbers of vectors of the same length.
+            unsafe { self.vectors(s, from.as_ptr(), to.as_mut_ptr().cast(), from.len(), silu) };
             return;
         }
         let mut buffer = [0.0f32; BUFFER];
         for (from, to) in from.chunks(BUFFER).zip(to.chunks_mut(BUFFER)) {
             widen(from, &mut buffer);
-            // `BUFFER` is a multiple of `LANES`: the last vector may reach beyond `from`.
-            for vector in buffer
-                .chunks_exact_mut(S::LANES)
-                .take(from.len().div_ceil(S::LANES))
-            {
-                map(vector.as_ptr(), vector.as_mut_ptr());
-            }
+            let buffer_start = buffer.as_mut_ptr();
+            // SAFETY: `BUFFER` is a whole number of vectors; each is read before it is written.
+            unsafe { self.vectors(s, buffer_start, buffer_start, from.len(), silu) };
             narrow(&buffer[..from.len()], to);
+        }
+    }
+
+    /// The map of `len` numbers and of what else is in the last vector.
+    ///
+    /// # Safety
+    /// `from` and `to` point to whole vectors; they may be the same.
+    #[inline(always)]
+    unsafe fn vectors<S: Simd>(
+        &self,
+        s: S,
+        from: *const f32,
+        to: *mut f32,
+        len: usize,
+        silu: bool,
+    ) {
+        let (centre, factor, shift) = (
+            s.splat(self.centre),
+            s.splat(self.factor),
+            s.splat(self.shift),
+        );
+        for at in (0..len).step_by(S::LANES) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let y = s.mul_add(s.sub(s.load(from.add(at)), centre), factor, shift);
+                s.store(to.add(at), if silu { Silu.apply(s, y) } else { y });
+            }
         }
     }
 }
