@@ -68,17 +68,15 @@ fn main() -> Result<(), Failure> {
         );
     }
     println!("ready");
-    let mut step = 0;
-    for request in std::io::stdin().lock().lines() {
+    for (index, request) in std::io::stdin().lock().lines().enumerate() {
         let (request, peak, start) = (request?, Peak::start(), Instant::now());
         let session = sessions.get_mut(request.as_str());
         let session = session.ok_or_else(|| format!("no plan {request}"))?;
         session.begin_step(StepInfo {
-            index: step,
+            index,
             total: usize::MAX,
             timestep: 500.0,
         });
-        step += 1;
         let output = inputs.step(&unet, session)?;
         let seconds = start.elapsed().as_secs_f64();
         println!("{seconds} {} {output}", peak.total().unwrap_or(0));

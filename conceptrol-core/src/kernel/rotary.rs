@@ -14,7 +14,7 @@ use super::flex;
 /// # Panics
 /// If `head_dim` is odd, or tokens or head size of the tables are others.
 ///
-/// Source: Su et al., "RoFormer", 2021, in the interleaved form.
+/// Source: Su et al., "Enhanced Transformer with Rotary Position Embedding", 2021, in the interleaved form.
 pub fn rotary(x: Tensor<4>, cos: &Tensor<4>, sin: &Tensor<4>) -> Tensor<4> {
     let [batch, tokens, heads, head_dim] = x.dims();
     assert!(
