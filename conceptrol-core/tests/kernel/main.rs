@@ -6,4 +6,5 @@ mod elementwise;
 mod linear;
 mod norm;
 mod numbers;
+mod rows;
 mod text_map;
