@@ -7,7 +7,6 @@
 
 use std::{
     collections::BTreeMap,
-    error::Error,
     io::{BufRead, Write},
     path::Path,
     time::Instant,
@@ -17,20 +16,17 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::{Device, FloatDType, Tensor},
 };
-use conceptrol_benches::Peak;
+use conceptrol_benches::{Failure, Peak, RandomModel};
 use conceptrol_core::{
     AttentionPlan, AttentionSites, BatchLayout, Concept, ReferenceTokens, Session, SiteKind,
     SiteSelector, StepInfo,
-    mask::ConceptBlock,
     models::weights::{Checkpoint, Weights},
-    processors::{ConceptrolLayer, IpAdapterLayer, IpProjection},
+    processors::{IpAdapterLayer, IpProjection},
 };
 use conceptrol_sd::{config::UNetConfig, unet::UNet2DConditionModel};
 
 /// The concept's words in the text window, as the script tells the authors' processors.
 const WORDS: std::ops::Range<usize> = 3..5;
-
-type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args()
@@ -174,14 +170,13 @@ fn plans(
     sites: &AttentionSites,
     adapter: &IpAdapterLayer,
 ) -> Result<[(&'static str, AttentionPlan); 3], Failure> {
-    let cross = SiteSelector::cross;
-    let plain = AttentionPlan::builder(sites).layer(cross(), adapter.clone());
-    let conceptrol = AttentionPlan::builder(sites)
-        .layer(cross(), ConceptrolLayer::new(ConceptBlock::sd15()))
-        .layer(cross(), adapter.clone());
+    let plain = AttentionPlan::builder(sites).layer(SiteSelector::cross(), adapter.clone());
     Ok([
         ("text", AttentionPlan::plain(sites)),
         ("adapter", plain.build()?),
-        ("conceptrol", conceptrol.build()?),
+        (
+            "conceptrol",
+            RandomModel::sd15().conceptrol(sites, adapter)?,
+        ),
     ])
 }
