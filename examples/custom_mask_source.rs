@@ -46,12 +46,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let model = assets.join("tiny-sd");
     let options = LoadOptions::new(Device::flex()).adapter(
-        model.join("ip_adapter/ip-adapter_tiny.safetensors"),
+        model.join("ip-adapter.safetensors"),
         model.join("image_encoder"),
     );
     let pipeline = StableDiffusion::open(&model, options)?;
 
-    let reference = image::open(assets.join("references/green_rocket.png"))?;
+    let reference = image::open(assets.join("tiny-sd/references/green_rocket.png"))?;
     let mut request = Request::new("an apple and a rocket on the beach")
         .concept(ConceptRequest::new("rocket", reference))
         .scale(1.5)

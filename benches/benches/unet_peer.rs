@@ -3,10 +3,11 @@
 //! `unet_peer FOLDER f32|bf16` reads `unet/` (as diffusers writes it), `adapter.safetensors` and `inputs.safetensors` of
 //! `FOLDER`, all made by the script. Each line of the standard input is a plan (`text`, `adapter`, `conceptrol`) to take one step
 //! with. The answer is a line `SECONDS PEAK_BYTES MEAN_ABSOLUTE_OUTPUT`. `unet_peer FOLDER f32|bf16 load` only loads the UNet and
-//! adds up its weights, and prints `SECONDS PEAK_BYTES SUM_OF_WEIGHTS`.
+//! adds up its weights, and prints `SECONDS PEAK_BYTES SUM_OF_WEIGHTS`; `map` in place of `load` maps the file.
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     io::{BufRead, Write},
     path::Path,
     time::Instant,
@@ -16,11 +17,12 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::{Device, FloatDType, Tensor},
 };
+use bytes::Bytes;
 use conceptrol_benches::{Failure, Peak, RandomModel};
 use conceptrol_core::{
     AttentionPlan, AttentionSites, BatchLayout, Concept, ReferenceTokens, Session, SiteKind,
     SiteSelector, StepInfo,
-    models::weights::{Checkpoint, Weights},
+    models::weights::{Checkpoint, Format, Weights},
     processors::{IpAdapterLayer, IpProjection},
 };
 use conceptrol_sd::{config::UNetConfig, unet::UNet2DConditionModel};
@@ -34,7 +36,7 @@ fn main() -> Result<(), Failure> {
         .filter(|argument| argument != "--bench")
         .collect();
     let [folder, dtype, rest @ ..] = &arguments[..] else {
-        return Err("usage: unet_peer FOLDER f32|bf16 [load]".into());
+        return Err("usage: unet_peer FOLDER f32|bf16 [load|map]".into());
     };
     let (folder, device) = (Path::new(folder), Device::flex());
     let dtype = match dtype.as_str() {
@@ -43,8 +45,9 @@ fn main() -> Result<(), Failure> {
         other => return Err(format!("unknown type {other}").into()),
     };
     let (start, peak) = (Instant::now(), Peak::start());
-    let unet = load(folder, &device, dtype)?;
-    if rest == ["load"] {
+    let mapped = rest == ["map"];
+    let unet = load(folder, mapped, &device, dtype)?;
+    if mapped || rest == ["load"] {
         let mut sum = Sum(0.0);
         unet.visit(&mut sum);
         let seconds = start.elapsed().as_secs_f64();
@@ -83,13 +86,21 @@ fn main() -> Result<(), Failure> {
 
 fn load(
     folder: &Path,
+    mapped: bool,
     device: &Device,
     dtype: FloatDType,
 ) -> Result<UNet2DConditionModel, Failure> {
     let folder = folder.join("unet");
     let config = UNetConfig::from_file(folder.join("config.json"))?;
     let file = folder.join("diffusion_pytorch_model.safetensors");
-    let weights = Weights::open(file, device, dtype)?;
+    let checkpoint = if mapped {
+        // SAFETY: the script that wrote this file waits for our answer and leaves the file alone meanwhile
+        let map = unsafe { memmap2::Mmap::map(&File::open(&file)?)? };
+        Checkpoint::from_bytes(file, Format::Safetensors, Bytes::from_owner(map))?
+    } else {
+        Checkpoint::open(file)?
+    };
+    let weights = Weights::from_checkpoint(checkpoint, device, dtype);
     let unet = UNet2DConditionModel::new(&config, &weights);
     weights.finish()?;
     Ok(unet)

@@ -2,10 +2,11 @@
 
     python -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.6.0 diffusers==0.32.2 transformers==4.48.3 numpy
     /tmp/peers/bin/python benches/peers/unet_step.py [--threads 2] [--rounds 3] [--dtype f32|bf16] [--reference CHECKOUT]
-        [--candle] [--work load|text|adapter|conceptrol ...]
+        [--candle] [--work load|map|text|adapter|conceptrol ...]
 
 Writes random weights (3.4 GB) and inputs to `--scratch` once; both sides read them. Compared in turns: loading the UNet from the
-page cache (PyTorch maps the file and reads it in the first step, so both sides also add up every weight, in a process of its own), a
+page cache (PyTorch maps the file and reads it in the first step, so both sides also add up every weight, in a process of its own; `load`
+reads ours, `map` maps ours, too), a
 step without adapter, with IP-Adapter plus, and with Conceptrol. PyTorch's attention is its fused one
 (`AttnProcessor2_0`); with `--reference`, a checkout of github.com/QY-H00/Conceptrol, Conceptrol's peer is the authors' processor,
 else there is none and ours is compared with PyTorch's plain adapter. Prints the best times, their ratio, the range of the ratios
@@ -29,7 +30,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-WORK = ["load", "text", "adapter", "conceptrol"]
+WORK = ["load", "map", "text", "adapter", "conceptrol"]
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=3)
@@ -260,11 +261,13 @@ def main():
         candle.end()
     if not args.work:
         return
-    if "load" in args.work:
+    ways = [work for work in ("load", "map") if work in args.work]
+    if ways:
         command = args.binary or build_ours()
-        run([Comparison("load", "load", partial(load, sys.executable, "-c", LOAD, args.scratch / "unet", args.threads),
-                        partial(load, command, args.scratch, args.dtype, "load"), math.inf)])  # sums of 860 M numbers around zero
-    steps = [work for work in args.work if work != "load"]
+        theirs = partial(load, sys.executable, "-c", LOAD, args.scratch / "unet", args.threads)
+        run([Comparison(way, "load", theirs, partial(load, command, args.scratch, args.dtype, way), math.inf)
+             for way in ways])  # sums of 860 M numbers around zero
+    steps = [work for work in args.work if work not in ways]
     if not steps:
         return
     theirs = Theirs(args.scratch)

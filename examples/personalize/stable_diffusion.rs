@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Er
     }
     match (&arguments.adapter, &arguments.image_encoder) {
         (None, None) if embedded => {
-            let adapter = folder.join("ip_adapter/ip-adapter_tiny.safetensors");
+            let adapter = folder.join("ip-adapter.safetensors");
             options = options.adapter(adapter, folder.join("image_encoder"));
         }
         (Some(adapter), encoder) => {
@@ -101,7 +101,7 @@ fn request(
     };
     let mut concepts = arguments.concepts.clone();
     if embedded && concepts.is_empty() && arguments.prompt.is_none() {
-        let image = PathBuf::from(ASSETS).join("references/green_rocket.png");
+        let image = PathBuf::from(ASSETS).join("tiny-sd/references/green_rocket.png");
         concepts.push(ConceptArgument {
             phrase: "rocket".into(),
             image,

@@ -20,15 +20,15 @@ fn assets() -> PathBuf {
 fn pipeline() -> StableDiffusion {
     let model = assets().join("tiny-sd");
     let options = LoadOptions::new(Device::flex()).adapter(
-        model.join("ip_adapter/ip-adapter_tiny.safetensors"),
+        model.join("ip-adapter.safetensors"),
         model.join("image_encoder"),
     );
     StableDiffusion::open(&model, options).expect("the embedded model opens")
 }
 
 fn request() -> Request {
-    let rocket =
-        image::open(assets().join("references/green_rocket.png")).expect("a committed picture");
+    let rocket = image::open(assets().join("tiny-sd/references/green_rocket.png"))
+        .expect("a committed picture");
     Request::new("an apple and a rocket on the beach")
         .concept(ConceptRequest::new("rocket", rocket))
         .scale(1.5)

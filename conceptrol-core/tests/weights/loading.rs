@@ -1,7 +1,8 @@
 //! Values survive the way from the file to the tensor, whatever they are stored as.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
-use conceptrol_core::models::weights::{Checkpoint, StoredDType, Weights};
+use bytes::Bytes;
+use conceptrol_core::models::weights::{Checkpoint, Format, StoredDType, Weights};
 use half::{bf16, f16};
 
 use crate::{checkpoint, counting, file, values};
@@ -152,4 +153,44 @@ fn random_weights_depend_on_seed_and_name_only() {
     };
     assert_eq!(one("norm.weight"), [1.0; 3]);
     assert_eq!(one("norm.bias"), [0.0; 3]);
+}
+
+/// Bytes that begin where any number may, as a mapped file does.
+struct Aligned(Vec<u64>);
+
+impl AsRef<[u8]> for Aligned {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+#[test]
+fn a_file_in_memory_is_shared_where_it_is_as_wanted() {
+    // after 8 bytes of length and a header of a multiple of 8
+    let mut header = r#"{"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#.to_owned();
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let data: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let bytes = Bytes::from_owner(Aligned(bytemuck::pod_collect_to_vec(&file(&header, &data))));
+    let inside = bytes.as_ptr_range();
+    let checkpoint =
+        Checkpoint::from_bytes("memory.safetensors", Format::Safetensors, bytes.clone()).unwrap();
+    let load = |dtype| -> Tensor<2> {
+        let tensor = checkpoint.load("a", &Device::flex(), dtype).unwrap();
+        tensor.expect("it is there")
+    };
+    let as_stored = load(FloatDType::F32).into_data();
+    assert!(inside.contains(&as_stored.as_bytes().as_ptr()), "no copy");
+    assert_eq!(
+        as_stored.try_to_vec::<f32>().unwrap(),
+        [0., 1., 2., 3., 4., 5.]
+    );
+    let narrowed = load(FloatDType::F16).into_data();
+    assert!(!inside.contains(&narrowed.as_bytes().as_ptr()), "converted");
+    let doubled = (load(FloatDType::F32) * 2.0).into_data();
+    assert_eq!(doubled.try_to_vec::<f32>().unwrap()[5], 10.0);
+    assert_eq!(
+        load(FloatDType::F32).into_data(),
+        as_stored,
+        "nothing writes to the file"
+    );
 }

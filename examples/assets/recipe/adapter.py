@@ -8,11 +8,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor2_0
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
+import fast
 import settings
 import trainer
 import world
@@ -20,7 +20,7 @@ from text import TextStates
 from unet import SCHEDULE, noise_levels
 
 IMAGE_TOKENS = 4
-FILE = settings.MODEL / "ip_adapter" / "ip-adapter_tiny.safetensors"
+FILE = settings.MODEL / "ip-adapter.safetensors"
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
 
@@ -56,8 +56,8 @@ class ImageAttention(nn.Module):
         split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
         query = split(attn.to_q(hidden_states))
         key = split(attn.to_k(text))
-        out = F.scaled_dot_product_attention(query, key, split(attn.to_v(text)))
-        branch = F.scaled_dot_product_attention(query, split(self.to_k_ip(image)), split(self.to_v_ip(image)))
+        out = fast.attention(query, key, split(attn.to_v(text)))
+        branch = fast.attention(query, split(self.to_k_ip(image)), split(self.to_v_ip(image)))
         if self.gate is not None:
             probabilities = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
             branch = branch * self.gate(self, probabilities)
@@ -74,9 +74,9 @@ class Adapter(nn.Module):
         self.sites: dict[str, ImageAttention] = {}
         self.ip_adapter = nn.ModuleDict()
         processors, states = {}, unet.state_dict()
-        for number, name in enumerate(unet.attn_processors):
+        for number, (name, processor) in enumerate(unet.attn_processors.items()):
             if "attn1" in name:
-                processors[name] = AttnProcessor2_0()
+                processors[name] = processor
                 continue
             site = name.removesuffix(".processor")
             key, value = states[f"{site}.to_k.weight"], states[f"{site}.to_v.weight"]
@@ -126,6 +126,7 @@ def main(rank: int) -> None:
     unet = UNet2DConditionModel.from_pretrained(settings.MODEL / "unet").requires_grad_(False)
     text = TextStates()
     empty, width = text([""]), 128
+    fast.accelerate(unet)
     adapter = Adapter(unet, width)
     start = settings.MODEL / "adapter_start.safetensors"
     if start.exists():  # weights of an earlier adapter to begin with
@@ -146,10 +147,9 @@ def main(rank: int) -> None:
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
         both = torch.cat([states, adapter.image_proj(embedding)], 1)
-        return {"total": F.mse_loss(unet(noisy, t, both).sample, target)}
+        return {"total": F.mse_loss(unet(noisy, t, both).sample.float(), target)}
 
     def publish(trained: Adapter) -> str:
-        FILE.parent.mkdir(exist_ok=True)
         save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, FILE)
         return ""
 

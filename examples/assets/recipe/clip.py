@@ -23,6 +23,7 @@ from text import token_ids, tokenizer
 
 WIDTH = 128  # of the shared space and of the text encoder
 SIDE = settings.PIXELS
+CAPTION = 32  # tokens read in training; the text encoder is causal, so the padding after them changes no sentence
 
 
 def build(vocabulary: int) -> CLIPModel:
@@ -49,7 +50,8 @@ def build(vocabulary: int) -> CLIPModel:
         projection_dim=WIDTH,
         hidden_act="quick_gelu",
     )
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
+    return CLIPModel._from_config(config, attn_implementation="eager")  # its backward pass is the faster one on a CPU
 
 
 class WithHeads(nn.Module):
@@ -95,9 +97,11 @@ def main(rank: int) -> None:
         keys = [s.caption for s in scenes] + [f"#{p.noun}" for p in people]
 
         pictures = F.normalize(raw := model.clip.get_image_features(normalized(world.batch(images))), dim=-1)
-        words = F.normalize(model.clip.get_text_features(token_ids(tokens, captions)), dim=-1)
+        words = F.normalize(model.clip.get_text_features(token_ids(tokens, captions)[:, :CAPTION]), dim=-1)
         scale = model.clip.logit_scale.exp().clamp(max=60)
-        logits = scale * pictures[: len(captions)] @ words.T
+        raw, pictures, words = raw.float(), pictures.float(), words.float()
+        with torch.autocast("cpu", enabled=False):  # differences of similarities need every bit
+            logits = scale * pictures[: len(captions)] @ words.T
         targets = soft_targets(keys)
         first, second = pictures[scenes_count:].chunk(2)
         between = 12 * first @ second.T

@@ -1,11 +1,12 @@
-"""Stage 8: numbers for the model card, written to `evaluation.json`.
+"""Stage 8: numbers and sheets for the model card, written to `evaluation.json` and `sheets/`.
 
-* nouns: held-out pairs, text only; how often the oracle finds each noun, and both;
-* auc: on composed scenes with known masks, noised to four levels, the ROC-AUC of every text-attention map of a noun for its
-  object, against everything else and against the other object only;
+* oracle: what the segmenter finds on real scenes, the upper end of everything it is asked below;
+* nouns: held-out pairs in held-out settings, text only, four seeds each;
+* auc: on real scenes noised to four levels, the ROC-AUC of every text-attention map of a noun for its object, against everything
+  else and against the other object only;
 * edits: real scenes noised to t ~ 750 and denoised with a reference of another identity of one object; the change inside the
   object, inside the other object and elsewhere, for the plain and for the gated adapter;
-* personal: the same comparison on free generation, with the colour of the concept and of the other object.
+* personal: free generation with a reference: likeness of the concept (CP) and of the other object (leak) to the reference.
 """
 
 import json
@@ -16,13 +17,17 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import AttnProcessor2_0
 
+import metrics
 import segmenter
 import settings
+import sheets
 import unet as denoiser
 import world
 from personalize import Personalizer
 
-FOUND = 24  # pixels of a noun that count as present
+NOISE_LEVELS = (300, 500, 700, 900)
+METHODS = [("text", 0.0, False)] + [(m, s, m == "gated") for m in ("plain", "gated") for s in (0.6, 1.0, 1.5)]
+CHUNK = 25  # pictures sampled together
 
 
 def held_out_prompts(random: np.random.Generator, count: int) -> list[tuple[str, list[str]]]:
@@ -36,21 +41,38 @@ def held_out_prompts(random: np.random.Generator, count: int) -> list[tuple[str,
     return prompts
 
 
-def presence(oracle, pictures: torch.Tensor, nouns: list[list[str]]) -> dict:
-    _, counts = segmenter.areas(oracle, pictures)
-    found = torch.tensor([[counts[k, world.NOUNS.index(n)] >= FOUND for n in names] for k, names in enumerate(nouns)])
-    return {"n": len(nouns), "noun": found.float().mean().item(), "both": found.all(1).float().mean().item()}
+def in_chunks(sample, count: int) -> torch.Tensor:
+    return torch.cat([sample(slice(start, start + CHUNK)) for start in range(0, count, CHUNK)])
 
 
-def roc_auc(scores: np.ndarray, positive: np.ndarray) -> float:
-    order = scores.argsort(kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    for value in np.unique(scores):  # ties share their mean rank
-        same = scores == value
-        ranks[same] = ranks[same].mean()
-    ones, zeros = positive.sum(), (~positive).sum()
-    return (ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros)
+def real_scenes(oracle: segmenter.Segmenter, place: world.World, count: int) -> dict:
+    random = np.random.default_rng(404)
+    scenes = [place.scene(random, objects=2) for _ in range(count)]
+    pictures = world.batch([s.image for s in scenes])
+    labels, _ = segmenter.areas(oracle, pictures)
+    right = []
+    for scene, found in zip(scenes, labels):
+        for who, mask in zip(scene.identities, scene.masks):
+            right.append((found == 1 + world.NOUNS.index(who.noun))[torch.from_numpy(mask > 0.5)].float().mean())
+    found = metrics.presence(oracle, pictures, [[i.noun for i in s.identities] for s in scenes])
+    return found | {"pixels": metrics.mean(torch.stack(right))}
+
+
+def nouns(model: Personalizer, oracle: segmenter.Segmenter, count: int, seeds: int) -> dict:
+    prompts = held_out_prompts(np.random.default_rng(404), count)
+    prompts = [p for p in prompts for _ in range(seeds)]
+    nothing = torch.zeros(len(prompts), model.encoder.config.projection_dim)
+
+    def sample(rows: slice) -> torch.Tensor:
+        texts, names = [p for p, _ in prompts[rows]], [n[0] for _, n in prompts[rows]]
+        return model.sample(texts, names, nothing[rows], list(range(len(prompts)))[rows], 0.0, False)
+
+    pictures = in_chunks(sample, len(prompts))
+    shown = min(12, count) * seeds
+    labels = [p if k % seeds == 0 else "" for k, (p, _) in enumerate(prompts[:shown])]
+    contact = pictures[:shown].permute(0, 2, 3, 1).numpy()
+    sheets.contact(contact, settings.BUILD / "sheets" / "nouns.png", columns=3 * seeds, zoom=2, labels=labels)
+    return metrics.presence(oracle, pictures, [n for _, n in prompts])
 
 
 @torch.no_grad()
@@ -60,16 +82,13 @@ def attention_auc(model: Personalizer, place: world.World, count: int) -> dict:
     clean = model.vae.encode(world.batch([s.image for s in scenes]) * 2 - 1).latent_dist.mode()
     clean = clean * model.vae.config.scaling_factor
     states, store = model.text([s.caption for s in scenes]), []
-    processors, names = model.unet.attn_processors, []
-    kept = {}
-    for name in processors:
-        kept[name] = denoiser.KeepProbabilities(store) if "attn2" in name else AttnProcessor2_0()
+    processors = model.unet.attn_processors
+    kept = {n: denoiser.KeepProbabilities(store) if "attn2" in n else AttnProcessor2_0() for n in processors}
     model.unet.set_attn_processor(dict(kept))
-    # execution order: down, mid, up
-    order = {"down": 0, "mid_": 1, "up_b": 2}
+    order = {"down": 0, "mid_": 1, "up_b": 2}  # of execution
     names = sorted((n for n in kept if "attn2" in n), key=lambda n: order[n[:4]])
     table = {}
-    for t in (300, 500, 700, 900):
+    for t in NOISE_LEVELS:
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(t))
         alpha = model.scheduler.alphas_cumprod[t]
         store.clear()
@@ -84,27 +103,12 @@ def attention_auc(model: Personalizer, place: world.World, count: int) -> dict:
                     scores = rows[:, start:end].mean(1).numpy()
                     own, its = small[k], small[1 - k] & ~small[k]
                     if own.any() and its.any():
-                        rest.append(roc_auc(scores, own))
-                        other.append(roc_auc(scores[own | its], own[own | its]))
+                        rest.append(metrics.roc_auc(scores, own))
+                        other.append(metrics.roc_auc(scores[own | its], own[own | its]))
             entry = table.setdefault(name.removesuffix(".processor"), {})
             entry[t] = [round(float(np.mean(rest)), 3), round(float(np.mean(other)), 3)]
     model.unet.set_attn_processor(dict(processors))
     return table
-
-
-def chroma(pictures: torch.Tensor) -> torch.Tensor:
-    return pictures - pictures.mean(1, keepdim=True)
-
-
-def colour_of(pictures: torch.Tensor, masks: torch.Tensor, tints: list[str]) -> torch.Tensor:
-    """Mean chroma below `masks` [n, SIZE, SIZE] along the chroma of each tint; 0 is grey or another hue. [n]"""
-    directions = torch.tensor([world.TINTS[t] for t in tints]).float() / 255
-    directions = F.normalize(directions - directions.mean(1, keepdim=True), dim=1)
-    along = (chroma(pictures) * directions[:, :, None, None]).sum(1)
-    return (along * masks).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
-
-
-METHODS = [("text", 0.0, False)] + [(m, s, m == "gated") for m in ("plain", "gated") for s in (0.6, 1.0, 1.5)]
 
 
 def edits(model: Personalizer, place: world.World, count: int) -> list[dict]:
@@ -140,68 +144,69 @@ def edits(model: Personalizer, place: world.World, count: int) -> list[dict]:
         )
         base = pictures if base is None else base
         change = (pictures - base).abs().mean(1)
-        inside = lambda mask: ((change * mask).sum() / mask.sum()).item()
+        inside = lambda mask: round(((change * mask).sum() / mask.sum()).item(), 4)
         rows.append({
             "method": method, "scale": scale, "concept": inside(own), "other": inside(other),
             "elsewhere": inside(1 - (own + other).clamp(max=1)),
-            "tint of concept": colour_of(pictures, own, tints).mean().item(),
-            "tint of other": colour_of(pictures, other, tints).mean().item(),
+            "tint of concept": metrics.mean(metrics.colour_of(pictures, own, tints)),
+            "tint of other": metrics.mean(metrics.colour_of(pictures, other, tints)),
         })
     return rows
 
 
-def personal(model: Personalizer, place: world.World, oracle, count: int) -> tuple[list[dict], list]:
+def personal(model: Personalizer, place: world.World, oracle: segmenter.Segmenter, count: int) -> list[dict]:
     """Free generation of held-out pairs with a tinted reference for the first noun."""
     random = np.random.default_rng(303)
     prompts = held_out_prompts(random, count)
     tints = [world.TINT_NAMES[1 + random.integers(3)] for _ in prompts]
     pick = lambda noun: place.sprites[noun][random.integers(len(place.sprites[noun]))]
-    references = [
+    references = world.batch([
         place.reference(random, world.Identity(nouns[0], pick(nouns[0]), tint), 1.0)
         for (_, nouns), tint in zip(prompts, tints)
-    ]
-    embeddings = model.embed(world.batch(references))
-    rows, sheet = [], [list(references)]
+    ])
+    embeddings = model.embed(references)
+    index = torch.tensor([[world.NOUNS.index(n) for n in nouns] for _, nouns in prompts])
+    rows, shown, base = [], [references[:12]], None
     for method, scale, gated in METHODS:
-        pictures = model.sample(
-            [p for p, _ in prompts], [n[0] for _, n in prompts], embeddings, list(range(count)), scale, gated
-        )
-        sheet.append(list(pictures.permute(0, 2, 3, 1).numpy()))
+
+        def sample(part: slice) -> torch.Tensor:
+            texts, names = [p for p, _ in prompts[part]], [n[0] for _, n in prompts[part]]
+            return model.sample(texts, names, embeddings[part], list(range(count))[part], scale, gated)
+
+        pictures = in_chunks(sample, count)
         labels, counts = segmenter.areas(oracle, pictures)
-        index = torch.tensor([[world.NOUNS.index(n) for n in nouns] for _, nouns in prompts])
-        areas = counts.gather(1, index)
-        row = {"method": method, "scale": scale, "n": count}
-        for k, name in enumerate(("concept", "other")):
-            seen = areas[:, k] >= FOUND
-            masks = (labels == 1 + index[:, k][:, None, None]).float()
-            tint = colour_of(pictures, masks, tints)[seen]
-            row |= {f"{name} found": seen.float().mean().item(), f"tint of {name}": tint.mean().item(),
-                    f"error of {name}": (tint.std() / max(len(tint), 1) ** 0.5).item()}
-        rows.append(row)
-    return rows, sheet
+        concept, other = (labels == 1 + index[:, k, None, None] for k in (0, 1))
+        kept = metrics.likeness(model.embed, pictures, concept, embeddings)
+        leaked = metrics.likeness(model.embed, pictures, other, embeddings)
+        base = kept if base is None else base
+        seen = counts.gather(1, index) >= metrics.FOUND
+        rows.append({
+            "method": method, "scale": scale, "n": count,
+            "concept found": metrics.mean(seen[:, 0].float()), "other found": metrics.mean(seen[:, 1].float()),
+            "CP": metrics.mean(kept), "CP over text only": metrics.mean(kept - base),
+            "leak": metrics.mean(leaked[seen[:, 1]]),
+            "tint of concept": metrics.mean(metrics.colour_of(pictures, concept, tints)[seen[:, 0]]),
+            "tint of other": metrics.mean(metrics.colour_of(pictures, other, tints)[seen[:, 1]]),
+        })
+        if scale in (0.0, 1.0, 1.5):
+            shown.append(pictures[:12])
+    columns = shown[0].shape[0]
+    sheet = torch.cat(shown).permute(0, 2, 3, 1).numpy()
+    sheets.contact(sheet, settings.BUILD / "sheets" / "personal.png", columns=columns, zoom=2)
+    return rows
 
 
 def main() -> None:
-    torch.set_num_threads(1)
+    torch.set_num_threads(settings.PROCESSES)
     model, place, oracle = Personalizer(), world.World(), segmenter.load()
     few = settings.QUICK or "--few" in sys.argv
-    random = np.random.default_rng(404)
-    real = [place.scene(random, objects=2) for _ in range(16 if few else 200)]
-    result = {"real": presence(oracle, world.batch([s.image for s in real]), [[i.noun for i in s.identities] for s in real])}
-    prompts = held_out_prompts(random, 12 if few else 100) * (2 if few else 4)
-    pictures = []
-    for start in range(0, len(prompts), 24):
-        chunk = prompts[start : start + 24]
-        states = model.text([p for p, _ in chunk]), model.text([""])
-        for site in model.adapter.sites.values():
-            site.scale, site.gate = 0.0, None
-        nothing = torch.zeros(len(chunk), model.encoder.config.projection_dim)
-        pictures.append(model.sample([p for p, _ in chunk], [n[0] for _, n in chunk], nothing,
-                                     list(range(start, start + len(chunk))), 0.0, False))
-    result["nouns"] = presence(oracle, torch.cat(pictures), [n for _, n in prompts])
-    result["auc"] = attention_auc(model, place, 8 if few else 40)
-    result["edits"] = edits(model, place, 8 if few else 32)
-    result["personal"], _ = personal(model, place, oracle, 8 if few else 64)
+    result = {
+        "oracle": real_scenes(oracle, place, 16 if few else 400),
+        "nouns": nouns(model, oracle, 12 if few else 100, 2 if few else 4),
+        "auc": attention_auc(model, place, 8 if few else 100),
+        "edits": edits(model, place, 8 if few else 64),
+        "personal": personal(model, place, oracle, 8 if few else 100),
+    }
     (settings.BUILD / "evaluation.json").write_text(json.dumps(result, indent=1))
     print(json.dumps(result, indent=1))
 

@@ -10,12 +10,32 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
+import references
+import segmenter
 import settings
+import world
 from adapter import FILE
 from personalize import CONCEPT_SITE
 
 PACKAGE = settings.BUILD / "tiny-sd"
 LIMIT = 25_000_000  # bytes
+
+
+def halved(state: dict) -> dict:
+    return {name: value.half().contiguous() for name, value in state.items()}
+
+
+def concept_block() -> dict:
+    """The site Conceptrol reads, and why: how well the maps of every site find the objects of real scenes."""
+    block = {"site": CONCEPT_SITE, "normalization": "max"}
+    evidence = settings.BUILD / "evaluation.json"
+    if evidence.exists():
+        block["evidence"] = {
+            "measure": "ROC-AUC of a noun's map for its object [against everything else, against the other object], real scenes, by "
+            "noise level",
+            "sites": json.loads(evidence.read_text())["auc"],
+        }
+    return {"concept_block": block}
 
 
 def write(folder: Path = PACKAGE) -> None:
@@ -33,11 +53,13 @@ def write(folder: Path = PACKAGE) -> None:
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    (folder / "ip_adapter").mkdir()
-    adapter = {name: value.half().contiguous() for name, value in load_file(FILE).items()}
-    save_file(adapter, folder / "ip_adapter" / FILE.name)
-    block = {"concept_block": {"site": CONCEPT_SITE, "normalization": "max"}}
-    (folder / "conceptrol.json").write_text(json.dumps(block) + "\n")
+    save_file(halved(load_file(FILE)), folder / FILE.name)
+    (folder / "segmenter").mkdir()
+    save_file(halved(segmenter.load().state_dict()), folder / "segmenter" / "model.safetensors")
+    describe = {"architecture": "recipe/segmenter.py", "classes": ["setting", *world.NOUNS], "image_size": world.SIZE}
+    (folder / "segmenter" / "config.json").write_text(json.dumps(describe, indent=2) + "\n")
+    (folder / "conceptrol.json").write_text(json.dumps(concept_block(), indent=2) + "\n")
+    references.write(folder / "references")
     for config in folder.glob("*/config.json"):  # paths of the machine that trained it
         entries = json.loads(config.read_text())
         entries.pop("_name_or_path", None)
@@ -51,7 +73,7 @@ def write(folder: Path = PACKAGE) -> None:
 def sample_with_diffusers(folder: Path, reference: Path, prompt: str, seed: int = 0, steps: int = 25, scale: float = 1.0):
     """One picture of the stock pipeline with the stock adapter loader."""
     pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, safety_checker=None)
-    pipeline.load_ip_adapter(folder, subfolder="ip_adapter", weight_name=FILE.name, image_encoder_folder=None)
+    pipeline.load_ip_adapter(folder, subfolder="", weight_name=FILE.name, image_encoder_folder=None)
     pipeline.set_ip_adapter_scale(scale)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline(
@@ -67,7 +89,7 @@ def sample_with_diffusers(folder: Path, reference: Path, prompt: str, seed: int 
 
 def main() -> None:
     write()
-    reference = settings.HERE.parent / "references" / "green_rocket.png"
+    reference = PACKAGE / "references" / "green_rocket.png"
     picture = sample_with_diffusers(PACKAGE, reference, "an apple and a rocket on the beach", steps=4 if settings.QUICK else 25)
     picture.resize((256, 256), Image.NEAREST).save(settings.BUILD / "sheets" / "diffusers.png")
 

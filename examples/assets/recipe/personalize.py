@@ -1,6 +1,6 @@
 """Sampling with the adapter, plain or gated by the concept's own attention. Used for sheets and for the evaluation.
 
-`python personalize.py --prompt "..." --concept elephant --reference ../references/purple_elephant.png` writes a sheet that
+`python personalize.py --prompt "..." --concept elephant --reference ../tiny-sd/references/purple_elephant.png` writes a sheet that
 compares text only, the plain adapter and the gated one.
 """
 
@@ -20,7 +20,7 @@ import world
 from adapter import FILE, Adapter, normalized
 from text import TextStates
 
-CONCEPT_SITE = "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
+CONCEPT_SITE = "up_blocks.2.attentions.0.transformer_blocks.0.attn2"
 
 
 class Gate:
@@ -55,8 +55,8 @@ class Personalizer:
         self.encoder = CLIPVisionModelWithProjection.from_pretrained(model / "image_encoder").float().eval()
         self.processor = CLIPImageProcessor.from_pretrained(model / "feature_extractor")
         self.adapter = Adapter(self.unet, self.encoder.config.projection_dim)
-        if (model / "ip_adapter" / FILE.name).exists():
-            self.adapter.load(model / "ip_adapter" / FILE.name)
+        if (model / FILE.name).exists():
+            self.adapter.load(model / FILE.name)
         self.scheduler = DDIMScheduler(**denoiser.SCHEDULE)
 
     @torch.no_grad()

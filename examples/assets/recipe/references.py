@@ -28,12 +28,7 @@ def picture(noun: str, style: str, tint: str, side: int = 256) -> Image.Image:
     return Image.fromarray((canvas.clip(0, 1) * 255).round().astype(np.uint8))
 
 
-def main() -> None:
-    folder = Path(__file__).parent.parent / "references"
+def write(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, identity in REFERENCES.items():
         picture(*identity).save(folder / f"{name}.png", optimize=True)
-
-
-if __name__ == "__main__":
-    main()

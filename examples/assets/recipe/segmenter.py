@@ -1,10 +1,11 @@
-"""Stage 7: the oracle of the evaluation, a small network that finds the nouns in a picture. It is not part of the model."""
+"""Stage 7: the oracle of the evaluation, a small network that finds the nouns in a picture."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import fast
 import settings
 import trainer
 import world
@@ -55,6 +56,7 @@ def main(rank: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(settings.SEED)
     model, place = Segmenter(), world.World()
+    fast.accelerate(model)
     random = np.random.default_rng((settings.SEED, 7, rank))
     weight = torch.tensor([0.25] + [1.0] * len(world.NOUNS))
 
@@ -70,7 +72,7 @@ def main(rank: int) -> None:
         x, y = world.batch(images), torch.from_numpy(np.stack(labels))
         if random.random() < 0.4:  # generated pictures are softer than composed ones
             x = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
-        logits = model(x)
+        logits = model(x).float()
         found = (logits.argmax(1) == y)[y > 0].float().mean()
         return {"total": F.cross_entropy(logits, y, weight=weight), "pixels found": found}
 
@@ -78,7 +80,7 @@ def main(rank: int) -> None:
         torch.save(trained.state_dict(), settings.BUILD / "segmenter.pt")
         return ""
 
-    trainer.train("segmenter", rank, model, loss, publish, peak=2e-3)
+    trainer.train("segmenter", rank, model, loss, publish, peak=1e-3, muon=0.02)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ LATENT = 16  # side of a latent
 TOKENS = 77  # text window
 
 # steps of each stage and pictures per process and step
-STEPS = {"clip": 4000, "vae": 8000, "unet": 30_000, "adapter": 6000, "segmenter": 10_000}
-BATCH = {"clip": 48, "vae": 8, "unet": 16, "adapter": 8, "segmenter": 16}
-POOL = {"vae": 6000, "unet": 5000, "adapter": 8000}  # pre-made samples per process
+STEPS = {"clip": 2000, "vae": 3000, "unet": 5000, "adapter": 3000, "segmenter": 2000}
+BATCH = {"clip": 48, "vae": 8, "unet": 64, "adapter": 32, "segmenter": 32}
+POOL = {"vae": 6000, "unet": 4000, "adapter": 8000}  # pre-made samples per process
 if QUICK:
     STEPS = {"clip": 12, "vae": 24, "unet": 40, "adapter": 24, "segmenter": 24}
     POOL = {"vae": 64, "unet": 128, "adapter": 64}

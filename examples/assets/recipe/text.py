@@ -27,13 +27,13 @@ class TextStates:
         new = [caption for caption in dict.fromkeys(captions) if caption not in self._states]
         for start in range(0, len(new), 32):
             chunk = new[start : start + 32]
-            states = self.encoder(token_ids(self.tokens, chunk)).last_hidden_state.half()
+            states = self.encoder(token_ids(self.tokens, chunk)).last_hidden_state
             self._states.update(zip(chunk, states))
 
     def __call__(self, captions: list[str]) -> torch.Tensor:
         """[captions, TOKENS, width]"""
         self.prepare(captions)
-        return torch.stack([self._states[caption] for caption in captions]).float()
+        return torch.stack([self._states[caption] for caption in captions])
 
     def span(self, caption: str, noun: str) -> tuple[int, int]:
         """Positions of `noun` in the token window: first and one past the last."""

@@ -18,6 +18,7 @@ import torch.multiprocessing as mp
 from torch import nn
 
 import settings
+from fast import Muon, half_precision
 
 MEET = 8  # steps between two averagings
 SAVE_EVERY = 200  # steps between two checkpoints
@@ -43,9 +44,10 @@ def _child(rank: int, main: Callable[[int], None]) -> None:
     dist.destroy_process_group()
 
 
-def learning_rate(peak: float, step: int, steps: int) -> float:
+def learning_rate(step: int, steps: int) -> float:
+    """Of the peak rate."""
     warm = min(100, steps // 10 + 1)
-    return peak * min(1.0, (step + 1) / warm, max(0.01, (steps - step) / (0.2 * steps)))
+    return min(1.0, (step + 1) / warm, max(0.01, (steps - step) / (0.2 * steps)))
 
 
 class Log:
@@ -71,16 +73,21 @@ def train(
     loss: Callable[[int], dict[str, torch.Tensor]],
     publish: Callable[[nn.Module], str],
     peak: float,
+    muon: float = 0.0,
     average: float = 0.998,
 ) -> None:
-    """Trains the parameters of `model` that require gradients.
+    """Trains the parameters of `model` that require gradients: AdamW at a rate of at most `peak`, and with `muon` Muon at that rate
+    for every matrix.
 
     `loss(step)` returns named terms; "total" is descended, the others are logged. `publish(model)` writes the averaged weights in
     their final format, at every checkpoint and at the end, and returns a line for the log.
     """
     steps, log, world = settings.steps(stage), Log(stage, rank), settings.PROCESSES
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, peak, betas=(0.9, 0.99), weight_decay=1e-2)
+    optimizers = [torch.optim.AdamW([p for p in parameters if not muon or p.ndim < 2], peak, betas=(0.9, 0.99))]
+    if muon:
+        optimizers.append(Muon([p for p in parameters if p.ndim >= 2], muon))
+    peaks = (peak, muon)
     path, step = settings.BUILD / f"checkpoint_{stage}.pt", 0
     if path.exists():
         saved = torch.load(path, weights_only=True)
@@ -88,7 +95,8 @@ def train(
         with torch.no_grad():
             for parameter, value in zip(parameters, saved["parameters"], strict=True):
                 parameter.copy_(value)
-        optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         smooth = saved["smooth"]
     else:
         smooth = [p.detach().clone() for p in parameters]
@@ -101,7 +109,7 @@ def train(
         if rank == 0:
             state = {"step": step, "parameters": [p.detach() for p in parameters], "smooth": smooth}
             temporary = path.with_suffix(".tmp")
-            torch.save({**state, "optimizer": optimizer.state_dict()}, temporary)
+            torch.save({**state, "optimizers": [o.state_dict() for o in optimizers]}, temporary)
             temporary.replace(path)
             current = [p.detach().clone() for p in parameters]
             _assign(parameters, smooth)
@@ -115,13 +123,16 @@ def train(
     model.train()
     begin, first, sums, counted = time.time(), step, {}, 0
     while step < steps:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(peak, step, steps)
-        terms = loss(step)
-        optimizer.zero_grad()
+        for optimizer, most in zip(optimizers, peaks):
+            for group in optimizer.param_groups:
+                group["lr"] = most * learning_rate(step, steps)
+            optimizer.zero_grad()
+        with half_precision():
+            terms = loss(step)
         terms["total"].backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         step += 1
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + float(value)
@@ -136,7 +147,7 @@ def train(
         if step % SAVE_EVERY == 0 or step == steps:
             means = " ".join(f"{name} {value / counted:.4f}" for name, value in sums.items())
             rate = (step - first) * settings.BATCH[stage] * world / (time.time() - begin)
-            log(f"{stage}: {step} {means} | lr {learning_rate(peak, step, steps):.1e} {rate:.1f} samples/s")
+            log(f"{stage}: {step} {means} | lr {peak * learning_rate(step, steps):.1e} {rate:.1f} samples/s")
             sums, counted = {}, 0
         if step % SAVE_EVERY == 0 and step < steps:
             save()

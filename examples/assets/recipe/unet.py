@@ -1,7 +1,7 @@
 """Stage 5: the denoiser, a UNet of SD 1.5's topology with three levels, predicting v.
 
-Noise levels are drawn around the middle of the schedule, where a picture's layout is decided. A small grounding loss pulls the
-text attention of `up_blocks.1` towards the known masks; `--ground 0` trains without it.
+Noise levels are drawn around the middle of the schedule, where a picture's layout is decided. `--ground W` adds a
+small loss that pulls the text attention of `up_blocks.1` towards the known masks.
 """
 
 import sys
@@ -9,10 +9,10 @@ import sys
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor2_0
 
 import numpy as np
 
+import fast
 import settings
 import sheets
 import trainer
@@ -24,7 +24,7 @@ CONFIG = dict(
     in_channels=4,
     out_channels=4,
     layers_per_block=1,
-    block_out_channels=(32, 64, 128),
+    block_out_channels=(48, 96, 160),
     down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
     up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
     cross_attention_dim=128,
@@ -41,8 +41,8 @@ SCHEDULE = dict(
     steps_offset=1,
     prediction_type="v_prediction",
 )
-GROUND = float(sys.argv[sys.argv.index("--ground") + 1]) if "--ground" in sys.argv else 0.05
-REFRESH = 3000  # steps between two pools of scenes
+GROUND = float(sys.argv[sys.argv.index("--ground") + 1]) if "--ground" in sys.argv else 0.0
+GROW_EVERY = 200  # steps between two additions to the pool of scenes
 MASK_SIDE = 8  # grid of the grounded blocks
 PROMPTS = [
     "a cat and a car on the beach",
@@ -61,18 +61,27 @@ PROMPTS = [
 
 
 class Pool:
-    """Latents, captions, object masks and noun spans of many scenes."""
+    """Latents, captions, object masks and noun spans of scenes. Grows while training goes on, because encoding a new scene costs
+    as much as training on one."""
 
-    def __init__(self, rank: int, generation: int, text: TextStates, vae: AutoencoderKL) -> None:
-        count = settings.pool("unet")
-        path = settings.BUILD / f"pool_unet_{settings.SEED}_{rank}_{generation}.pt"
-        if not path.exists():
-            random = np.random.default_rng((settings.SEED, 5, rank, generation))
-            torch.save(self._make(count, random, text, vae), path)
-        saved = torch.load(path, weights_only=True)
-        self.latents, self.masks, self.spans = saved["latents"], saved["masks"], saved["spans"]
-        self.captions = saved["captions"]
-        text.prepare(self.captions)
+    def __init__(self, rank: int, text: TextStates, vae: AutoencoderKL) -> None:
+        self.rank, self.text, self.vae = rank, text, vae
+        self.generations = 0
+        self.captions: list[str] = []
+
+    def grow(self, generations: int) -> None:
+        while self.generations < generations:
+            path = settings.BUILD / f"pool_unet_{settings.SEED}_{self.rank}_{self.generations}.pt"
+            if not path.exists():
+                random = np.random.default_rng((settings.SEED, 5, self.rank, self.generations))
+                torch.save(self._make(settings.pool("unet"), random, self.text, self.vae), path)
+            saved = torch.load(path, weights_only=True)
+            for name in ("latents", "masks", "spans"):
+                new = saved[name].float() if name == "latents" else saved[name]
+                setattr(self, name, torch.cat([getattr(self, name), new]) if self.captions else new)
+            self.captions += saved["captions"]
+            self.text.prepare(saved["captions"])
+            self.generations += 1
 
     @staticmethod
     @torch.no_grad()
@@ -152,22 +161,18 @@ def main(rank: int) -> None:
     if start.exists():  # weights of an earlier model to begin with
         unet.load_state_dict(UNet2DConditionModel.from_pretrained(start).state_dict())
     store: list[torch.Tensor] = []
-    grounded = [n for n in unet.attn_processors if n.startswith("up_blocks.1") and "attn2" in n]
-    plain = {n: AttnProcessor2_0() for n in unet.attn_processors}
-    keep = {n: KeepProbabilities(store) if n in grounded else AttnProcessor2_0() for n in unet.attn_processors}
+    fast.accelerate(unet)
     if GROUND > 0:
-        unet.set_attn_processor(dict(keep))
+        for name, module in unet.up_blocks[1].named_modules():
+            if name.endswith("attn2"):
+                module.set_processor(KeepProbabilities(store))
     alphas = DDIMScheduler(**SCHEDULE).alphas_cumprod
-    count, pools = settings.BATCH["unet"], {}
+    count, pool = settings.BATCH["unet"], Pool(rank, text, vae)
 
     def loss(step: int) -> dict[str, torch.Tensor]:
-        generation = step // REFRESH
-        if generation not in pools:
-            pools.clear()
-            pools[generation] = Pool(rank, generation, text, vae)
-        pool = pools[generation]
+        pool.grow(1 + step // GROW_EVERY)
         pick = torch.randint(0, len(pool.captions), (count,))
-        clean, states = pool.latents[pick].float(), text([pool.captions[i] for i in pick])
+        clean, states = pool.latents[pick], text([pool.captions[i] for i in pick])
         dropped = torch.rand(count) < 0.1
         states[dropped] = empty
         t, noise = noise_levels(count), torch.randn_like(clean)
@@ -175,7 +180,7 @@ def main(rank: int) -> None:
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
         store.clear()
-        terms = {"v": F.mse_loss(unet(noisy, t, states).sample, target)}
+        terms = {"v": F.mse_loss(unet(noisy, t, states).sample.float(), target)}
         terms["total"] = terms["v"]
         if GROUND > 0:
             masks = pool.masks[pick]
@@ -186,16 +191,14 @@ def main(rank: int) -> None:
         return terms
 
     def publish(model: UNet2DConditionModel) -> str:
-        model.set_attn_processor(dict(plain))
         model.save_pretrained(settings.MODEL / "unet")
         DDIMScheduler(**SCHEDULE).save_pretrained(settings.MODEL / "scheduler")
         pictures = sample(model, vae, text(PROMPTS), empty)
         sheets.contact(pictures, settings.BUILD / "sheets" / "unet.png", columns=4, labels=PROMPTS)
-        if GROUND > 0:
-            model.set_attn_processor(dict(keep))
+        store.clear()
         return ""
 
-    trainer.train("unet", rank, unet, loss, publish, peak=6e-4)
+    trainer.train("unet", rank, unet, loss, publish, peak=6e-4, muon=0.02)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ weigh three times as much as their surroundings. The published copy has every la
 statistics are folded into the two 1 x 1 convolutions around the latents, which changes nothing else.
 """
 
-import copy
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
+import fast
 import settings
 import sheets
 import trainer
@@ -41,7 +40,8 @@ def build() -> AutoencoderKL:
 @torch.no_grad()
 def fold_latent_statistics(vae: AutoencoderKL, mean: torch.Tensor, deviation: torch.Tensor) -> AutoencoderKL:
     """A copy whose latents are (latents - mean) / deviation, with the same reconstructions."""
-    folded = copy.deepcopy(vae)
+    folded = build()
+    folded.load_state_dict(vae.state_dict())
     before, after = folded.quant_conv, folded.post_quant_conv
     before.weight[:4] /= deviation[:, None, None, None]
     before.bias[:4] = (before.bias[:4] - mean) / deviation
@@ -71,6 +71,7 @@ def main(rank: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(settings.SEED)
     vae = build()
+    fast.accelerate(vae)
     place, random = world.World(), np.random.default_rng(5)
     test = world.batch([place.scene(random).image for _ in range(64)]) * 2 - 1
     count, pools = settings.BATCH["vae"], {}
@@ -87,8 +88,7 @@ def main(rank: int) -> None:
         weight = 1 + 2 * objects[pick].float() / 255
         weight = weight / weight.mean()
         posterior = vae.encode(x).latent_dist
-        y = vae.decode(posterior.sample()).sample
-        error = y - x
+        error = vae.decode(posterior.sample()).sample.float() - x
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
         edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         colour = (F.avg_pool2d(error, 4).abs() * F.avg_pool2d(weight, 4)).mean()

@@ -4,6 +4,7 @@ use std::{
 };
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use bytes::Bytes;
 
 use super::{
     convert,
@@ -43,15 +44,29 @@ impl Checkpoint {
 
     /// Reads a checkpoint that is in memory already; `name` stands for it in messages.
     ///
+    /// Tensors that are taken with the element type they are stored with share this memory, if they lie in order and
+    /// aligned in it: no copy is made. So weights can be part of the program (`Bytes::from_static(include_bytes!(..))`),
+    /// or pages of a file that is mapped:
+    ///
+    /// ```ignore
+    /// let file = std::fs::File::open("unet/diffusion_pytorch_model.safetensors")?;
+    /// // SAFETY: nothing writes to this file or truncates it while the model is in use
+    /// let map = unsafe { memmap2::Mmap::map(&file)? };
+    /// let checkpoint = Checkpoint::from_bytes("the UNet", Format::Safetensors, Bytes::from_owner(map))?;
+    /// ```
+    ///
+    /// A map is loaded in no time and its pages are read when they are first used. That the file stays as it is, only the
+    /// application can know, so mapping it is its decision; [`open`](Self::open) reads.
+    ///
     /// # Errors
     ///
     /// Those of [`open`](Self::open) that are about content.
     pub fn from_bytes(
         name: impl AsRef<Path>,
         format: Format,
-        bytes: Vec<u8>,
+        bytes: impl Into<Bytes>,
     ) -> Result<Self, WeightError> {
-        let file = WeightFile::from_bytes(name.as_ref(), bytes);
+        let file = WeightFile::from_bytes(name.as_ref(), bytes.into());
         Ok(Self {
             path: name.as_ref().to_owned(),
             entries: Arc::new(open::content(file, format)?),

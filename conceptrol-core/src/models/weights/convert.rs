@@ -2,7 +2,7 @@
 
 use std::io;
 
-use burn::tensor::{Element, FloatDType, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, Element, FloatDType, TensorData};
 use bytemuck::Pod;
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 
@@ -13,7 +13,7 @@ use super::{
     parallel,
 };
 
-/// Reads the tensor and casts it to `dtype`.
+/// Reads the tensor and casts it to `dtype`; one that is in memory as it is wanted is shared.
 pub(super) fn read(entry: &Entry, dtype: FloatDType) -> Result<TensorData, WeightError> {
     match dtype {
         FloatDType::F64 => read_as::<f64>(entry),
@@ -67,6 +67,9 @@ impl Float for bf16 {
 }
 
 fn read_as<T: Float>(entry: &Entry) -> Result<TensorData, WeightError> {
+    if let Some(shared) = share::<T>(entry) {
+        return Ok(shared);
+    }
     let mut values = vec![T::zeroed(); entry.stored_bytes() / entry.dtype.size()];
     let mut rest = values.as_mut_slice();
     for part in &entry.parts {
@@ -78,6 +81,24 @@ fn read_as<T: Float>(entry: &Entry) -> Result<TensorData, WeightError> {
         values = gather(&values, &entry.shape, strides);
     }
     Ok(TensorData::new(values, entry.shape.clone()))
+}
+
+/// The tensor in the memory of its file, if it lies there as a `T` array.
+fn share<T: Float>(entry: &Entry) -> Option<TensorData> {
+    let [part] = entry.parts.as_slice() else {
+        return None;
+    };
+    if entry.dtype != T::STORED || entry.strides.is_some() {
+        return None;
+    }
+    let bytes = part.file.share(part.offset, part.len)?;
+    bytemuck::try_cast_slice::<u8, T>(&bytes).ok()?; // aligned
+    let bytes = Bytes::from_shared(bytes, AllocationProperty::File);
+    Some(TensorData::from_bytes(
+        bytes,
+        entry.shape.clone(),
+        T::dtype(),
+    ))
 }
 
 /// Puts elements that are `strides` apart into order.

@@ -1,12 +1,15 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
+
 use super::error::WeightError;
 
-/// One file of a checkpoint, read by position.
+/// One file of a checkpoint, read by position or in memory already.
 ///
 /// Reads go straight from the page cache into the tensor's own memory: one copy, no file pages in the
 /// process's resident set (a 24 GB file can be streamed through a few hundred MB), and a file that shrinks
@@ -21,7 +24,7 @@ pub(super) struct WeightFile {
 #[derive(Debug)]
 enum Content {
     File(File),
-    Bytes(Vec<u8>),
+    Memory(Bytes),
 }
 
 impl WeightFile {
@@ -46,10 +49,10 @@ impl WeightFile {
     }
 
     /// A file that is in memory already; `path` is its name in messages.
-    pub(super) fn from_bytes(path: &Path, bytes: Vec<u8>) -> Self {
+    pub(super) fn from_bytes(path: &Path, bytes: Bytes) -> Self {
         Self {
             len: bytes.len() as u64,
-            content: Content::Bytes(bytes),
+            content: Content::Memory(bytes),
             path: path.to_owned(),
         }
     }
@@ -66,14 +69,21 @@ impl WeightFile {
     pub(super) fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.content {
             Content::File(file) => read_exact_at(file, into, offset),
-            Content::Bytes(bytes) => {
-                let from = usize::try_from(offset).ok().and_then(|o| bytes.get(o..));
-                match from.and_then(|from| from.get(..into.len())) {
-                    Some(from) => into.copy_from_slice(from),
-                    None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Content::Memory(bytes) => match range(bytes, offset, into.len()) {
+                Some(range) => {
+                    into.copy_from_slice(&bytes[range]);
+                    Ok(())
                 }
-                Ok(())
-            }
+                None => Err(io::ErrorKind::UnexpectedEof.into()),
+            },
+        }
+    }
+
+    /// The bytes from `offset` on, not copied, if the file is in memory.
+    pub(super) fn share(&self, offset: u64, len: usize) -> Option<Bytes> {
+        match &self.content {
+            Content::File(_) => None,
+            Content::Memory(bytes) => Some(bytes.slice(range(bytes, offset, len)?)),
         }
     }
 
@@ -92,6 +102,13 @@ impl WeightFile {
             .map_err(|source| self.error(source))?;
         Ok(bytes)
     }
+}
+
+/// The part of `bytes` that `len` bytes from `offset` on are, if it has as many.
+fn range(bytes: &Bytes, offset: u64, len: usize) -> Option<Range<usize>> {
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(len)?;
+    (end <= bytes.len()).then_some(start..end)
 }
 
 #[cfg(unix)]

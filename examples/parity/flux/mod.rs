@@ -1,0 +1,21 @@
+//! FLUX: its components, and whole generations.
+
+mod component;
+mod generation;
+mod refresh;
+
+use burn::tensor::Device;
+
+pub(crate) use component::scheduler;
+
+use crate::{Outcome, case::Case, report::Report};
+
+pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome {
+    if case.name.starts_with("comp_t5") {
+        component::t5(case, device, report)
+    } else if case.kind == "component" {
+        component::transformer(case, device, report)
+    } else {
+        generation::run(case, device, report)
+    }
+}
