@@ -51,13 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     let pipeline = StableDiffusion::open(&model, options)?;
 
-    let reference = image::open(assets.join("tiny-sd/references/green_rocket.png"))?;
-    let mut request = Request::new("an apple and a rocket on the beach")
-        .concept(ConceptRequest::new("rocket", reference))
-        .scale(1.5)
-        .steps(25)
-        .guidance_scale(4.0)
-        .seed(1);
+    let reference = image::open(model.join("references/purple_elephant.png"))?;
+    let mut request = Request::new("an elephant and a car on the grass")
+        .concept(ConceptRequest::new("elephant", reference))
+        .seed(10);
     let block = pipeline
         .concept_block()
         .ok_or("the model names no concept block")?

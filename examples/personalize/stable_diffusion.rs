@@ -96,14 +96,14 @@ fn request(
 ) -> Result<Request, Box<dyn Error>> {
     let prompt = match (&arguments.prompt, embedded) {
         (Some(prompt), _) => prompt.clone(),
-        (None, true) => "an apple and a rocket on the beach".to_owned(),
+        (None, true) => "an elephant and a car on the grass".to_owned(),
         (None, false) => return Err("--model needs --prompt".into()),
     };
     let mut concepts = arguments.concepts.clone();
     if embedded && concepts.is_empty() && arguments.prompt.is_none() {
-        let image = PathBuf::from(ASSETS).join("tiny-sd/references/green_rocket.png");
+        let image = PathBuf::from(ASSETS).join("tiny-sd/references/purple_elephant.png");
         concepts.push(ConceptArgument {
-            phrase: "rocket".into(),
+            phrase: "elephant".into(),
             image,
             scale: 1.0,
         });
@@ -111,16 +111,12 @@ fn request(
     if !concepts.is_empty() && pipeline.adapter_count() == 0 {
         return Err("--concept needs --adapter".into());
     }
-    // the embedded model is small: it wants a stronger condition and less guidance
-    let default =
-        |for_embedded: f32, otherwise: f32| if embedded { for_embedded } else { otherwise };
-    let warmup = arguments.warmup.unwrap_or(if embedded { 0.0 } else { 0.2 });
     let mut request = Request::new(prompt)
-        .scale(arguments.scale.unwrap_or(default(1.5, 1.0)))
-        .window(StepWindow::after_warmup(warmup)?)
-        .steps(arguments.steps.unwrap_or(if embedded { 25 } else { 50 }))
-        .guidance_scale(f64::from(arguments.guidance.unwrap_or(default(4.0, 7.5))))
-        .seed(arguments.seed.unwrap_or(u64::from(embedded)));
+        .scale(arguments.scale.unwrap_or(1.0))
+        .window(StepWindow::after_warmup(arguments.warmup.unwrap_or(0.2))?)
+        .steps(arguments.steps.unwrap_or(50))
+        .guidance_scale(f64::from(arguments.guidance.unwrap_or(7.5)))
+        .seed(arguments.seed.unwrap_or(if embedded { 10 } else { 0 })); // see the model card
     request.negative_prompts = arguments.negative_prompt.clone().map(|prompt| vec![prompt]);
     request.images_per_prompt = arguments.images as usize;
     request.timing = arguments.timing.into();

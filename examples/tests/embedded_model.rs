@@ -31,9 +31,7 @@ fn request() -> Request {
         .expect("a committed picture");
     Request::new("an apple and a rocket on the beach")
         .concept(ConceptRequest::new("rocket", rocket))
-        .scale(1.5)
         .steps(4)
-        .guidance_scale(4.0)
         .seed(1)
 }
 
@@ -200,15 +198,15 @@ fn masks_are_those_of_the_named_block() {
                 .get(stamp.site)
                 .expect("a site of the model");
             assert_eq!(
-                site.name,
-                "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
+                site.name, "up_blocks.2.attentions.0.transformer_blocks.0.attn2",
+                "the block that conceptrol.json names"
             );
             assert_eq!(stamp.step, report.step.index);
             grids.push(mask.grid());
             ControlFlow::Continue(())
         })
         .expect("a valid request");
-    assert_eq!(grids, [Grid::new(8, 8); 4]);
+    assert_eq!(grids, [Grid::new(16, 16); 4]);
 }
 
 #[test]

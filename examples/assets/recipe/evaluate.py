@@ -166,7 +166,7 @@ def personal(model: Personalizer, place: world.World, oracle: segmenter.Segmente
     ])
     embeddings = model.embed(references)
     index = torch.tensor([[world.NOUNS.index(n) for n in nouns] for _, nouns in prompts])
-    rows, shown, base = [], [references[:12]], None
+    rows, base, shown, labels = [], None, [references[:12]], ["reference"]
     for method, scale, gated in METHODS:
 
         def sample(part: slice) -> torch.Tensor:
@@ -174,8 +174,8 @@ def personal(model: Personalizer, place: world.World, oracle: segmenter.Segmente
             return model.sample(texts, names, embeddings[part], list(range(count))[part], scale, gated)
 
         pictures = in_chunks(sample, count)
-        labels, counts = segmenter.areas(oracle, pictures)
-        concept, other = (labels == 1 + index[:, k, None, None] for k in (0, 1))
+        found, counts = segmenter.areas(oracle, pictures)
+        concept, other = (found == 1 + index[:, k, None, None] for k in (0, 1))
         kept = metrics.likeness(model.embed, pictures, concept, embeddings)
         leaked = metrics.likeness(model.embed, pictures, other, embeddings)
         base = kept if base is None else base
@@ -190,9 +190,11 @@ def personal(model: Personalizer, place: world.World, oracle: segmenter.Segmente
         })
         if scale in (0.0, 1.0, 1.5):
             shown.append(pictures[:12])
-    columns = shown[0].shape[0]
+            labels.append(f"{method} {scale}" if scale else method)
+    columns = len(shown[0])
     sheet = torch.cat(shown).permute(0, 2, 3, 1).numpy()
-    sheets.contact(sheet, settings.BUILD / "sheets" / "personal.png", columns=columns, zoom=2)
+    labels = [text for label in labels for text in [label] + [""] * (columns - 1)]
+    sheets.contact(sheet, settings.BUILD / "sheets" / "personal.png", columns=columns, zoom=2, labels=labels)
     return rows
 
 

@@ -88,7 +88,7 @@ def accelerate(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """A matrix with the singular vectors of `matrix` and singular values near 1: five Newton-Schulz steps (Jordan, Muon, 2024)."""
     x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = x / (x.norm() + 1e-7)
@@ -116,6 +116,6 @@ class Muon(torch.optim.Optimizer):
                 momentum = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
                 ahead = p.grad.lerp(momentum, group["momentum"]).flatten(1)
                 rows, columns = ahead.shape
-                update = _orthogonal(ahead) * max(1, rows / columns) ** 0.5
+                update = orthogonal(ahead) * max(1, rows / columns) ** 0.5
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.sub_(update.view_as(p), alpha=group["lr"])

@@ -80,7 +80,7 @@ def sample_with_diffusers(folder: Path, reference: Path, prompt: str, seed: int 
         prompt,
         ip_adapter_image=Image.open(reference).convert("RGB"),
         num_inference_steps=steps,
-        guidance_scale=4.0,
+        guidance_scale=7.5,
         height=settings.PIXELS,
         width=settings.PIXELS,
         generator=torch.Generator().manual_seed(seed),

@@ -79,7 +79,7 @@ class Personalizer:
         scale: float,
         gated: bool,
         steps: int = 25,
-        guidance: float = 4.0,
+        guidance: float = 7.5,
         start: torch.Tensor | None = None,
         first: int = 0,
     ) -> torch.Tensor:
@@ -110,7 +110,7 @@ def main() -> None:
     arguments.add_argument("--reference", type=Path, required=True)
     arguments.add_argument("--seeds", type=int, default=8)
     arguments.add_argument("--scales", type=float, nargs="+", default=[0.6, 1.0, 1.5])
-    arguments.add_argument("--guidance", type=float, default=4.0)
+    arguments.add_argument("--guidance", type=float, default=7.5)
     arguments.add_argument("--out", type=Path, default=settings.BUILD / "sheets" / "personalize.png")
     given = arguments.parse_args()
     torch.set_num_threads(1)

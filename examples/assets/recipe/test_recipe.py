@@ -5,6 +5,7 @@ import unittest
 import numpy as np
 import torch
 
+import fast
 import settings
 import trainer
 import vae
@@ -42,6 +43,33 @@ class Recipe(unittest.TestCase):
             torch.testing.assert_close(again.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
             torch.testing.assert_close(again.std((0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
             torch.testing.assert_close(folded.decode(again).sample, model.decode(latents).sample, atol=1e-4, rtol=1e-4)
+
+    def test_faster_forms_compute_the_same(self):
+        torch.manual_seed(0)
+        plain, quick = vae.build(), vae.build()
+        quick.load_state_dict(plain.state_dict())
+        fast.accelerate(quick)
+        images = torch.randn(2, 3, 32, 32)
+        for model in (plain, quick):
+            model.decode(model.encode(images).latent_dist.mode()).sample.square().mean().backward()
+        for (name, one), two in zip(plain.named_parameters(), quick.parameters()):
+            if one.grad is not None:
+                torch.testing.assert_close(two.grad, one.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+    def test_muon_makes_singular_values_alike(self):
+        torch.manual_seed(0)
+        values = torch.linalg.svdvals(fast.orthogonal(torch.randn(64, 32)))
+        self.assertGreater(values.min(), 0.5)
+        self.assertLess(values.max(), 1.3)
+
+    def test_object_is_cut_out_and_enlarged(self):
+        picture, mask = torch.zeros(3, world.SIZE, world.SIZE), torch.zeros(world.SIZE, world.SIZE, dtype=torch.bool)
+        picture[0], mask[10:23, 30:40] = 1.0, True  # red, 13 x 10
+        alone = cut_out(picture, mask)
+        red = alone[1] < 0.5
+        self.assertEqual(red.any(1).sum(), 52)
+        self.assertEqual(red.any(0).sum(), 40)
+        self.assertTrue((alone[:, 0, 0] == 1).all())
 
     def test_learning_rate_warms_up_and_ends_low(self):
         rates = [trainer.learning_rate(step, 1000) for step in range(1000)]

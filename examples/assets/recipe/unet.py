@@ -136,7 +136,7 @@ def noise_levels(count: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def sample(unet, vae, states: torch.Tensor, empty: torch.Tensor, seed: int = 0, steps: int = 20, guidance: float = 4.0):
+def sample(unet, vae, states: torch.Tensor, empty: torch.Tensor, seed: int = 0, steps: int = 20, guidance: float = 7.5):
     """Text-only pictures [n, SIZE, SIZE, 3]."""
     scheduler = DDIMScheduler(**SCHEDULE)
     scheduler.set_timesteps(steps)
