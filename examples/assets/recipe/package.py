@@ -1,6 +1,7 @@
 """Stage 9: the trained parts in half precision, in the layout of diffusers, and a proof that diffusers loads them unchanged."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def write(folder: Path = PACKAGE) -> None:
     save_file(halved(segmenter.load().state_dict()), folder / "segmenter" / "model.safetensors")
     describe = {"architecture": "recipe/segmenter.py", "classes": ["setting", *world.NOUNS], "image_size": world.SIZE}
     (folder / "segmenter" / "config.json").write_text(json.dumps(describe, indent=2) + "\n")
-    (folder / "conceptrol.json").write_text(json.dumps(concept_block(), indent=2) + "\n")
+    pretty = re.sub(r"\[\s+([\d.]+),\s+([\d.]+)\s+\]", r"[\1, \2]", json.dumps(concept_block(), indent=2))  # pairs on one line
+    (folder / "conceptrol.json").write_text(pretty + "\n")
     references.write(folder / "references")
     for config in folder.glob("*/config.json"):  # paths of the machine that trained it
         entries = json.loads(config.read_text())

@@ -30,7 +30,7 @@ STEPS = {"clip": 2000, "vae": 3000, "unet": 5000, "adapter": 3000, "segmenter": 
 BATCH = {"clip": 48, "vae": 8, "unet": 64, "adapter": 32, "segmenter": 32}
 POOL = {"vae": 6000, "unet": 4000, "adapter": 8000}  # pre-made samples per process
 if QUICK:
-    STEPS = {"clip": 12, "vae": 24, "unet": 40, "adapter": 24, "segmenter": 24}
+    STEPS = {"clip": 12, "vae": 24, "unet": 24, "adapter": 24, "segmenter": 24}
     POOL = {"vae": 64, "unet": 128, "adapter": 64}
 
 

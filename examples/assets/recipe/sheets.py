@@ -16,7 +16,10 @@ def contact(pictures, path: Path, columns: int = 8, zoom: int = 3, labels: list[
         left, top = (k % columns) * (side + 2), (k // columns) * (side + 2 + line)
         image = Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
         sheet.paste(image.resize((side, side), Image.NEAREST), (left, top + line))
-        if labels:
-            draw.text((left + 1, top), labels[k][: side // 6], fill="black")
+        if labels and labels[k]:
+            free = 1  # columns until the next label
+            while k + free < len(pictures) and (k + free) % columns and not labels[k + free]:
+                free += 1
+            draw.text((left + 1, top), labels[k][: free * side // 6], fill="black")
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
