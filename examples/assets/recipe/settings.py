@@ -26,7 +26,7 @@ LATENT = 16  # side of a latent
 TOKENS = 77  # text window
 
 # steps of each stage and pictures per process and step
-STEPS = {"clip": 2000, "vae": 3000, "unet": 5000, "adapter": 3000, "segmenter": 2000}
+STEPS = {"clip": 2400, "vae": 3000, "unet": 2800, "adapter": 1200, "segmenter": 1200}
 BATCH = {"clip": 48, "vae": 8, "unet": 64, "adapter": 32, "segmenter": 32}
 POOL = {"vae": 6000, "unet": 4000, "adapter": 8000}  # pre-made samples per process
 if QUICK:
