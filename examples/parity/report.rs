@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::case::{Array, Case, array};
+use crate::case::{Array, Arrays, Case, array};
 
 /// Prints one line a tensor and counts.
 #[derive(Debug)]
@@ -47,6 +47,19 @@ impl Report {
             .as_f64()
             .unwrap_or(0.0);
         self.within(name, actual, expected, tolerance);
+    }
+
+    /// Compares values with the array of that name, if there is one; as many as it has take its shape.
+    pub(crate) fn values(&mut self, name: &str, values: Vec<f32>, expected: &Arrays) {
+        let Some(wanted) = expected.get(name) else {
+            return;
+        };
+        let shape = if values.len() == wanted.values.len() {
+            wanted.shape.clone()
+        } else {
+            vec![values.len()]
+        };
+        self.array(name, &Array { shape, values }, wanted);
     }
 
     /// Compares an array with a given tolerance.

@@ -228,17 +228,7 @@ impl Trace {
     }
 
     fn compare(self, expected: &Arrays, report: &mut Report) {
-        let mut compare = |name: &str, values: Vec<f32>| {
-            let Some(wanted) = expected.get(name) else {
-                return;
-            };
-            let shape = if values.len() == wanted.values.len() {
-                wanted.shape.clone()
-            } else {
-                vec![values.len()]
-            };
-            report.array(name, &Array { shape, values }, wanted);
-        };
+        let mut compare = |name: &str, values: Vec<f32>| report.values(name, values, expected);
         compare(
             "unet_out_first",
             self.first.map(|first| first.values).unwrap_or_default(),

@@ -41,7 +41,7 @@ class ImageProjection(nn.Module):
 class ImageAttention(nn.Module):
     """Text attention plus `scale` times attention to the image tokens that follow the text in the states.
 
-    `gate(attention, probabilities)` may return a mask [batch, 1, queries, 1] for the image branch; see `evaluate.py`.
+    `gate(attention, probabilities)` may return a mask [batch, 1, queries, 1] for the image branch; see `personalize.py`.
     """
 
     def __init__(self, hidden: int, cross: int) -> None:
@@ -55,13 +55,11 @@ class ImageAttention(nn.Module):
         text, image = encoder_hidden_states.split([settings.TOKENS, IMAGE_TOKENS], 1)
         split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
         query = split(attn.to_q(hidden_states))
-        key = split(attn.to_k(text))
-        out = fast.attention(query, key, split(attn.to_v(text)))
-        branch = fast.attention(query, split(self.to_k_ip(image)), split(self.to_v_ip(image)))
+        probabilities = fast.probabilities(query, split(attn.to_k(text)))
+        branch = fast.probabilities(query, split(self.to_k_ip(image))) @ split(self.to_v_ip(image))
         if self.gate is not None:
-            probabilities = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
             branch = branch * self.gate(self, probabilities)
-        out = out + self.scale * branch
+        out = probabilities @ split(attn.to_v(text)) + self.scale * branch
         return attn.to_out[0](out.transpose(1, 2).flatten(2))
 
 

@@ -55,10 +55,10 @@ class _GroupNorm(torch.autograd.Function):
         return dx.view(shape), along.sum(0), total.sum(0), None, None
 
 
-def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Scaled dot-product attention of [batch, heads, tokens, width] as two products and a softmax."""
+def probabilities(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """Softmax of scaled dot products, from [batch, heads, tokens, width] each to [batch, heads, queries, keys]."""
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    return scores.softmax(-1, dtype=scores.dtype) @ value
+    return scores.softmax(-1, dtype=scores.dtype)
 
 
 class _Attention:
@@ -72,7 +72,7 @@ class _Attention:
             hidden_states = attn.group_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
         states = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         heads = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-        out = attention(heads(attn.to_q(hidden_states)), heads(attn.to_k(states)), heads(attn.to_v(states)))
+        out = probabilities(heads(attn.to_q(hidden_states)), heads(attn.to_k(states))) @ heads(attn.to_v(states))
         out = attn.to_out[0](out.transpose(1, 2).flatten(2))
         out = out.transpose(1, 2).reshape(shape) if len(shape) == 4 else out
         return out + residual if attn.residual_connection else out

@@ -61,8 +61,7 @@ PROMPTS = [
 
 
 class Pool:
-    """Latents, captions, object masks and noun spans of scenes. Grows while training goes on, because encoding a new scene costs
-    as much as training on one."""
+    """Latents, captions, object masks and noun spans of scenes. Each is used about six times; the pool grows while training goes on."""
 
     def __init__(self, rank: int, text: TextStates, vae: AutoencoderKL) -> None:
         self.rank, self.text, self.vae = rank, text, vae

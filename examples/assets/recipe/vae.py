@@ -40,7 +40,7 @@ def build() -> AutoencoderKL:
 @torch.no_grad()
 def fold_latent_statistics(vae: AutoencoderKL, mean: torch.Tensor, deviation: torch.Tensor) -> AutoencoderKL:
     """A copy whose latents are (latents - mean) / deviation, with the same reconstructions."""
-    folded = build()
+    folded = build()  # no deep copy: an accelerated model's forward methods would stay those of the original
     folded.load_state_dict(vae.state_dict())
     before, after = folded.quant_conv, folded.post_quant_conv
     before.weight[:4] /= deviation[:, None, None, None]

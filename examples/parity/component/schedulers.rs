@@ -40,45 +40,15 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         let mut scheduler = config.build(steps, &options)?;
 
         #[expect(clippy::cast_possible_truncation, reason = "the golden values are f32")]
-        let numbers = |values: &[f64]| Array {
-            shape: vec![values.len()],
-            values: values.iter().map(|v| *v as f32).collect(),
+        let numbers = |values: &[f64]| values.iter().map(|v| *v as f32).collect();
+        let mut compare = |what: &str, values: Vec<f32>| {
+            report.values(&format!("{name}.{what}"), values, &expected);
         };
-        let compare = |report: &mut Report, what: &str, actual: Array| {
-            let key = format!("{name}.{what}");
-            let Some(wanted) = expected.get(&key) else {
-                return;
-            };
-            let actual = Array {
-                shape: wanted.shape.clone(),
-                ..actual
-            };
-            report.array(&key, &actual, wanted);
-        };
-        compare(
-            report,
-            "init_noise_sigma",
-            numbers(&[scheduler.init_noise_sigma()]),
-        );
-        compare(report, "timesteps", numbers(scheduler.timesteps()));
-        let alphas = config.alphas_cumprod()?;
-        compare(
-            report,
-            "alphas_cumprod",
-            Array {
-                shape: vec![alphas.len()],
-                values: alphas,
-            },
-        );
+        compare("init_noise_sigma", numbers(&[scheduler.init_noise_sigma()]));
+        compare("timesteps", numbers(scheduler.timesteps()));
+        compare("alphas_cumprod", config.alphas_cumprod()?);
         if let Some(sigmas) = scheduler.sigmas() {
-            compare(
-                report,
-                "sigmas",
-                Array {
-                    shape: vec![sigmas.len()],
-                    values: sigmas.to_vec(),
-                },
-            );
+            compare("sigmas", sigmas.to_vec());
         }
 
         let start: Tensor<4> = picture(&inputs["sample"]).tensor(device)?;
@@ -92,22 +62,8 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
             sample = scheduler.step(output, step, sample, &mut |_| noise.clone())?;
             previous.extend(array(sample.clone()).values);
         }
-        compare(
-            report,
-            "scaled_inputs",
-            Array {
-                shape: Vec::new(),
-                values: scaled,
-            },
-        );
-        compare(
-            report,
-            "prev_samples",
-            Array {
-                shape: Vec::new(),
-                values: previous,
-            },
-        );
+        compare("scaled_inputs", scaled);
+        compare("prev_samples", previous);
     }
     Ok(())
 }

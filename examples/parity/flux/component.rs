@@ -12,7 +12,7 @@ use conceptrol_flux::{
 
 use crate::{
     Outcome,
-    case::{Array, Arrays, Case, array},
+    case::{Arrays, Case, array},
     component::schedulers::picture,
     report::Report,
 };
@@ -115,17 +115,7 @@ pub(crate) fn scheduler(
         ("prev_samples", previous),
     ];
     for (what, values) in results {
-        let key = format!("{name}.{what}");
-        if let Some(wanted) = expected.get(&key) {
-            report.array(
-                &key,
-                &Array {
-                    shape: wanted.shape.clone(),
-                    values,
-                },
-                wanted,
-            );
-        }
+        report.values(&format!("{name}.{what}"), values, expected);
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use conceptrol_flux::{
 use super::refresh::Counter;
 use crate::{
     Outcome,
-    case::{Array, Arrays, Case, array, id_array},
+    case::{Arrays, Case, array, id_array},
     report::Report,
 };
 
@@ -91,17 +91,7 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
             latents.extend(array(progress.latents.clone()).values);
             ControlFlow::Continue(())
         })?;
-    let mut compare = |name: &str, values: Vec<f32>| {
-        let Some(wanted) = expected.get(name) else {
-            return;
-        };
-        let shape = if values.len() == wanted.values.len() {
-            wanted.shape.clone()
-        } else {
-            vec![values.len()]
-        };
-        report.array(name, &Array { shape, values }, wanted);
-    };
+    let mut compare = |name: &str, values: Vec<f32>| report.values(name, values, &expected);
     compare(
         "timesteps",
         (0..request.steps)
