@@ -48,11 +48,15 @@ impl Checkpoint {
     /// aligned in it: no copy is made. So weights can be part of the program (`Bytes::from_static(include_bytes!(..))`),
     /// or pages of a file that is mapped:
     ///
-    /// ```ignore
+    /// ```no_run
+    /// use bytes::Bytes;
+    /// use conceptrol_core::models::weights::{Checkpoint, Format};
+    ///
     /// let file = std::fs::File::open("unet/diffusion_pytorch_model.safetensors")?;
     /// // SAFETY: nothing writes to this file or truncates it while the model is in use
     /// let map = unsafe { memmap2::Mmap::map(&file)? };
     /// let checkpoint = Checkpoint::from_bytes("the UNet", Format::Safetensors, Bytes::from_owner(map))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// A map is loaded in no time and its pages are read when they are first used. That the file stays as it is, only the
