@@ -1,20 +1,22 @@
 use std::ops::{Deref, DerefMut};
 
+use bytemuck::{Zeroable, zeroed_vec};
+
 /// Bytes of a cache line, and of the widest vector: loads that straddle two lines cost two.
 const LINE: usize = 64;
 
 /// Numbers that begin at a cache line.
-#[derive(Debug, Default)]
-pub(crate) struct Aligned {
-    numbers: Vec<f32>,
+#[derive(Debug)]
+pub(crate) struct Aligned<T = f32> {
+    numbers: Vec<T>,
     start: usize,
     len: usize,
 }
 
-impl Aligned {
+impl<T: Zeroable> Aligned<T> {
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
-        let numbers = vec![0.0; len + LINE / size_of::<f32>() - 1];
+        let numbers: Vec<T> = zeroed_vec(len + LINE / size_of::<T>() - 1);
         // A hint that fails costs speed only.
         let start = numbers.as_ptr().align_offset(LINE);
         let start = start.min(numbers.len() - len);
@@ -33,16 +35,26 @@ impl Aligned {
     }
 }
 
-impl Deref for Aligned {
-    type Target = [f32];
+impl<T> Default for Aligned<T> {
+    fn default() -> Self {
+        Self {
+            numbers: Vec::new(),
+            start: 0,
+            len: 0,
+        }
+    }
+}
 
-    fn deref(&self) -> &[f32] {
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
         &self.numbers[self.start..self.start + self.len]
     }
 }
 
-impl DerefMut for Aligned {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.numbers[self.start..self.start + self.len]
     }
 }

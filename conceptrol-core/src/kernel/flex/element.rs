@@ -12,8 +12,16 @@ pub(crate) trait Number: burn::tensor::Element + bytemuck::Pod + Send + Sync {
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None
     }
+    /// The numbers themselves, where they are bf16.
+    fn as_bf16(_: &[Self]) -> Option<&[bf16]> {
+        None
+    }
     /// The room for numbers, where they need no narrowing.
     fn as_f32_mut(_: &mut [MaybeUninit<Self>]) -> Option<&mut [MaybeUninit<f32>]> {
+        None
+    }
+    /// The room for numbers, where they are bf16.
+    fn as_bf16_mut(_: &mut [MaybeUninit<Self>]) -> Option<&mut [MaybeUninit<bf16>]> {
         None
     }
 }
@@ -56,6 +64,14 @@ impl Number for bf16 {
     #[inline(always)]
     fn narrow(x: f32) -> Self {
         Self::from_f32(x)
+    }
+    #[inline(always)]
+    fn as_bf16(numbers: &[Self]) -> Option<&[bf16]> {
+        Some(numbers)
+    }
+    #[inline(always)]
+    fn as_bf16_mut(room: &mut [MaybeUninit<Self>]) -> Option<&mut [MaybeUninit<bf16>]> {
+        Some(room)
     }
 }
 

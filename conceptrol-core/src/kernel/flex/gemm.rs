@@ -5,18 +5,17 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::{
+    aligned::Aligned,
     element::{Number, narrow, widen},
+    operand::{Operand, Pair, Unit, pairs},
     panels::{panel_width, transpose},
-    product::product,
     shared::Shared,
     simd::{Job, Simd, vectorised},
-    tile::{DEPTH, LEFT_STRIDE, Product, Start},
+    tile::{LEFT_STRIDE, Product, Start},
 };
 
 /// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
 const BLOCK: usize = 288;
-/// Rows that every tile height divides.
-const ROWS: usize = 24;
 /// Panels of a task: how often the rows are.
 const PANELS: usize = 12;
 /// Numbers of packed weights for each thread at a time: so they are still in the cache when they are used, and a large layer needs no
@@ -27,16 +26,26 @@ const FEW: usize = 4;
 
 /// Rows of numbers, one after the other.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Matrix<'a, E> {
-    pub(crate) data: &'a [E],
+pub(crate) struct Matrix<'a, O> {
+    pub(crate) data: &'a [O],
     pub(crate) rows: usize,
     pub(crate) cols: usize,
 }
 
-impl<'a, E> Matrix<'a, E> {
+impl<'a, O> Matrix<'a, O> {
     #[inline(always)]
-    fn row(&self, row: usize) -> &'a [E] {
+    fn row(&self, row: usize) -> &'a [O] {
         &self.data[row * self.cols..][..self.cols]
+    }
+}
+
+impl<'a, E: Number> Matrix<'a, E> {
+    fn pairs(&self) -> Option<Matrix<'a, Pair>> {
+        Some(Matrix {
+            data: pairs(self.data, self.cols)?,
+            rows: self.rows,
+            cols: self.cols / 2,
+        })
     }
 }
 
@@ -50,6 +59,18 @@ pub(crate) fn linear<E: Number>(
     if x.rows <= FEW {
         return few_rows(x, weight, bias, out);
     }
+    match (x.pairs(), weight.pairs()) {
+        (Some(x), Some(weight)) => many_rows(x, weight, bias, out),
+        _ => many_rows(x, weight, bias, out),
+    }
+}
+
+fn many_rows<O: Operand, E: Number>(
+    x: Matrix<'_, O>,
+    weight: Matrix<'_, O>,
+    bias: Option<&[f32]>,
+    out: &mut [MaybeUninit<E>],
+) {
     let width = panel_width();
     let panels = weight.rows.div_ceil(width);
     let depth = x.cols;
@@ -59,11 +80,11 @@ pub(crate) fn linear<E: Number>(
     }
     let panel = width * depth;
     let group = (GROUP * rayon::current_num_threads() / panel.max(1)).clamp(1, panels.max(1));
-    let mut packed = vec![0.0f32; group * panel];
+    let mut packed = Aligned::zeros(group * panel);
     let block = x
         .rows
         .div_ceil(x.rows.div_ceil(BLOCK))
-        .next_multiple_of(ROWS);
+        .next_multiple_of(O::Unit::ROWS);
     let blocks = x.rows.div_ceil(block);
     let out = Shared::new(out);
     for first in (0..panels).step_by(group) {
@@ -80,8 +101,8 @@ pub(crate) fn linear<E: Number>(
         (0..blocks * strips).into_par_iter().for_each_init(
             || {
                 (
-                    vec![0.0; block * LEFT_STRIDE],
-                    vec![0.0; block * strip * width],
+                    Aligned::zeros(block * LEFT_STRIDE),
+                    Aligned::zeros(block * strip * width),
                 )
             },
             |(left, sums), task| {
@@ -105,15 +126,15 @@ pub(crate) fn linear<E: Number>(
 }
 
 /// Some rows of the output, over some panels.
-struct Block<'a, E> {
-    x: Matrix<'a, E>,
+struct Block<'a, O: Operand, E> {
+    x: Matrix<'a, O>,
     rows: std::ops::Range<usize>,
     panels: std::ops::Range<usize>,
     width: usize,
-    packed: &'a [f32],
+    packed: &'a [O::Unit],
     /// Of the columns of `packed`.
     bias: &'a [f32],
-    left: &'a mut [f32],
+    left: &'a mut [O::Unit],
     sums: &'a mut [f32],
     out: Shared<'a, MaybeUninit<E>>,
     out_cols: usize,
@@ -121,13 +142,13 @@ struct Block<'a, E> {
     first_column: usize,
 }
 
-impl<E: Number> Job for Block<'_, E> {
+impl<O: Operand, E: Number> Job for Block<'_, O, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (rows, depth, width) = (self.rows.len(), self.x.cols, self.width);
         let stride = self.panels.len() * width;
         // Slices of equal depth, none deeper than a tile.
-        let slice = depth.div_ceil(depth.div_ceil(DEPTH).max(1));
+        let slice = depth.div_ceil(depth.div_ceil(O::Unit::DEPTH).max(1));
         for from in (0..depth).step_by(slice.max(1)) {
             let len = slice.min(depth - from);
             for (to, row) in self
@@ -135,7 +156,9 @@ impl<E: Number> Job for Block<'_, E> {
                 .chunks_exact_mut(LEFT_STRIDE)
                 .zip(self.rows.clone())
             {
-                widen(&self.x.row(row)[from..from + len], to);
+                for (to, x) in to.iter_mut().zip(&self.x.row(row)[from..from + len]) {
+                    *to = x.unit();
+                }
             }
             for (index, panel) in self.panels.clone().enumerate() {
                 let right = &self.packed[(panel * depth + from) * width..][..len * width];
@@ -155,7 +178,7 @@ impl<E: Number> Job for Block<'_, E> {
                             Start::Output
                         },
                     };
-                    product(s, rows, S::TILE.0, p);
+                    O::Unit::product(s, rows, S::TILE.0, p);
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! All unsafe code of the crate is below this module.
 
 mod aligned;
+mod amx;
 mod apply;
 mod attention;
 mod conv;
@@ -11,6 +12,7 @@ mod element;
 mod elementwise;
 mod gemm;
 mod norm;
+mod operand;
 mod panels;
 mod product;
 mod rows;

@@ -2,7 +2,7 @@
 
 use super::{
     simd::Simd,
-    tile::{LEFT_STRIDE, Product, Start, tile},
+    tile::{Product, tile},
 };
 
 /// Adds up `rows` rows times `vectors` vectors of columns.
@@ -59,37 +59,4 @@ unsafe fn strip<S: Simd, const ROWS: usize, const VECTORS: usize>(
         }
     }
     VECTORS
-}
-
-impl Product {
-    /// The part of the product below row `row`.
-    #[inline(always)]
-    unsafe fn at_row(self, row: usize) -> Self {
-        // SAFETY: the caller stays inside the operands.
-        unsafe {
-            Self {
-                left: self.left.add(row * LEFT_STRIDE),
-                out: self.out.add(row * self.out_stride),
-                start: match self.start {
-                    Start::Rows(values) => Start::Rows(values.add(row)),
-                    start => start,
-                },
-                ..self
-            }
-        }
-    }
-
-    /// The part of the product right of column `column`.
-    #[inline(always)]
-    fn at_column(self, column: usize) -> Self {
-        Self {
-            right: self.right.wrapping_add(column),
-            out: self.out.wrapping_add(column),
-            start: match self.start {
-                Start::Columns(values) => Start::Columns(values.wrapping_add(column)),
-                start => start,
-            },
-            ..self
-        }
-    }
 }

@@ -7,6 +7,8 @@ pub(crate) const DEPTH: usize = 256;
 /// Distance between the rows of a left operand: a constant, so that rows cost no registers, and not a multiple of 4 KB, so
 /// that they do not compete for the same cache lines.
 pub(crate) const LEFT_STRIDE: usize = DEPTH + 16;
+/// Steps along the inner dimension without counting in between: counting takes turns that multiplying could use.
+const UNROLL: usize = 4;
 
 /// What a tile's sums start from.
 #[derive(Clone, Copy)]
@@ -22,17 +24,53 @@ pub(crate) enum Start {
 
 /// The operands of one product `out = start + left * right`.
 #[derive(Clone, Copy)]
-pub(crate) struct Product {
+pub(crate) struct Product<U = f32> {
     /// Inner dimension.
     pub(crate) depth: usize,
     /// Rows [`LEFT_STRIDE`] apart, `depth` long.
-    pub(crate) left: *const f32,
+    pub(crate) left: *const U,
     /// `depth` rows, `right_stride` apart.
-    pub(crate) right: *const f32,
+    pub(crate) right: *const U,
     pub(crate) right_stride: usize,
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
     pub(crate) start: Start,
+}
+
+impl<U: Copy> Product<U> {
+    /// The part of the product below row `row`.
+    ///
+    /// # Safety
+    /// The operands hold such a row.
+    #[inline(always)]
+    pub(crate) unsafe fn at_row(self, row: usize) -> Self {
+        // SAFETY: the caller stays inside the operands.
+        unsafe {
+            Self {
+                left: self.left.add(row * LEFT_STRIDE),
+                out: self.out.add(row * self.out_stride),
+                start: match self.start {
+                    Start::Rows(values) => Start::Rows(values.add(row)),
+                    start => start,
+                },
+                ..self
+            }
+        }
+    }
+
+    /// The part of the product right of column `column`.
+    #[inline(always)]
+    pub(crate) fn at_column(self, column: usize) -> Self {
+        Self {
+            right: self.right.wrapping_add(column),
+            out: self.out.wrapping_add(column),
+            start: match self.start {
+                Start::Columns(values) => Start::Columns(values.wrapping_add(column)),
+                start => start,
+            },
+            ..self
+        }
+    }
 }
 
 /// One product with `ROWS` rows and `VECTORS` vectors of columns, all sums in registers.
@@ -66,23 +104,46 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(s: S
                 }
             }
         }
-        let mut right = p.right;
-        for k in 0..p.depth {
-            let mut columns = [s.splat(0.0); VECTORS];
-            for (vector, column) in columns.iter_mut().enumerate() {
-                *column = s.load(right.add(vector * S::LANES));
+        let (mut left, mut right) = (p.left, p.right);
+        for _ in 0..p.depth / UNROLL {
+            for k in 0..UNROLL {
+                accumulate(s, &mut sums, left.add(k), right.add(k * p.right_stride));
             }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let x = s.splat(*p.left.add(row * LEFT_STRIDE + k));
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = s.mul_add(x, column, *sum);
-                }
-            }
-            right = right.add(p.right_stride);
+            left = left.add(UNROLL);
+            right = right.add(UNROLL * p.right_stride);
+        }
+        for k in 0..p.depth % UNROLL {
+            accumulate(s, &mut sums, left.add(k), right.add(k * p.right_stride));
         }
         for (row, sums) in sums.iter().enumerate() {
             for (vector, sum) in sums.iter().enumerate() {
                 s.store(p.out.add(row * p.out_stride + vector * S::LANES), *sum);
+            }
+        }
+    }
+}
+
+/// Adds the products of a column of the left operand with a row of the right one.
+///
+/// # Safety
+/// `left` points to `ROWS` numbers [`LEFT_STRIDE`] apart, `right` to `VECTORS` vectors.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    sums: &mut [[S::V; VECTORS]; ROWS],
+    left: *const f32,
+    right: *const f32,
+) {
+    let mut columns = [s.splat(0.0); VECTORS];
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (vector, column) in columns.iter_mut().enumerate() {
+            *column = s.load(right.add(vector * S::LANES));
+        }
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let x = s.splat(*left.add(row * LEFT_STRIDE));
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = s.mul_add(x, column, *sum);
             }
         }
     }

@@ -108,11 +108,7 @@ fn run_conv2d<E: Number>(
         build(
             Shape::new([shape.batch, shape.c_out, height, width]),
             |out| {
-                if shape.suits_winograd() {
-                    conv::winograd(shape, x, weight, bias, out);
-                } else {
-                    conv::direct(shape, x, weight, bias, out);
-                }
+                conv::conv2d(shape, x, weight, bias, out);
             },
         )
     }

@@ -2,41 +2,42 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
-use super::ConvShape;
+use super::{ConvShape, planes::Planes};
 use crate::kernel::flex::{
     aligned::Aligned,
-    element::{Number, narrow, widen},
+    element::narrow,
+    operand::{Operand, Unit},
     panels::panel_width,
-    product::product,
     shared::Shared,
     simd::{Job, Simd, vectorised},
-    tile::{DEPTH, LEFT_STRIDE, Product, Start},
+    tile::{LEFT_STRIDE, Product, Start},
 };
 
 /// Output channels whose weights are in the cache at once. Every tile height divides it.
 const CHANNELS: usize = 96;
 /// Panels of output pixels of a task.
 const PANELS: usize = 8;
+/// Tasks of a thread, at least.
+const TASKS: usize = 4;
 
 /// `weight * x + bias` into `out`, a contiguous `[batch, c_out, height, width]`.
-pub(crate) fn direct<E: Number>(
+pub(crate) fn direct<O: Operand>(
     shape: ConvShape,
-    x: &[E],
-    weight: &[E],
+    x: &[O::Number],
+    weight: &[O],
     bias: Option<&[f32]>,
-    out: &mut [MaybeUninit<E>],
+    out: &mut [MaybeUninit<O::Number>],
 ) {
     let shape = shape.flattened();
     let width = panel_width();
-    let panels = shape.pixels().div_ceil(width);
+    let pixels = shape.output[0] * shape.pitch();
+    let panels = pixels.div_ceil(width);
     let blocks = panels.div_ceil(PANELS).max(1);
     let block = panels.div_ceil(blocks);
     // Small images alone would not keep the threads busy: cut the output channels too.
-    let cuts = if shape.batch * blocks >= 16 {
-        1
-    } else {
-        shape.c_out.div_ceil(CHANNELS)
-    };
+    let cuts = (TASKS * rayon::current_num_threads())
+        .div_ceil(shape.batch * blocks)
+        .min(shape.c_out.div_ceil(CHANNELS));
     let cut = shape.c_out.div_ceil(cuts).next_multiple_of(12);
     let zeros = vec![0.0; shape.c_out];
     let bias = bias.unwrap_or(&zeros);
@@ -44,7 +45,7 @@ pub(crate) fn direct<E: Number>(
     let out = Shared::new(out);
     (0..shape.batch * blocks * cuts)
         .into_par_iter()
-        .for_each_init(Scratch::default, |scratch, task| {
+        .for_each_init(Scratch::<O>::default, |scratch, task| {
             let (image_index, rest) = (task / (blocks * cuts), task % (blocks * cuts));
             let (first, channel) = (rest / cuts * block, rest % cuts * cut);
             let channels = channel.min(shape.c_out)..(channel + cut).min(shape.c_out);
@@ -54,8 +55,7 @@ pub(crate) fn direct<E: Number>(
                 x: &x[image_index * image..][..image],
                 weight,
                 bias,
-                pixels: (first * width).min(shape.pixels())
-                    ..((first + block) * width).min(shape.pixels()),
+                pixels: (first * width).min(pixels)..((first + block) * width).min(pixels),
                 channels,
                 width,
                 scratch,
@@ -64,30 +64,42 @@ pub(crate) fn direct<E: Number>(
         });
 }
 
-#[derive(Default)]
-struct Scratch {
+struct Scratch<O: Operand> {
+    planes: Vec<O::Number>,
     /// A slice of the inner dimension of all panels: `[panels][depth][width]`.
-    right: Aligned,
-    left: Vec<f32>,
+    right: Aligned<O::Unit>,
+    left: Aligned<O::Unit>,
     /// `[channels][panels * width]`
     sums: Aligned,
 }
 
+impl<O: Operand> Default for Scratch<O> {
+    fn default() -> Self {
+        Self {
+            planes: Vec::new(),
+            right: Aligned::default(),
+            left: Aligned::default(),
+            sums: Aligned::default(),
+        }
+    }
+}
+
 /// Some pixels of some channels of one image.
-struct Block<'a, E> {
+struct Block<'a, O: Operand> {
     shape: ConvShape,
     image_index: usize,
-    x: &'a [E],
-    weight: &'a [E],
+    x: &'a [O::Number],
+    weight: &'a [O],
     bias: &'a [f32],
+    /// Rows [`pitch`](ConvShape::pitch) apart.
     pixels: Range<usize>,
     channels: Range<usize>,
     width: usize,
-    scratch: &'a mut Scratch,
-    out: Shared<'a, MaybeUninit<E>>,
+    scratch: &'a mut Scratch<O>,
+    out: Shared<'a, MaybeUninit<O::Number>>,
 }
 
-impl<E: Number> Job for Block<'_, E> {
+impl<O: Operand> Job for Block<'_, O> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (shape, width, channels) = (self.shape, self.width, self.channels.len());
@@ -96,27 +108,38 @@ impl<E: Number> Job for Block<'_, E> {
             return;
         }
         let stride = panels * width;
-        let depth = shape.depth();
-        let slice = depth.div_ceil(depth.div_ceil(DEPTH));
-        let Scratch { right, left, sums } = self.scratch;
+        let depth = shape.depth() / O::NUMBERS;
+        let slice = depth.div_ceil(depth.div_ceil(O::Unit::DEPTH));
+        let Scratch {
+            planes,
+            right,
+            left,
+            sums,
+        } = self.scratch;
+        let mut planes = Planes::new(shape, self.pixels.start, stride, planes);
         right.reserve(panels * slice * width);
-        left.resize(CHANNELS * LEFT_STRIDE, 0.0);
+        left.reserve(CHANNELS * LEFT_STRIDE);
         sums.reserve(channels * stride);
         for from in (0..depth).step_by(slice) {
             let len = slice.min(depth - from);
-            gather(
-                shape,
-                self.x,
-                from..from + len,
-                &self.pixels,
-                (slice, width),
-                right,
-            );
+            planes.fill(self.x, from * O::NUMBERS..(from + len) * O::NUMBERS);
+            for line in 0..len {
+                let tap = (from + line) * O::NUMBERS;
+                let (first, last) = (planes.run(tap), planes.run(tap + O::NUMBERS - 1));
+                let runs = first.chunks_exact(width).zip(last.chunks_exact(width));
+                let panels = right.chunks_exact_mut(slice * width).take(panels);
+                for (panel, (first, last)) in panels.zip(runs) {
+                    O::interleave(first, last, &mut panel[line * width..][..width]);
+                }
+            }
             for group in (0..channels).step_by(CHANNELS) {
                 let rows = CHANNELS.min(channels - group);
                 let first = self.channels.start + group;
                 for (row, left) in left.chunks_exact_mut(LEFT_STRIDE).take(rows).enumerate() {
-                    widen(&self.weight[(first + row) * depth + from..][..len], left);
+                    let weight = &self.weight[(first + row) * depth + from..][..len];
+                    for (to, weight) in left.iter_mut().zip(weight) {
+                        *to = weight.unit();
+                    }
                 }
                 for (panel, right) in right.chunks_exact(slice * width).take(panels).enumerate() {
                     let bias = &self.bias[first..first + rows];
@@ -136,95 +159,24 @@ impl<E: Number> Job for Block<'_, E> {
                                 Start::Output
                             },
                         };
-                        product(s, rows, S::TILE.0, p);
+                        O::Unit::product(s, rows, S::TILE.0, p);
                     }
                 }
             }
         }
+        let [_, row] = shape.output;
         for (sums, channel) in sums.chunks_exact(stride).zip(self.channels) {
-            let at =
-                (self.image_index * shape.c_out + channel) * shape.pixels() + self.pixels.start;
-            // SAFETY: these pixels of this channel belong to this task.
-            narrow(&sums[..self.pixels.len()], unsafe {
-                self.out.part(at, self.pixels.len())
-            });
-        }
-    }
-}
-
-/// The numbers that weights `taps` (of `[c_in, kernel height, kernel width]`) meet at output pixels `pixels`, as panels
-/// `[pixels / width][slice][width]`.
-///
-/// A tap at a time over all panels: a plane of the image is far from the next, and is read in runs as long as there are.
-#[inline(always)]
-fn gather<E: Number>(
-    shape: ConvShape,
-    x: &[E],
-    taps: Range<usize>,
-    pixels: &Range<usize>,
-    (slice, width): (usize, usize),
-    panels: &mut [f32],
-) {
-    let ([height, image_width], [_, out_width]) = (shape.input, shape.output);
-    let kernel = shape.kernel[0] * shape.kernel[1];
-    for (line, tap) in taps.enumerate() {
-        let (channel, offset) = (tap / kernel, tap % kernel);
-        let (ky, kx) = (offset / shape.kernel[1], offset % shape.kernel[1]);
-        let plane = &x[channel * height * image_width..][..height * image_width];
-        let mut pixel = pixels.start;
-        // Runs of pixels in one output row and one panel.
-        while pixel < pixels.end {
-            let (row, column) = (pixel / out_width, pixel % out_width);
-            let (panel, lane) = (
-                (pixel - pixels.start) / width,
-                (pixel - pixels.start) % width,
-            );
-            let run = (out_width - column)
-                .min(width - lane)
-                .min(pixels.end - pixel);
-            let to = &mut panels[(panel * slice + line) * width + lane..][..run];
-            let y = (row * shape.stride + ky).wrapping_sub(shape.before[0]);
-            if y < height {
-                let from = &plane[y * image_width..][..image_width];
-                gather_run(from, to, column, kx, shape.stride, shape.before[1]);
-            } else {
-                to.fill(0.0);
+            let image = (self.image_index * shape.c_out + channel) * shape.pixels();
+            let mut pixel = self.pixels.start;
+            while pixel < self.pixels.end {
+                let (y, x) = (pixel / shape.pitch(), pixel % shape.pitch());
+                let next = self.pixels.end.min((y + 1) * shape.pitch());
+                let run = (next - pixel).min(row.saturating_sub(x));
+                // SAFETY: these pixels of this channel belong to this task.
+                let to = unsafe { self.out.part(image + y * row + x, run) };
+                narrow(&sums[pixel - self.pixels.start..][..run], to);
+                pixel = next;
             }
-            pixel += run;
-        }
-        let lane = (pixels.end - pixels.start) % width;
-        if lane > 0 {
-            let panel = (pixels.end - pixels.start) / width;
-            panels[(panel * slice + line) * width..][lane..width].fill(0.0);
-        }
-    }
-}
-
-/// `to[i] = from[(column + i) * stride + kx - before]`, zero outside.
-#[inline(always)]
-fn gather_run<E: Number>(
-    from: &[E],
-    to: &mut [f32],
-    column: usize,
-    kx: usize,
-    stride: usize,
-    before: usize,
-) {
-    if stride == 1 {
-        let start = column + kx; // in padded coordinates
-        let zeros = before.saturating_sub(start).min(to.len());
-        let (outside, to) = to.split_at_mut(zeros);
-        outside.fill(0.0);
-        let from = from
-            .get((start + zeros).wrapping_sub(before)..)
-            .unwrap_or_default();
-        let inside = from.len().min(to.len());
-        widen(&from[..inside], to);
-        to[inside..].fill(0.0);
-    } else {
-        for (i, to) in to.iter_mut().enumerate() {
-            let at = ((column + i) * stride + kx).wrapping_sub(before);
-            *to = from.get(at).map_or(0.0, |x| x.widen());
         }
     }
 }

@@ -2,9 +2,32 @@
 //! weights. The output of a convolution is a product of the weight, as stored, with shifted rows of the image.
 
 mod direct;
+mod planes;
 mod shape;
 mod winograd;
 
-pub(crate) use direct::direct;
+use std::mem::MaybeUninit;
+
 pub(crate) use shape::ConvShape;
-pub(crate) use winograd::winograd;
+
+use super::{element::Number, operand::pairs};
+
+/// `weight * x + bias` into `out`, a contiguous `[batch, c_out, height, width]`.
+pub(crate) fn conv2d<E: Number>(
+    shape: ConvShape,
+    x: &[E],
+    weight: &[E],
+    bias: Option<&[f32]>,
+    out: &mut [MaybeUninit<E>],
+) {
+    // Where products of pairs are at hand, fewer of them would cost more in transforms than they save.
+    if let Some(weight) = pairs(weight, shape.depth())
+        && let (Some(x), Some(out)) = (E::as_bf16(x), E::as_bf16_mut(out))
+    {
+        direct::direct(shape, x, weight, bias, out);
+    } else if shape.suits_winograd() {
+        winograd::winograd(shape, x, weight, bias, out);
+    } else {
+        direct::direct(shape, x, weight, bias, out);
+    }
+}

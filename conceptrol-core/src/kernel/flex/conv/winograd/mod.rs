@@ -7,4 +7,4 @@ mod run;
 mod scheme;
 mod weights;
 
-pub(crate) use run::winograd;
+pub(super) use run::winograd;
