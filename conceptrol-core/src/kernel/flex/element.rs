@@ -86,7 +86,11 @@ pub(crate) fn widen<E: Number>(from: &[E], to: &mut [f32]) {
 /// Rounds `from` into the beginning of `to`.
 #[inline(always)]
 pub(crate) fn narrow<E: Number>(from: &[f32], to: &mut [MaybeUninit<E>]) {
-    for (to, from) in to.iter_mut().zip(from) {
+    #[cfg(target_arch = "x86_64")]
+    let done = E::as_bf16_mut(to).map_or(0, |to| super::simd::round_to_bf16(from, to));
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for (to, from) in to[done..].iter_mut().zip(&from[done..]) {
         to.write(E::narrow(*from));
     }
 }

@@ -147,6 +147,7 @@ impl<O: Operand, E: Number> Job for Block<'_, O, E> {
     fn run<S: Simd>(self, s: S) {
         let (rows, depth, width) = (self.rows.len(), self.x.cols, self.width);
         let stride = self.panels.len() * width;
+        let mut multiplier = <O::Unit as Unit>::Multiplier::default();
         // Slices of equal depth, none deeper than a tile.
         let slice = depth.div_ceil(depth.div_ceil(O::Unit::DEPTH).max(1));
         for from in (0..depth).step_by(slice.max(1)) {
@@ -178,7 +179,7 @@ impl<O: Operand, E: Number> Job for Block<'_, O, E> {
                             Start::Output
                         },
                     };
-                    O::Unit::product(s, rows, S::TILE.0, p);
+                    O::Unit::product(&mut multiplier, s, rows, S::TILE.0, p);
                 }
             }
         }

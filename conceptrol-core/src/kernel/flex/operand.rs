@@ -1,14 +1,16 @@
 //! What products multiply: numbers widened to `f32`, or pairs of bf16 numbers as they are.
 
 use burn::tensor::bf16;
+use std::mem::MaybeUninit;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::{
     amx,
-    element::{Number, widen},
+    element::{Number, narrow, widen},
     product::product,
     simd::Simd,
-    tile::{DEPTH, Product},
+    tile::{DEPTH, LEFT_STRIDE, Product},
 };
 
 /// Neighbouring numbers along the inner dimension, as tensors store them.
@@ -27,18 +29,31 @@ pub(crate) trait Operand: Pod + Send + Sync {
 
 /// What products take: 32 bits.
 pub(crate) trait Unit: Pod + Send + Sync {
+    /// What multiplies them, for as long as a thread does.
+    type Multiplier: Default;
     /// The longest inner dimension of one product: what keeps both operands of a tile in the nearest cache.
     const DEPTH: usize;
     /// Rows that fill every tile.
     const ROWS: usize;
+
+    /// The left operand of `rows` rows of numbers in `f32`, [`LEFT_STRIDE`] apart: `depth` units of each.
+    ///
+    /// They are put into `room` where they are not units themselves.
+    fn left<'a>(numbers: &'a [f32], rows: usize, depth: usize, room: &'a mut [Self]) -> &'a [Self];
 
     /// Adds up `rows` rows times `vectors` vectors of columns.
     ///
     /// Each output is one sum in the order of the inner dimension, whatever the cut: results do not depend on it.
     ///
     /// # Safety
-    /// The operands of `p` hold `rows` rows and `vectors * S::LANES` columns.
-    unsafe fn product<S: Simd>(s: S, rows: usize, vectors: usize, p: Product<Self>);
+    /// The operands of `p` hold `rows` rows, `vectors * S::LANES` columns and a depth of at least one.
+    unsafe fn product<S: Simd>(
+        multiplier: &mut Self::Multiplier,
+        s: S,
+        rows: usize,
+        vectors: usize,
+        p: Product<Self>,
+    );
 }
 
 impl<E: Number> Operand for E {
@@ -57,11 +72,17 @@ impl<E: Number> Operand for E {
 }
 
 impl Unit for f32 {
+    type Multiplier = ();
     const DEPTH: usize = DEPTH;
     const ROWS: usize = 24;
 
     #[inline(always)]
-    unsafe fn product<S: Simd>(s: S, rows: usize, vectors: usize, p: Product<Self>) {
+    fn left<'a>(numbers: &'a [f32], _: usize, _: usize, _: &'a mut [f32]) -> &'a [f32] {
+        numbers
+    }
+
+    #[inline(always)]
+    unsafe fn product<S: Simd>(_: &mut (), s: S, rows: usize, vectors: usize, p: Product<f32>) {
         // SAFETY: the caller's promise.
         unsafe { product(s, rows, vectors, p) }
     }
@@ -76,6 +97,15 @@ pub(crate) struct Pair(pub(crate) [bf16; 2]);
 pub(crate) fn pairs<E: Number>(numbers: &[E], row: usize) -> Option<&[Pair]> {
     let numbers = E::as_bf16(numbers)?;
     (row.is_multiple_of(2) && amx::available()).then(|| bytemuck::cast_slice(numbers))
+}
+
+impl Pair {
+    /// The numbers of pairs, one after the other, as room for others.
+    fn numbers_mut(pairs: &mut [Self]) -> &mut [MaybeUninit<bf16>] {
+        let numbers = bytemuck::cast_slice_mut::<Self, bf16>(pairs);
+        // SAFETY: a number may be where one is expected that need not be there; `narrow` only writes numbers.
+        unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<bf16>]) }
+    }
 }
 
 impl Operand for Pair {
@@ -96,12 +126,28 @@ impl Operand for Pair {
 }
 
 impl Unit for Pair {
+    type Multiplier = amx::Tiles;
     const DEPTH: usize = 128;
     const ROWS: usize = 32;
 
     #[inline(always)]
-    unsafe fn product<S: Simd>(_: S, rows: usize, vectors: usize, p: Product<Self>) {
+    fn left<'a>(numbers: &'a [f32], rows: usize, depth: usize, room: &'a mut [Self]) -> &'a [Self] {
+        let rows = numbers.chunks_exact(LEFT_STRIDE).take(rows);
+        for (numbers, room) in rows.zip(room.chunks_exact_mut(LEFT_STRIDE)) {
+            narrow(numbers, Self::numbers_mut(&mut room[..depth]));
+        }
+        room
+    }
+
+    #[inline(always)]
+    unsafe fn product<S: Simd>(
+        tiles: &mut amx::Tiles,
+        _: S,
+        rows: usize,
+        vectors: usize,
+        p: Product<Self>,
+    ) {
         // SAFETY: the caller's promise; a pair is proof of the unit.
-        unsafe { amx::product(rows, vectors * S::LANES, p) }
+        unsafe { tiles.product(rows, vectors * S::LANES, p) }
     }
 }

@@ -8,12 +8,14 @@
 mod detect;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod strip;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiles;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub(crate) use {detect::available, strip::product};
+pub(crate) use {detect::available, tiles::Tiles};
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-pub(crate) use absent::{available, product};
+pub(crate) use absent::{Tiles, available};
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod absent {
@@ -24,9 +26,14 @@ mod absent {
         false
     }
 
-    /// # Safety
-    /// The unit is [`available`].
-    pub(crate) unsafe fn product(_: usize, _: usize, _: Product<Pair>) {
-        unreachable!("pairs are made where the unit is available")
+    #[derive(Debug, Default)]
+    pub(crate) struct Tiles;
+
+    impl Tiles {
+        /// # Safety
+        /// The unit is [`available`].
+        pub(crate) unsafe fn product(&mut self, _: usize, _: usize, _: Product<Pair>) {
+            unreachable!("pairs are made where the unit is available")
+        }
     }
 }

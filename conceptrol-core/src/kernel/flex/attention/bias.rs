@@ -52,10 +52,17 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// The bias of one query row, in units of `1 / log2(e)`, on the keys `from..from + scores.len()`: a part that all of them take is
-    /// given back, the rest added to their scores.
+    /// The bias of one query row on the keys `from..from + scores.len()`, in units of `1 / log2(e)`: a part that all of them take is
+    /// given back, the rest added to their scores, which are still to be multiplied by `scale`.
     #[inline(always)]
-    pub(crate) fn apply(&self, batch: usize, row: usize, from: usize, scores: &mut [f32]) -> f32 {
+    pub(crate) fn apply(
+        &self,
+        batch: usize,
+        row: usize,
+        from: usize,
+        scale: f32,
+        scores: &mut [f32],
+    ) -> f32 {
         let to = from + scores.len();
         if let Some(ranges) = self.covering(from..to) {
             return self.sum(batch, row, ranges) * std::f32::consts::LOG2_E;
@@ -65,7 +72,7 @@ impl<'a> Segments<'a> {
             if start >= end || ranges.is_empty() {
                 continue;
             }
-            let bias = self.sum(batch, row, ranges) * std::f32::consts::LOG2_E;
+            let bias = self.sum(batch, row, ranges) * (std::f32::consts::LOG2_E / scale);
             for score in &mut scores[start - from..end - from] {
                 *score += bias;
             }

@@ -1,4 +1,4 @@
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
@@ -11,18 +11,18 @@ use crate::kernel::{
     LogitBias,
     flex::{
         aligned::Aligned,
-        element::{Number, narrow, widen},
-        product::product,
+        element::{Number, narrow},
+        operand::{Operand, Unit},
         shared::Shared,
         simd::{Job, Simd, vectorised},
         tile::{DEPTH, LEFT_STRIDE, Product, Start},
     },
 };
 
-/// Queries whose scores are alive at once; every tile height divides it.
-const GROUP: usize = 24;
-/// Queries of a task: how often a tile of keys is used once it is in the cache.
-const BLOCK: usize = 4 * GROUP;
+/// Keys whose scores are alive at once.
+const KEYS: usize = DEPTH;
+/// Groups of queries of a task: how often a tile of keys is used once it is in the cache.
+const GROUPS: usize = 4;
 
 /// `softmax(q k^T / sqrt(dim) + bias) v` into `out`, a contiguous `[batch, q_len, heads, value_dim]`.
 pub(crate) fn attention<E: Number>(
@@ -32,24 +32,39 @@ pub(crate) fn attention<E: Number>(
     bias: Option<&Segments<'_>>,
     out: &mut [MaybeUninit<E>],
 ) {
-    let keys = KeyPanels::pack(k);
-    let values = ValueRows::pack(v, 16);
-    let blocks = q.len.div_ceil(BLOCK);
+    if let (Some(q), Some(k)) = (q.pairs(), k.pairs())
+        && let (Some(v), Some(out)) = (v.as_bf16(), E::as_bf16_mut(out))
+    {
+        in_blocks(&q, &k, &v, bias, out);
+    } else {
+        in_blocks(q, k, v, bias, out);
+    }
+}
+
+fn in_blocks<O: Operand>(
+    q: &Heads<'_, O>,
+    k: &Heads<'_, O>,
+    v: &Heads<'_, O::Number>,
+    bias: Option<&Segments<'_>>,
+    out: &mut [MaybeUninit<O::Number>],
+) {
+    let block = GROUPS * O::Unit::ROWS;
+    let blocks = q.len.div_ceil(block);
+    let dim = q.dim * O::NUMBERS;
     let out = Shared::new(out);
     (0..q.batch * q.heads * blocks)
         .into_par_iter()
         .for_each_init(
-            || Scratch::new(q.dim, values.width),
+            || Scratch::new(k, v),
             |scratch, task| {
-                let (head, block) = (task / blocks, task % blocks);
+                let (head, first) = (task / blocks, task % blocks * block);
                 vectorised(Block {
                     q,
+                    k,
+                    v,
                     head,
-                    queries: block * BLOCK..((block + 1) * BLOCK).min(q.len),
-                    keys: &keys,
-                    values: &values,
-                    k_len: k.len,
-                    value_dim: v.dim,
+                    queries: first..(first + block).min(q.len),
+                    scale: (f64::from(std::f32::consts::LOG2_E) / (dim as f64).sqrt()) as f32,
                     bias,
                     out,
                     scratch,
@@ -58,120 +73,157 @@ pub(crate) fn attention<E: Number>(
         );
 }
 
+type Multiplier<O> = <<O as Operand>::Unit as Unit>::Multiplier;
+
 /// Buffers of one thread.
-struct Scratch {
-    /// `[dim / DEPTH][BLOCK][LEFT_STRIDE]`
-    queries: Vec<f32>,
-    /// `[GROUP][LEFT_STRIDE]`
+struct Scratch<U> {
+    /// The head whose keys and values are packed.
+    head: Option<usize>,
+    keys: Aligned<U>,
+    key_panels: KeyPanels,
+    values: Aligned<U>,
+    value_rows: ValueRows,
+    /// `[dim / DEPTH][block][LEFT_STRIDE]`
+    queries: Aligned<U>,
+    /// `[group][LEFT_STRIDE]`
     scores: Aligned,
-    /// `[BLOCK][value width]`
+    weights: Aligned<U>,
+    /// `[block][value width]`
     sums: Aligned,
     running: Vec<Running>,
 }
 
-impl Scratch {
-    fn new(dim: usize, value_width: usize) -> Self {
+impl<U: Unit> Scratch<U> {
+    fn new<O: Operand<Unit = U>>(k: &Heads<'_, O>, v: &Heads<'_, O::Number>) -> Self {
+        let (key_panels, value_rows) = (KeyPanels::of(k), ValueRows::of::<O>(v));
+        let (group, block) = (U::ROWS, GROUPS * U::ROWS);
         Self {
-            queries: vec![0.0; dim.div_ceil(DEPTH) * BLOCK * LEFT_STRIDE],
-            scores: Aligned::zeros(GROUP * LEFT_STRIDE),
-            sums: Aligned::zeros(BLOCK * value_width),
-            running: vec![Running::START; BLOCK],
+            head: None,
+            keys: Aligned::zeros(key_panels.head),
+            key_panels,
+            values: Aligned::zeros(value_rows.head),
+            value_rows,
+            queries: Aligned::zeros(k.dim.div_ceil(U::DEPTH) * block * LEFT_STRIDE),
+            scores: Aligned::zeros(group * LEFT_STRIDE),
+            weights: Aligned::zeros(group * LEFT_STRIDE),
+            sums: Aligned::zeros(block * value_rows.width),
+            running: vec![Running::START; block],
         }
     }
 }
 
 /// One head, one block of queries, all keys.
-struct Block<'a, E> {
-    q: &'a Heads<'a, E>,
+struct Block<'a, O: Operand> {
+    q: &'a Heads<'a, O>,
+    k: &'a Heads<'a, O>,
+    v: &'a Heads<'a, O::Number>,
+    /// Counted over all batch rows.
     head: usize,
-    queries: std::ops::Range<usize>,
-    keys: &'a KeyPanels,
-    values: &'a ValueRows,
-    k_len: usize,
-    value_dim: usize,
+    queries: Range<usize>,
+    /// Of scores, to units of `1 / log2(e)`.
+    scale: f32,
     bias: Option<&'a Segments<'a>>,
-    out: Shared<'a, MaybeUninit<E>>,
-    scratch: &'a mut Scratch,
+    out: Shared<'a, MaybeUninit<O::Number>>,
+    scratch: &'a mut Scratch<O::Unit>,
 }
 
-impl<E: Number> Job for Block<'_, E> {
+impl<O: Operand> Job for Block<'_, O> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
+        self.pack_head();
         self.load_queries();
         let rows = self.queries.len();
         self.scratch.sums.fill(0.0);
         self.scratch.running.fill(Running::START);
-        for from in (0..self.k_len).step_by(DEPTH) {
-            let cols = DEPTH.min(self.k_len - from);
-            for group in (0..rows).step_by(GROUP) {
-                let rows = GROUP.min(rows - group);
-                if self.blocked(group, rows, from..from + cols) {
+        let mut multiplier = Multiplier::<O>::default();
+        for from in (0..self.k.len).step_by(KEYS) {
+            let keys = from..(from + KEYS).min(self.k.len);
+            for group in (0..rows).step_by(O::Unit::ROWS) {
+                let rows = group..(group + O::Unit::ROWS).min(rows);
+                if self.blocked(rows.clone(), keys.clone()) {
                     continue;
                 }
-                self.scores(s, group, rows, from, cols);
-                self.weigh(s, group, rows, from, cols);
+                self.scores(&mut multiplier, s, rows.clone(), keys.clone());
+                self.weigh(&mut multiplier, s, rows, keys.clone());
             }
         }
         self.finish();
     }
 }
 
-impl<E: Number> Block<'_, E> {
-    /// Queries in `f32`, scaled so that scores come out in units of `1 / log2(e)`.
+impl<O: Operand> Block<'_, O> {
+    /// Keys and values of the head, unless the task before was of the same.
+    #[inline(always)]
+    fn pack_head(&mut self) {
+        let scratch = &mut *self.scratch;
+        if scratch.head.replace(self.head) != Some(self.head) {
+            scratch
+                .key_panels
+                .pack(self.k, self.head, &mut scratch.keys);
+            scratch
+                .value_rows
+                .pack::<O>(self.v, self.head, &mut scratch.values);
+        }
+    }
+
     #[inline(always)]
     fn load_queries(&mut self) {
-        let (batch, head) = (self.head / self.q.heads, self.head % self.q.heads);
-        let scale = (f64::from(std::f32::consts::LOG2_E) / (self.q.dim as f64).sqrt()) as f32;
         for (row, query) in self.queries.clone().enumerate() {
-            let query = self.q.row(batch, head, query);
-            for (chunk, query) in query.chunks(DEPTH).enumerate() {
-                let at = (chunk * BLOCK + row) * LEFT_STRIDE;
-                let to = &mut self.scratch.queries[at..at + query.len()];
-                widen(query, to);
-                to.iter_mut().for_each(|x| *x *= scale);
+            let query = self.q.row(self.head, query).chunks(O::Unit::DEPTH);
+            for (chunk, query) in query.enumerate() {
+                let at = (chunk * GROUPS * O::Unit::ROWS + row) * LEFT_STRIDE;
+                for (to, x) in self.scratch.queries[at..].iter_mut().zip(query) {
+                    *to = x.unit();
+                }
             }
         }
     }
 
     /// Whether a tile would get no weight from any query of a group: all of it is blocked, and other keys have been seen.
     #[inline(always)]
-    fn blocked(&self, group: usize, rows: usize, keys: std::ops::Range<usize>) -> bool {
-        let first = self.queries.start + group;
+    fn blocked(&self, rows: Range<usize>, keys: Range<usize>) -> bool {
+        let queries = self.queries.start + rows.start..self.queries.start + rows.end;
         let seen = |running: &Running| running.max > LogitBias::BLOCKED / 2.0;
         self.bias.is_some_and(|bias| {
-            bias.blocks(self.head / self.q.heads, first..first + rows, keys)
-                && self.scratch.running[group..group + rows].iter().all(seen)
+            bias.blocks(self.head / self.q.heads, queries, keys)
+                && self.scratch.running[rows].iter().all(seen)
         })
     }
 
     /// Scores of a group of queries against the keys of a tile.
     #[inline(always)]
-    fn scores<S: Simd>(&mut self, s: S, group: usize, rows: usize, from: usize, cols: usize) {
-        let keys = self.keys;
-        let panels = &keys.data[self.head * keys.head..(self.head + 1) * keys.head];
-        for column in (0..cols).step_by(keys.width) {
-            let panel = &panels[(from + column) / keys.width * keys.panel..][..keys.panel];
-            for (chunk, panel) in panel.chunks(DEPTH * keys.width).enumerate() {
-                let left = &self.scratch.queries[(chunk * BLOCK + group) * LEFT_STRIDE..];
-                debug_assert!(left.len() >= rows * LEFT_STRIDE, "a whole group of queries");
+    fn scores<S: Simd>(
+        &mut self,
+        multiplier: &mut Multiplier<O>,
+        s: S,
+        rows: Range<usize>,
+        keys: Range<usize>,
+    ) {
+        let scratch = &mut *self.scratch;
+        let KeyPanels { width, panel, .. } = scratch.key_panels;
+        for column in (0..keys.len()).step_by(width) {
+            let panel = &scratch.keys[(keys.start + column) / width * panel..][..panel];
+            for (chunk, panel) in panel.chunks(O::Unit::DEPTH * width).enumerate() {
+                let first = chunk * GROUPS * O::Unit::ROWS + rows.start;
+                let left = &scratch.queries[first * LEFT_STRIDE..][..rows.len() * LEFT_STRIDE];
                 let start = if chunk == 0 {
                     Start::Zero
                 } else {
                     Start::Output
                 };
-                // SAFETY: `left` holds `rows` rows; the panel holds `depth` rows of `width` columns; the scores of a group
-                // hold `DEPTH` columns, a multiple of `width`, and `column` is one too.
+                // SAFETY: `left` holds the rows; the panel holds `depth` rows of `width` columns; the scores of a group
+                // hold `KEYS` columns, a multiple of `width`, and `column` is one too.
                 unsafe {
                     let p = Product {
-                        depth: panel.len() / keys.width,
+                        depth: panel.len() / width,
                         left: left.as_ptr(),
                         right: panel.as_ptr(),
-                        right_stride: keys.width,
-                        out: self.scratch.scores.as_mut_ptr().add(column),
+                        right_stride: width,
+                        out: scratch.scores.as_mut_ptr().add(column),
                         out_stride: LEFT_STRIDE,
                         start,
                     };
-                    product(s, rows, S::TILE.0, p);
+                    O::Unit::product(multiplier, s, rows.len(), S::TILE.0, p);
                 }
             }
         }
@@ -179,54 +231,73 @@ impl<E: Number> Block<'_, E> {
 
     /// Turns scores into weights and adds the values of the tile by them.
     #[inline(always)]
-    fn weigh<S: Simd>(&mut self, s: S, group: usize, rows: usize, from: usize, cols: usize) {
-        let (values, scratch) = (self.values, &mut *self.scratch);
+    fn weigh<S: Simd>(
+        &mut self,
+        multiplier: &mut Multiplier<O>,
+        s: S,
+        rows: Range<usize>,
+        keys: Range<usize>,
+    ) {
+        let scratch = &mut *self.scratch;
+        let (width, cols) = (scratch.value_rows.width, keys.len());
         let vectors = cols.div_ceil(S::LANES);
-        block_columns(&mut scratch.scores, rows, cols, vectors * S::LANES);
-        for row in 0..rows {
-            let scores = &mut scratch.scores[row * LEFT_STRIDE..(row + 1) * LEFT_STRIDE];
-            let query = self.queries.start + group + row;
+        block_columns(&mut scratch.scores, rows.len(), cols, vectors * S::LANES);
+        for (scores, row) in scratch
+            .scores
+            .chunks_exact_mut(LEFT_STRIDE)
+            .zip(rows.clone())
+        {
+            let query = self.queries.start + row;
             let offset = self.bias.map_or(0.0, |bias| {
-                bias.apply(self.head / self.q.heads, query, from, &mut scores[..cols])
+                let scores = &mut scores[..cols];
+                bias.apply(
+                    self.head / self.q.heads,
+                    query,
+                    keys.start,
+                    self.scale,
+                    scores,
+                )
             });
-            let running = &mut scratch.running[group + row];
-            // SAFETY: a row of scores holds `DEPTH` numbers, at least `vectors * S::LANES`.
-            let factor = unsafe { running.update(s, scores.as_mut_ptr(), vectors, offset) };
+            let running = &mut scratch.running[row];
+            // SAFETY: a row of scores holds `KEYS` numbers, at least `vectors * S::LANES`.
+            let factor =
+                unsafe { running.update(s, scores.as_mut_ptr(), vectors, self.scale, offset) };
             if factor != 1.0 {
-                for sum in &mut scratch.sums[(group + row) * values.width..][..values.width] {
+                for sum in &mut scratch.sums[row * width..][..width] {
                     *sum *= factor;
                 }
             }
         }
-        let right =
-            &values.data[self.head * values.head + from * values.width..][..cols * values.width];
-        // SAFETY: weights of `rows` rows and `cols` columns, `cols` rows of values, sums of `rows` rows; all of whole vectors.
+        let depth = cols.div_ceil(O::NUMBERS);
+        let right = &scratch.values[keys.start / O::NUMBERS * width..][..depth * width];
+        let left = O::Unit::left(&scratch.scores, rows.len(), depth, &mut scratch.weights);
+        // SAFETY: weights of all rows and columns, as many rows of values, sums of all rows; all of whole vectors.
         unsafe {
             let p = Product {
-                depth: cols,
-                left: scratch.scores.as_ptr(),
+                depth,
+                left: left.as_ptr(),
                 right: right.as_ptr(),
-                right_stride: values.width,
-                out: scratch.sums.as_mut_ptr().add(group * values.width),
-                out_stride: values.width,
+                right_stride: width,
+                out: scratch.sums.as_mut_ptr().add(rows.start * width),
+                out_stride: width,
                 start: Start::Output,
             };
-            product(s, rows, values.width / S::LANES, p);
+            O::Unit::product(multiplier, s, rows.len(), width / S::LANES, p);
         }
     }
 
     /// Divides by the sums of weights and writes the rows out.
     #[inline(always)]
     fn finish(&mut self) {
-        let (q, width) = (self.q, self.values.width);
+        let (q, width, dim) = (self.q, self.scratch.value_rows.width, self.v.dim);
         let (batch, head) = (self.head / q.heads, self.head % q.heads);
         for (row, query) in self.queries.clone().enumerate() {
-            let sums = &mut self.scratch.sums[row * width..][..self.value_dim];
+            let sums = &mut self.scratch.sums[row * width..][..dim];
             let scale = 1.0 / self.scratch.running[row].sum;
             sums.iter_mut().for_each(|x| *x *= scale);
-            let at = ((batch * q.len + query) * q.heads + head) * self.value_dim;
+            let at = ((batch * q.len + query) * q.heads + head) * dim;
             // SAFETY: each row of each head belongs to one task.
-            narrow(sums, unsafe { self.out.part(at, self.value_dim) });
+            narrow(sums, unsafe { self.out.part(at, dim) });
         }
     }
 }

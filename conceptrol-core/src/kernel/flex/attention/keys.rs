@@ -1,68 +1,78 @@
-use rayon::prelude::*;
+//! Keys and values of one head as right operands of products.
 
 use super::Heads;
 use crate::kernel::flex::{
-    aligned::Aligned,
-    element::{Number, widen},
+    element::Number,
+    operand::Operand,
     panels::{panel_width, transpose},
 };
 
-/// Keys of every head as panels of columns: `[batch * heads][panels][dim][width]`.
-#[derive(Debug)]
+/// How keys of a head lie as panels of columns: `[panels][dim][width]`.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyPanels {
-    pub(crate) data: Aligned,
     pub(crate) width: usize,
-    /// Numbers of one panel and of one head.
+    /// Operands of one panel and of one head.
     pub(crate) panel: usize,
     pub(crate) head: usize,
 }
 
 impl KeyPanels {
-    pub(crate) fn pack<E: Number>(k: &Heads<'_, E>) -> Self {
+    pub(crate) fn of<O: Operand>(k: &Heads<'_, O>) -> Self {
         let width = panel_width();
         let panel = width * k.dim;
-        let panels = k.len.div_ceil(width);
-        let mut data = Aligned::zeros(k.batch * k.heads * panels * panel);
-        data.par_chunks_exact_mut(panel.max(1))
-            .enumerate()
-            .for_each(|(index, out)| {
-                let (head, index) = (index / panels, index % panels);
-                let rows = index * width..((index + 1) * width).min(k.len);
-                let rows = rows.map(|row| k.row(head / k.heads, head % k.heads, row));
-                transpose(out, width, k.dim, rows);
-            });
         Self {
-            data,
             width,
             panel,
-            head: panels * panel,
+            head: k.len.div_ceil(width) * panel,
+        }
+    }
+
+    /// Packs the keys of one head of one batch row.
+    #[inline(always)]
+    pub(crate) fn pack<O: Operand>(self, k: &Heads<'_, O>, index: usize, to: &mut [O::Unit]) {
+        for (panel, to) in to[..self.head].chunks_exact_mut(self.panel).enumerate() {
+            let rows = panel * self.width..((panel + 1) * self.width).min(k.len);
+            transpose(to, self.width, k.dim, rows.map(|row| k.row(index, row)));
         }
     }
 }
 
-/// Values of every head in `f32`, rows padded with zeros to whole vectors: `[batch * heads][len][width]`.
-#[derive(Debug)]
+/// How values of a head lie as rows of operands, padded to whole vectors: `[len / NUMBERS][width]`.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ValueRows {
-    pub(crate) data: Aligned,
     pub(crate) width: usize,
+    /// Operands of one head.
     pub(crate) head: usize,
 }
 
 impl ValueRows {
-    pub(crate) fn pack<E: Number>(v: &Heads<'_, E>, lanes: usize) -> Self {
-        let width = v.dim.next_multiple_of(lanes);
-        let mut data = Aligned::zeros(v.batch * v.heads * v.len * width);
-        data.par_chunks_mut((v.len * width).max(1))
-            .enumerate()
-            .for_each(|(head, out)| {
-                for (row, out) in out.chunks_exact_mut(width).enumerate() {
-                    widen(v.row(head / v.heads, head % v.heads, row), out);
-                }
-            });
+    pub(crate) fn of<O: Operand>(v: &Heads<'_, O::Number>) -> Self {
+        /// Vectors of any instruction set.
+        const LANES: usize = 16;
+        let width = v.dim.next_multiple_of(LANES);
         Self {
-            data,
             width,
-            head: v.len * width,
+            head: v.len.div_ceil(O::NUMBERS) * width,
+        }
+    }
+
+    /// Packs the values of one head of one batch row. What pads them is left as it is.
+    #[inline(always)]
+    pub(crate) fn pack<O: Operand>(
+        self,
+        v: &Heads<'_, O::Number>,
+        index: usize,
+        to: &mut [O::Unit],
+    ) {
+        let zeros = vec![O::Number::narrow(0.0); v.dim];
+        for (line, to) in to[..self.head].chunks_exact_mut(self.width).enumerate() {
+            let (first, last) = (line * O::NUMBERS, (line + 1) * O::NUMBERS - 1);
+            let last = if last < v.len {
+                v.row(index, last)
+            } else {
+                &zeros
+            };
+            O::interleave(v.row(index, first), last, to);
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{
     softmax::{NOTHING, Running},
 };
 use crate::kernel::flex::{
+    aligned::Aligned,
     element::{Number, widen},
     product::product,
     simd::{Job, Simd, vectorised},
@@ -17,8 +18,12 @@ const GROUP: usize = 24;
 
 /// `mean over heads of softmax(q k^T / sqrt(dim))` into `out`, a contiguous `[batch, q_len, k_len]`.
 pub(crate) fn text_map<E: Number>(q: &Heads<'_, E>, k: &Heads<'_, E>, out: &mut [f32]) {
-    let keys = KeyPanels::pack(k);
-    let stride = k.len.next_multiple_of(keys.width);
+    let layout = KeyPanels::of(k);
+    let mut keys = Aligned::zeros(k.batch * k.heads * layout.head);
+    keys.par_chunks_exact_mut(layout.head.max(1))
+        .enumerate()
+        .for_each(|(index, to)| layout.pack(k, index, to));
+    let stride = k.len.next_multiple_of(layout.width);
     for (batch, out) in out.chunks_exact_mut((q.len * k.len).max(1)).enumerate() {
         out.par_chunks_mut((GROUP * k.len).max(1))
             .enumerate()
@@ -33,6 +38,7 @@ pub(crate) fn text_map<E: Number>(q: &Heads<'_, E>, k: &Heads<'_, E>, out: &mut 
                         batch,
                         first: group * GROUP,
                         keys: &keys,
+                        layout,
                         k_len: k.len,
                         queries,
                         scores,
@@ -48,7 +54,9 @@ struct Group<'a, E> {
     q: &'a Heads<'a, E>,
     batch: usize,
     first: usize,
-    keys: &'a KeyPanels,
+    /// Of all heads.
+    keys: &'a [f32],
+    layout: KeyPanels,
     k_len: usize,
     queries: &'a mut [f32],
     scores: &'a mut [f32],
@@ -58,27 +66,25 @@ struct Group<'a, E> {
 impl<E: Number> Job for Group<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (q, keys) = (self.q, self.keys);
+        let (q, layout) = (self.q, self.layout);
         let rows = self.out.len() / self.k_len;
-        let stride = self.k_len.next_multiple_of(keys.width);
+        let stride = self.k_len.next_multiple_of(layout.width);
         let scale = (f64::from(std::f32::consts::LOG2_E) / (q.dim as f64).sqrt()) as f32;
         self.out.fill(0.0);
         for head in 0..q.heads {
+            let head = self.batch * q.heads + head;
             for row in 0..rows {
-                for (chunk, query) in q
-                    .row(self.batch, head, self.first + row)
-                    .chunks(DEPTH)
-                    .enumerate()
-                {
-                    let to =
-                        &mut self.queries[(chunk * GROUP + row) * LEFT_STRIDE..][..query.len()];
-                    widen(query, to);
-                    to.iter_mut().for_each(|x| *x *= scale);
+                let query = q.row(head, self.first + row);
+                for (chunk, query) in query.chunks(DEPTH).enumerate() {
+                    widen(
+                        query,
+                        &mut self.queries[(chunk * GROUP + row) * LEFT_STRIDE..],
+                    );
                 }
             }
-            let panels = &keys.data[(self.batch * q.heads + head) * keys.head..][..keys.head];
-            for (index, panel) in panels.chunks_exact(keys.panel).enumerate() {
-                for (chunk, panel) in panel.chunks(DEPTH * keys.width).enumerate() {
+            let panels = &self.keys[head * layout.head..][..layout.head];
+            for (index, panel) in panels.chunks_exact(layout.panel).enumerate() {
+                for (chunk, panel) in panel.chunks(DEPTH * layout.width).enumerate() {
                     let start = if chunk == 0 {
                         Start::Zero
                     } else {
@@ -88,11 +94,11 @@ impl<E: Number> Job for Group<'_, E> {
                     // of all panels.
                     unsafe {
                         let p = Product {
-                            depth: panel.len() / keys.width,
+                            depth: panel.len() / layout.width,
                             left: self.queries.as_ptr().add(chunk * GROUP * LEFT_STRIDE),
                             right: panel.as_ptr(),
-                            right_stride: keys.width,
-                            out: self.scores.as_mut_ptr().add(index * keys.width),
+                            right_stride: layout.width,
+                            out: self.scores.as_mut_ptr().add(index * layout.width),
                             out_stride: stride,
                             start,
                         };
@@ -108,7 +114,7 @@ impl<E: Number> Job for Group<'_, E> {
                 scores[self.k_len..].fill(NOTHING);
                 let mut running = Running::START;
                 // SAFETY: `stride` is a whole number of vectors.
-                unsafe { running.update(s, scores.as_mut_ptr(), stride / S::LANES, 0.0) };
+                unsafe { running.update(s, scores.as_mut_ptr(), stride / S::LANES, scale, 0.0) };
                 let scale = 1.0 / (running.sum * q.heads as f32);
                 for (out, weight) in out.iter_mut().zip(&*scores) {
                     *out += weight * scale;

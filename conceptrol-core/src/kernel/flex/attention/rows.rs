@@ -56,8 +56,7 @@ impl<E: Number> Job for Rows<'_, E> {
             let vectors = row.len() / S::LANES;
             // SAFETY: `row` is a whole number of vectors.
             unsafe {
-                scale(s, row.as_mut_ptr(), vectors, std::f32::consts::LOG2_E);
-                running.update(s, row.as_mut_ptr(), vectors, 0.0);
+                running.update(s, row.as_mut_ptr(), vectors, std::f32::consts::LOG2_E, 0.0);
                 scale(s, row.as_mut_ptr(), vectors, 1.0 / running.sum);
             }
             narrow(row, to);

@@ -21,8 +21,8 @@ impl Running {
         sum: 0.0,
     };
 
-    /// Replaces scores, to which `offset` is still to be added, by weights relative to the new maximum; gives back the factor that
-    /// earlier weights must take.
+    /// Replaces scores, each still to be multiplied by a positive `scale` and `offset` to be added, by weights relative to the new
+    /// maximum; gives back the factor that earlier weights must take.
     ///
     /// # Safety
     /// `scores` points to `vectors * S::LANES` numbers.
@@ -32,26 +32,44 @@ impl Running {
         s: S,
         scores: *mut f32,
         vectors: usize,
+        scale: f32,
         offset: f32,
     ) -> f32 {
         // SAFETY: `vector` stays below `vectors`.
         unsafe {
             let at = |vector: usize| scores.add(vector * S::LANES);
-            let mut largest = [s.splat(f32::NEG_INFINITY); 2];
-            for vector in 0..vectors {
-                largest[vector % 2] = s.max(largest[vector % 2], s.load(at(vector)));
+            // Four vectors at a time do not wait for each other.
+            let whole = vectors / 4 * 4;
+            let mut largest = [s.splat(f32::NEG_INFINITY); 4];
+            for vector in (0..whole).step_by(4) {
+                for (next, largest) in largest.iter_mut().enumerate() {
+                    *largest = s.max(*largest, s.load(at(vector + next)));
+                }
             }
-            let largest = s.largest(s.max(largest[0], largest[1]));
-            let max = self.max.max(largest + offset);
+            for vector in whole..vectors {
+                largest[0] = s.max(largest[0], s.load(at(vector)));
+            }
+            let [a, b, c, d] = largest;
+            let largest = s.largest(s.max(s.max(a, b), s.max(c, d)));
+            let max = self.max.max(largest * scale + offset);
             let factor = (self.max - max).exp2();
-            let shift = s.splat(max - offset);
-            let mut sums = [s.splat(0.0); 2];
-            for vector in 0..vectors {
-                let weight = exp2(s, s.sub(s.load(at(vector)), shift));
-                s.store(at(vector), weight);
-                sums[vector % 2] = s.add(sums[vector % 2], weight);
+            let (scale, shift) = (s.splat(scale), s.splat(offset - max));
+            let mut sums = [s.splat(0.0); 4];
+            for vector in (0..whole).step_by(4) {
+                for (next, sum) in sums.iter_mut().enumerate() {
+                    let at = at(vector + next);
+                    let weight = exp2(s, s.mul_add(s.load(at), scale, shift));
+                    s.store(at, weight);
+                    *sum = s.add(*sum, weight);
+                }
             }
-            self.sum = self.sum * factor + s.sum(s.add(sums[0], sums[1]));
+            for vector in whole..vectors {
+                let weight = exp2(s, s.mul_add(s.load(at(vector)), scale, shift));
+                s.store(at(vector), weight);
+                sums[0] = s.add(sums[0], weight);
+            }
+            let [a, b, c, d] = sums;
+            self.sum = self.sum * factor + s.sum(s.add(s.add(a, b), s.add(c, d)));
             self.max = max;
             factor
         }

@@ -116,6 +116,7 @@ impl<O: Operand> Job for Block<'_, O> {
             left,
             sums,
         } = self.scratch;
+        let mut multiplier = <O::Unit as Unit>::Multiplier::default();
         let mut planes = Planes::new(shape, self.pixels.start, stride, planes);
         right.reserve(panels * slice * width);
         left.reserve(CHANNELS * LEFT_STRIDE);
@@ -159,7 +160,7 @@ impl<O: Operand> Job for Block<'_, O> {
                                 Start::Output
                             },
                         };
-                        O::Unit::product(s, rows, S::TILE.0, p);
+                        O::Unit::product(&mut multiplier, s, rows, S::TILE.0, p);
                     }
                 }
             }

@@ -67,12 +67,12 @@ impl Simd for Avx512 {
         unsafe { _mm512_min_ps(a, b) }
     }
     #[inline(always)]
-    fn round(self, x: __m512) -> __m512 {
-        unsafe { _mm512_roundscale_ps::<_MM_FROUND_TO_NEAREST_INT>(x) }
-    }
-    #[inline(always)]
     fn scale(self, x: __m512, n: __m512) -> __m512 {
-        unsafe { _mm512_scalef_ps(x, n) }
+        // The exponent field lies above 23 bits; those of `ROUND` are shifted out.
+        unsafe {
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(n));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), exponent))
+        }
     }
     #[inline(always)]
     fn select_less(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {

@@ -8,9 +8,13 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod dispatch;
 mod portable;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use bf16::round_to_bf16;
 pub(crate) use dispatch::{Job, vectorised};
 pub(crate) use portable::Portable;
 
@@ -38,15 +42,16 @@ pub(crate) trait Simd: Copy {
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The nearest integer.
-    fn round(self, x: Self::V) -> Self::V;
-    /// `x * 2^n` for integral `n` of -126 to 127.
+    /// `x * 2^n` for `n + ROUND` of an integral `n` and a normal result.
     fn scale(self, x: Self::V, n: Self::V) -> Self::V;
     /// Lane-wise `if a < b { x } else { y }`.
     fn select_less(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
     fn sum(self, x: Self::V) -> f32;
     fn largest(self, x: Self::V) -> f32;
 }
+
+/// Adding it to a number below 2^22 rounds that to an integer, which is in the lowest bits then.
+const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// `2^x` to 2 units in the last place; zero below -126.
 ///
@@ -64,10 +69,10 @@ pub(crate) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
         6.931_472e-1,
         1.0,
     ];
-    let lowest = s.splat(-126.0);
-    let clamped = s.min(s.max(x, lowest), s.splat(127.0));
-    let n = s.round(clamped);
-    let f = s.sub(clamped, n);
+    let (lowest, round) = (s.splat(-126.0), s.splat(ROUND));
+    let x = s.min(s.splat(127.0), x);
+    let n = s.add(x, round);
+    let f = s.sub(x, s.sub(n, round));
     let mut p = s.splat(COEFFICIENTS[0]);
     for c in &COEFFICIENTS[1..] {
         p = s.mul_add(p, f, s.splat(*c));

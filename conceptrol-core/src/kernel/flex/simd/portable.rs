@@ -58,15 +58,9 @@ impl Simd for Portable {
         from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
-    fn round(self, x: [f32; N]) -> [f32; N] {
-        // Adding 1.5 * 2^23 leaves no bits for a fraction; exact for the |x| < 2^22 asked for here.
-        const SHIFT: f32 = 12_582_912.0;
-        from_fn(|i| (x[i] + SHIFT) - SHIFT)
-    }
-    #[inline(always)]
     fn scale(self, x: [f32; N], n: [f32; N]) -> [f32; N] {
-        // The exponent field of 2^n is n + 127.
-        from_fn(|i| x[i] * f32::from_bits(((n[i] as i32 + 127) as u32) << 23))
+        // The exponent field lies above 23 bits; those of `ROUND` are shifted out.
+        from_fn(|i| f32::from_bits(x[i].to_bits().wrapping_add(n[i].to_bits() << 23)))
     }
     #[inline(always)]
     fn select_less(self, a: [f32; N], b: [f32; N], x: [f32; N], y: [f32; N]) -> [f32; N] {

@@ -1,0 +1,142 @@
+use std::arch::asm;
+
+use super::strip::{SIDE, Strip};
+use crate::kernel::flex::{
+    operand::Pair,
+    tile::{Product, Start},
+};
+
+/// The unit in use by a thread. Giving its tiles other shapes takes as long as multiplying several, so they are kept until then.
+#[derive(Debug, Default)]
+pub(crate) struct Tiles {
+    /// Rows and columns of two tiles of sums, pairs of a step along the inner dimension; zeros at first.
+    shape: [usize; 3],
+}
+
+impl Tiles {
+    /// Adds up `rows` rows times `columns` columns.
+    ///
+    /// Each output is one sum in the order of the inner dimension, whatever the cut: results do not depend on it.
+    ///
+    /// # Safety
+    /// The operands of `p` hold `rows` rows, `columns` columns and a depth of at least one; the unit is
+    /// [available](super::available).
+    pub(crate) unsafe fn product(&mut self, rows: usize, columns: usize, mut p: Product<Pair>) {
+        // SAFETY: the parts lie in the operands.
+        unsafe {
+            p.start = begin(rows, columns, &p);
+            for (column, columns, count) in parts(columns, 2 * SIDE) {
+                for column in (0..count).map(|index| column + index * columns) {
+                    let p = p.at_column(column);
+                    for (from, depth, steps) in parts(p.depth, SIDE) {
+                        let p = Product {
+                            left: p.left.wrapping_add(from),
+                            right: p.right.wrapping_add(from * p.right_stride),
+                            start: if from == 0 { p.start } else { Start::Output },
+                            ..p
+                        };
+                        for (row, rows, groups) in parts(rows, 2 * SIDE) {
+                            let shape = [rows, columns, depth];
+                            self.take(shape);
+                            Strip::new(p.at_row(row), shape, groups, steps).multiply();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the tiles a shape.
+    unsafe fn take(&mut self, shape: [usize; 3]) {
+        if self.shape != shape {
+            self.shape = shape;
+            let shapes = Shapes::new(shape);
+            // SAFETY: the shapes are those of tiles the unit has; what the tiles hold is not used any more.
+            unsafe {
+                asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, readonly))
+            };
+        }
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        if self.shape != [0; 3] {
+            // SAFETY: the unit has been used, so it is available.
+            unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        }
+    }
+}
+
+/// Puts what sums start from into the output, unless it is there or zero; says which.
+unsafe fn begin(rows: usize, columns: usize, p: &Product<Pair>) -> Start {
+    for row in 0..rows {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = p.out.add(row * p.out_stride);
+            match p.start {
+                Start::Zero | Start::Output => return p.start,
+                Start::Rows(values) => {
+                    std::slice::from_raw_parts_mut(out, columns).fill(*values.add(row));
+                }
+                Start::Columns(values) => out.copy_from_nonoverlapping(values, columns),
+            }
+        }
+    }
+    Start::Output
+}
+
+/// `length` as parts of at most `most`: where parts begin, how long each is, how many there are. Parts of one length if a few more
+/// of them do, else as long ones as possible and a rest.
+#[inline(always)]
+fn parts(length: usize, most: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let size = if length <= most {
+        length.max(1)
+    } else {
+        let fewest = length.div_ceil(most);
+        let alike = (fewest..=fewest + fewest / 2).find(|parts| length.is_multiple_of(*parts));
+        alike.map_or(most, |parts| length / parts)
+    };
+    let (count, rest) = if length <= most {
+        (1, 0)
+    } else {
+        (length / size, length % size)
+    };
+    [(0, size, count), (length - rest, rest, 1)]
+        .into_iter()
+        .filter(|(_, size, _)| *size > 0)
+}
+
+/// Shapes of tiles, as the processor reads them.
+#[repr(C, align(64))]
+struct Shapes {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+impl Shapes {
+    /// Tiles 0 to 3 hold sums, 4 and 5 the left operand, 6 and 7 the right one.
+    fn new([rows, columns, depth]: [usize; 3]) -> Self {
+        let (rows, columns) = (rows.div_ceil(2), columns.div_ceil(2));
+        let mut shapes = Self {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            row_bytes: [0; 16],
+            rows: [0; 16],
+        };
+        for tile in 0..8 {
+            let (rows, columns) = match tile {
+                0..4 => (rows, columns),
+                4..6 => (rows, depth),
+                _ => (depth, columns),
+            };
+            shapes.rows[tile] = rows as u8;
+            shapes.row_bytes[tile] = (columns * size_of::<Pair>()) as u16;
+        }
+        shapes
+    }
+}
