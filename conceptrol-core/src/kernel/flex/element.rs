@@ -4,6 +4,8 @@ use burn::tensor::{bf16, f16};
 
 /// A number as tensors store it; kernels compute in `f32`.
 pub(crate) trait Number: burn::tensor::Element + bytemuck::Pod + Send + Sync {
+    /// Whether these are the numbers kernels compute in.
+    const IS_F32: bool = false;
     /// Widens, exactly.
     fn widen(self) -> f32;
     /// Rounds to nearest.
@@ -27,6 +29,7 @@ pub(crate) trait Number: burn::tensor::Element + bytemuck::Pod + Send + Sync {
 }
 
 impl Number for f32 {
+    const IS_F32: bool = true;
     #[inline(always)]
     fn widen(self) -> f32 {
         self

@@ -139,19 +139,35 @@ impl<E: Number, F: Function> Job for Map<E, F> {
             let len = BUFFER.min(self.len - start);
             // SAFETY: the range belongs to this job; it is read before it is written, and no reference outlives either.
             unsafe {
-                let from = std::slice::from_raw_parts(self.from.add(start), len);
-                widen(from, &mut buffer);
-                for at in (0..len).step_by(S::LANES) {
-                    let at = buffer.as_mut_ptr().add(at);
-                    s.store(at, self.function.apply(s, s.load(at)));
+                let (from, to) = (self.from.add(start), self.to.add(start));
+                if E::IS_F32 && len.is_multiple_of(S::LANES) {
+                    vectors(s, self.function, from.cast(), to.cast(), len);
+                    continue;
                 }
-                let to = std::slice::from_raw_parts_mut(
-                    self.to.add(start).cast::<MaybeUninit<E>>(),
-                    len,
-                );
+                widen(std::slice::from_raw_parts(from, len), &mut buffer);
+                vectors(s, self.function, buffer.as_ptr(), buffer.as_mut_ptr(), len);
+                let to = std::slice::from_raw_parts_mut(to.cast::<MaybeUninit<E>>(), len);
                 narrow(&buffer[..len], to);
             }
         }
+    }
+}
+
+/// `function` of `len` numbers and of what else is in the last vector.
+///
+/// # Safety
+/// `from` and `to` point to whole vectors; they may be the same.
+#[inline(always)]
+unsafe fn vectors<S: Simd>(
+    s: S,
+    function: impl Function,
+    from: *const f32,
+    to: *mut f32,
+    len: usize,
+) {
+    for at in (0..len).step_by(S::LANES) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(to.add(at), function.apply(s, s.load(from.add(at)))) };
     }
 }
 

@@ -253,7 +253,7 @@ fn dot<S: Simd, E: Number>(s: S, a: &[E], b: &[E]) -> f32 {
     let (mut left, mut right) = ([0.0f32; BUFFER], [0.0f32; BUFFER]);
     let mut sums = [s.splat(0.0); 4];
     for (a, b) in a.chunks(BUFFER).zip(b.chunks(BUFFER)) {
-        let whole = a.len().next_multiple_of(S::LANES);
+        let whole = a.len().next_multiple_of(4 * S::LANES);
         let (a, b) = match (E::as_f32(a), E::as_f32(b)) {
             (Some(a), Some(b)) if a.len() == whole => (a, b),
             _ => {
@@ -264,10 +264,16 @@ fn dot<S: Simd, E: Number>(s: S, a: &[E], b: &[E]) -> f32 {
                 (&left[..whole], &right[..whole])
             }
         };
-        for (turn, at) in (0..whole).step_by(S::LANES).enumerate() {
-            // SAFETY: both are whole numbers of vectors.
-            let (a, b) = unsafe { (s.load(a.as_ptr().add(at)), s.load(b.as_ptr().add(at))) };
-            sums[turn % 4] = s.mul_add(a, b, sums[turn % 4]);
+        let fours = a
+            .chunks_exact(4 * S::LANES)
+            .zip(b.chunks_exact(4 * S::LANES));
+        for (a, b) in fours {
+            let vectors = a.chunks_exact(S::LANES).zip(b.chunks_exact(S::LANES));
+            for (sum, (a, b)) in sums.iter_mut().zip(vectors) {
+                // SAFETY: both are vectors.
+                let (a, b) = unsafe { (s.load(a.as_ptr()), s.load(b.as_ptr())) };
+                *sum = s.mul_add(a, b, *sum);
+            }
         }
     }
     let [a, b, c, d] = sums;

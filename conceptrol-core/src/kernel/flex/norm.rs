@@ -140,21 +140,21 @@ impl Affine {
 /// Mean and (biased) variance, in two passes.
 #[inline(always)]
 fn moments<S: Simd, E: Number>(s: S, x: &[E]) -> (f64, f64) {
-    let mean = total(s, x, 0.0, |_, x| x) / x.len() as f64;
+    let mean = total::<S, E, 1>(s, x, 0.0) / x.len() as f64;
     // Deviations from the rounded mean; the second term takes the rounding back out.
     let rounded = mean as f32;
-    let squares = total(s, x, rounded, |s, x| s.mul(x, x)) / x.len() as f64;
+    let squares = total::<S, E, 2>(s, x, rounded) / x.len() as f64;
     let error = mean - f64::from(rounded);
     (mean, (squares - error * error).max(0.0))
 }
 
-/// The sum of `term(x - centre)`.
+/// The sum of `(x - centre)^POWER`, where `POWER` is 1 or 2.
 #[inline(always)]
-fn total<S: Simd, E: Number>(s: S, x: &[E], centre: f32, term: impl Fn(S, S::V) -> S::V) -> f64 {
+fn total<S: Simd, E: Number, const POWER: usize>(s: S, x: &[E], centre: f32) -> f64 {
     let mut total = 0.0;
     let mut buffer = [0.0f32; BUFFER];
     for x in x.chunks(BUFFER) {
-        let whole = x.len().next_multiple_of(S::LANES);
+        let whole = x.len().next_multiple_of(4 * S::LANES);
         let x = match E::as_f32(x) {
             Some(x) if x.len() == whole => x,
             _ => {
@@ -164,10 +164,16 @@ fn total<S: Simd, E: Number>(s: S, x: &[E], centre: f32, term: impl Fn(S, S::V) 
             }
         };
         let mut sums = [s.splat(0.0); 4];
-        for (turn, at) in (0..whole).step_by(S::LANES).enumerate() {
-            // SAFETY: `x` is a whole number of vectors.
-            let x = unsafe { s.load(x.as_ptr().add(at)) };
-            sums[turn % 4] = s.add(sums[turn % 4], term(s, s.sub(x, s.splat(centre))));
+        for four in x.chunks_exact(4 * S::LANES) {
+            for (sum, x) in sums.iter_mut().zip(four.chunks_exact(S::LANES)) {
+                // SAFETY: `x` is a vector.
+                let x = s.sub(unsafe { s.load(x.as_ptr()) }, s.splat(centre));
+                *sum = if POWER == 1 {
+                    s.add(*sum, x)
+                } else {
+                    s.mul_add(x, x, *sum)
+                };
+            }
         }
         let [a, b, c, d] = sums;
         total += f64::from(s.sum(s.add(s.add(a, b), s.add(c, d))));
@@ -217,10 +223,7 @@ impl<E: Number> Job for Rows<'_, E> {
             let (mean, square) = if norm.centred {
                 moments(s, from)
             } else {
-                (
-                    0.0,
-                    total(s, from, 0.0, |s, x| s.mul(x, x)) / norm.width as f64,
-                )
+                (0.0, total::<S, E, 2>(s, from, 0.0) / norm.width as f64)
             };
             let scale = (1.0 / (square + norm.eps).sqrt()) as f32;
             let mean = mean as f32;

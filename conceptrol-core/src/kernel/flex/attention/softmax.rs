@@ -52,7 +52,11 @@ impl Running {
             let [a, b, c, d] = largest;
             let largest = s.largest(s.max(s.max(a, b), s.max(c, d)));
             let max = self.max.max(largest * scale + offset);
-            let factor = (self.max - max).exp2();
+            let factor = if max == self.max {
+                1.0
+            } else {
+                (self.max - max).exp2()
+            };
             let (scale, shift) = (s.splat(scale), s.splat(offset - max));
             let mut sums = [s.splat(0.0); 4];
             for vector in (0..whole).step_by(4) {
