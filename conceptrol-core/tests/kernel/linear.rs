@@ -1,11 +1,11 @@
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::Tensor;
 use conceptrol_core::kernel::{conv2d, linear, upsample_nearest2x};
 use proptest::prelude::*;
 
 use crate::numbers::{close, near, numbers, values};
 
 /// `x weight^T + bias` in `f64`.
-fn naive_linear(x: &[f64], weight: &[f64], bias: &[f64], d_in: usize) -> Vec<f64> {
+pub(crate) fn naive_linear(x: &[f64], weight: &[f64], bias: &[f64], d_in: usize) -> Vec<f64> {
     let dot = |x: &[f64], w: &[f64]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
     let row = |x| {
         weight
@@ -54,18 +54,8 @@ fn linear_agrees_with_the_definition() {
     }
 }
 
-#[test]
-fn half_precision_is_computed_in_single() {
-    let (x, weight) = (numbers::<2>([40, 300], 1), numbers::<2>([50, 300], 2));
-    for (dtype, error) in [(FloatDType::F16, 1e-2), (FloatDType::BF16, 8e-2)] {
-        let (x, weight) = (x.clone().cast(dtype), weight.clone().cast(dtype));
-        let expected = naive_linear(&values(&x), &values(&weight), &[0.0; 50], 300);
-        near(&values(&linear(x, weight, None)), &expected, error);
-    }
-}
-
 /// A convolution by its definition, in `f64`.
-fn naive_conv(
+pub(crate) fn naive_conv(
     x: &Tensor<4>,
     weight: &Tensor<4>,
     bias: &[f64],

@@ -3,6 +3,7 @@
 mod attention;
 mod bias;
 mod elementwise;
+mod half;
 mod linear;
 mod norm;
 mod numbers;

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::{
     aligned::Aligned,
     element::{Number, narrow, widen},
-    operand::{Operand, Pair, Unit, pairs},
+    operand::{Operand, Unit},
+    pairs::{Pair, pairs},
     panels::{panel_width, transpose},
     shared::Shared,
     simd::{Job, Simd, vectorised},
@@ -84,7 +85,7 @@ fn many_rows<O: Operand, E: Number>(
     let block = x
         .rows
         .div_ceil(x.rows.div_ceil(BLOCK))
-        .next_multiple_of(O::Unit::ROWS);
+        .next_multiple_of(O::Unit::rows());
     let blocks = x.rows.div_ceil(block);
     let out = Shared::new(out);
     for first in (0..panels).step_by(group) {

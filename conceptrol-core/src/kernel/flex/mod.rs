@@ -4,7 +4,6 @@
 //! All unsafe code of the crate is below this module.
 
 mod aligned;
-mod amx;
 mod apply;
 mod attention;
 mod conv;
@@ -13,6 +12,7 @@ mod elementwise;
 mod gemm;
 mod norm;
 mod operand;
+mod pairs;
 mod panels;
 mod product;
 mod rows;

@@ -1,6 +1,7 @@
 //! Products of a block of rows with a strip of columns, cut into register tiles.
 
 use super::{
+    operand::Unit,
     simd::Simd,
     tile::{Product, tile},
 };
@@ -12,7 +13,7 @@ use super::{
 /// # Safety
 /// The operands of `p` hold `rows` rows and `vectors * S::LANES` columns.
 #[inline(always)]
-pub(crate) unsafe fn product<S: Simd>(s: S, rows: usize, vectors: usize, p: Product) {
+pub(crate) unsafe fn product<S: Simd, U: Unit>(s: S, rows: usize, vectors: usize, p: Product<U>) {
     let mut done = 0;
     while done < vectors {
         let p = p.at_column(done * S::LANES);
@@ -21,16 +22,16 @@ pub(crate) unsafe fn product<S: Simd>(s: S, rows: usize, vectors: usize, p: Prod
         done += unsafe {
             if S::LANES == 16 {
                 match left {
-                    1 => strip::<S, 12, 1>(s, rows, p),
-                    2 => strip::<S, 12, 2>(s, rows, p),
-                    3 | 6 => strip::<S, 8, 3>(s, rows, p),
-                    5 | 10 => strip::<S, 4, 5>(s, rows, p),
-                    _ => strip::<S, 6, 4>(s, rows, p),
+                    1 => strip::<S, U, 12, 1>(s, rows, p),
+                    2 => strip::<S, U, 12, 2>(s, rows, p),
+                    3 | 6 => strip::<S, U, 8, 3>(s, rows, p),
+                    5 | 10 => strip::<S, U, 4, 5>(s, rows, p),
+                    _ => strip::<S, U, 6, 4>(s, rows, p),
                 }
             } else if S::TILE.0 == 2 && left >= 2 {
-                strip::<S, 6, 2>(s, rows, p)
+                strip::<S, U, 6, 2>(s, rows, p)
             } else {
-                strip::<S, 4, 1>(s, rows, p)
+                strip::<S, U, 4, 1>(s, rows, p)
             }
         };
     }
@@ -38,24 +39,24 @@ pub(crate) unsafe fn product<S: Simd>(s: S, rows: usize, vectors: usize, p: Prod
 
 /// All rows of a strip `VECTORS` wide; gives back `VECTORS`.
 #[inline(always)]
-unsafe fn strip<S: Simd, const ROWS: usize, const VECTORS: usize>(
+unsafe fn strip<S: Simd, U: Unit, const ROWS: usize, const VECTORS: usize>(
     s: S,
     rows: usize,
-    p: Product,
+    p: Product<U>,
 ) -> usize {
     let mut row = 0;
     // SAFETY: the groups partition the rows.
     unsafe {
         while row + ROWS <= rows {
-            tile::<S, ROWS, VECTORS>(s, p.at_row(row));
+            tile::<S, U, ROWS, VECTORS>(s, p.at_row(row));
             row += ROWS;
         }
         while row + 2 <= rows {
-            tile::<S, 2, VECTORS>(s, p.at_row(row));
+            tile::<S, U, 2, VECTORS>(s, p.at_row(row));
             row += 2;
         }
         if row < rows {
-            tile::<S, 1, VECTORS>(s, p.at_row(row));
+            tile::<S, U, 1, VECTORS>(s, p.at_row(row));
         }
     }
     VECTORS

@@ -1,6 +1,6 @@
 //! The register tile every matrix product here is made of.
 
-use super::simd::Simd;
+use super::{operand::Unit, simd::Simd};
 
 /// The longest inner dimension of one tile; longer products add tiles up.
 pub(crate) const DEPTH: usize = 256;
@@ -78,7 +78,10 @@ impl<U: Copy> Product<U> {
 /// # Safety
 /// `left` holds `ROWS` rows, `right` rows of `VECTORS` vectors, `out` (and `start`) has room for the tile.
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(s: S, p: Product) {
+pub(crate) unsafe fn tile<S: Simd, U: Unit, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    p: Product<U>,
+) {
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
     // SAFETY: all offsets lie in the operands promised by the caller.
     unsafe {
@@ -126,24 +129,24 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(s: S
 /// Adds the products of a column of the left operand with a row of the right one.
 ///
 /// # Safety
-/// `left` points to `ROWS` numbers [`LEFT_STRIDE`] apart, `right` to `VECTORS` vectors.
+/// `left` points to `ROWS` units [`LEFT_STRIDE`] apart, `right` to `VECTORS` vectors of them.
 #[inline(always)]
-unsafe fn accumulate<S: Simd, const ROWS: usize, const VECTORS: usize>(
+unsafe fn accumulate<S: Simd, U: Unit, const ROWS: usize, const VECTORS: usize>(
     s: S,
     sums: &mut [[S::V; VECTORS]; ROWS],
-    left: *const f32,
-    right: *const f32,
+    left: *const U,
+    right: *const U,
 ) {
     let mut columns = [s.splat(0.0); VECTORS];
     // SAFETY: the caller's promise.
     unsafe {
         for (vector, column) in columns.iter_mut().enumerate() {
-            *column = s.load(right.add(vector * S::LANES));
+            *column = s.load(right.add(vector * S::LANES).cast());
         }
         for (row, sums) in sums.iter_mut().enumerate() {
-            let x = s.splat(*left.add(row * LEFT_STRIDE));
+            let x = s.splat(left.add(row * LEFT_STRIDE).cast::<f32>().read());
             for (sum, column) in sums.iter_mut().zip(columns) {
-                *sum = s.mul_add(x, column, *sum);
+                *sum = U::multiply_add(s, x, column, *sum);
             }
         }
     }

@@ -48,7 +48,7 @@ fn in_blocks<O: Operand>(
     bias: Option<&Segments<'_>>,
     out: &mut [MaybeUninit<O::Number>],
 ) {
-    let block = GROUPS * O::Unit::ROWS;
+    let block = GROUPS * O::Unit::rows();
     let blocks = q.len.div_ceil(block);
     let dim = q.dim * O::NUMBERS;
     let out = Shared::new(out);
@@ -96,7 +96,7 @@ struct Scratch<U> {
 impl<U: Unit> Scratch<U> {
     fn new<O: Operand<Unit = U>>(k: &Heads<'_, O>, v: &Heads<'_, O::Number>) -> Self {
         let (key_panels, value_rows) = (KeyPanels::of(k), ValueRows::of::<O>(v));
-        let (group, block) = (U::ROWS, GROUPS * U::ROWS);
+        let (group, block) = (U::rows(), GROUPS * U::rows());
         Self {
             head: None,
             keys: Aligned::zeros(key_panels.head),
@@ -138,8 +138,8 @@ impl<O: Operand> Job for Block<'_, O> {
         let mut multiplier = Multiplier::<O>::default();
         for from in (0..self.k.len).step_by(KEYS) {
             let keys = from..(from + KEYS).min(self.k.len);
-            for group in (0..rows).step_by(O::Unit::ROWS) {
-                let rows = group..(group + O::Unit::ROWS).min(rows);
+            for group in (0..rows).step_by(O::Unit::rows()) {
+                let rows = group..(group + O::Unit::rows()).min(rows);
                 if self.blocked(rows.clone(), keys.clone()) {
                     continue;
                 }
@@ -171,7 +171,7 @@ impl<O: Operand> Block<'_, O> {
         for (row, query) in self.queries.clone().enumerate() {
             let query = self.q.row(self.head, query).chunks(O::Unit::DEPTH);
             for (chunk, query) in query.enumerate() {
-                let at = (chunk * GROUPS * O::Unit::ROWS + row) * LEFT_STRIDE;
+                let at = (chunk * GROUPS * O::Unit::rows() + row) * LEFT_STRIDE;
                 for (to, x) in self.scratch.queries[at..].iter_mut().zip(query) {
                     *to = x.unit();
                 }
@@ -204,7 +204,7 @@ impl<O: Operand> Block<'_, O> {
         for column in (0..keys.len()).step_by(width) {
             let panel = &scratch.keys[(keys.start + column) / width * panel..][..panel];
             for (chunk, panel) in panel.chunks(O::Unit::DEPTH * width).enumerate() {
-                let first = chunk * GROUPS * O::Unit::ROWS + rows.start;
+                let first = chunk * GROUPS * O::Unit::rows() + rows.start;
                 let left = &scratch.queries[first * LEFT_STRIDE..][..rows.len() * LEFT_STRIDE];
                 let start = if chunk == 0 {
                     Start::Zero

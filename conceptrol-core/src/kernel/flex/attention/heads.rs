@@ -2,7 +2,7 @@ use burn::tensor::bf16;
 
 use crate::kernel::flex::{
     element::Number,
-    operand::{Pair, pairs},
+    pairs::{Pair, pairs},
 };
 
 /// Rows of a `[batch, heads, len, dim]` tensor of any strides whose last axis is contiguous.

@@ -10,7 +10,10 @@ use std::mem::MaybeUninit;
 
 pub(crate) use shape::ConvShape;
 
-use super::{element::Number, operand::pairs};
+use super::{
+    element::Number,
+    pairs::{self, pairs},
+};
 
 /// `weight * x + bias` into `out`, a contiguous `[batch, c_out, height, width]`.
 pub(crate) fn conv2d<E: Number>(
@@ -20,12 +23,13 @@ pub(crate) fn conv2d<E: Number>(
     bias: Option<&[f32]>,
     out: &mut [MaybeUninit<E>],
 ) {
-    // Where products of pairs are at hand, fewer of them would cost more in transforms than they save.
-    if let Some(weight) = pairs(weight, shape.depth())
+    let minimal = shape.suits_winograd();
+    if (!minimal || pairs::are_cheap())
+        && let Some(weight) = pairs(weight, shape.depth())
         && let (Some(x), Some(out)) = (E::as_bf16(x), E::as_bf16_mut(out))
     {
         direct::direct(shape, x, weight, bias, out);
-    } else if shape.suits_winograd() {
+    } else if minimal {
         winograd::winograd(shape, x, weight, bias, out);
     } else {
         direct::direct(shape, x, weight, bias, out);

@@ -59,6 +59,16 @@ impl Simd for Avx2 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
+    fn dot_pairs(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // A bf16 number is the upper half of an `f32`.
+        unsafe {
+            let upper = _mm256_castsi256_ps(_mm256_set1_epi32(-0x1_0000));
+            let lower = |x| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(x)));
+            let c = _mm256_fmadd_ps(lower(a), lower(b), c);
+            _mm256_fmadd_ps(_mm256_and_ps(a, upper), _mm256_and_ps(b, upper), c)
+        }
+    }
+    #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_max_ps(a, b) }
     }

@@ -3,6 +3,7 @@
     reason = "the intrinsics of one instruction set; tests are exempt from the lint"
 )]
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 use super::Simd;
 
@@ -57,6 +58,17 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn dot_pairs(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: only called through `vectorised_for_pairs`, where the processor has AVX512-BF16; any bits are numbers.
+        unsafe {
+            _mm512_dpbf16_ps(
+                c,
+                transmute::<__m512, __m512bh>(a),
+                transmute::<__m512, __m512bh>(b),
+            )
+        }
     }
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {

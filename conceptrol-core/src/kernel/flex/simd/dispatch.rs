@@ -25,6 +25,41 @@ pub(crate) fn vectorised<J: Job>(job: J) {
     job.run(Portable);
 }
 
+/// Runs a job that multiplies pairs of bf16 numbers, with vectors that do so by themselves if there are any.
+pub(crate) fn vectorised_for_pairs<J: Job>(job: J) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512bf16") {
+        // SAFETY: the processor has AVX512-BF16, and so AVX-512F.
+        return unsafe { on_avx512_bf16(job) };
+    }
+    job.run(Portable);
+}
+
+/// Whether vectors multiply pairs of bf16 numbers faster than as many single numbers. Those of AMD do two in the time of one; those of
+/// Intel take twice as long (measured on family 6, model 167).
+pub(crate) fn vectors_multiply_pairs() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512bf16") && made_by_amd();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+fn made_by_amd() -> bool {
+    let maker = std::arch::x86_64::__cpuid(0);
+    [maker.ebx, maker.edx, maker.ecx]
+        .map(u32::to_le_bytes)
+        .concat()
+        == *b"AuthenticAMD"
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn on_avx512_bf16<J: Job>(job: J) {
+    // SAFETY: this function is compiled for, and only called with, AVX-512F.
+    job.run(unsafe { Avx512::new() });
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn on_avx512<J: Job>(job: J) {

@@ -15,7 +15,7 @@ mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::round_to_bf16;
-pub(crate) use dispatch::{Job, vectorised};
+pub(crate) use dispatch::{Job, vectorised, vectorised_for_pairs, vectors_multiply_pairs};
 pub(crate) use portable::Portable;
 
 /// The arithmetic of one instruction set. A value of an implementing type is proof that the processor has it.
@@ -40,6 +40,8 @@ pub(crate) trait Simd: Copy {
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`, rounded once where the processor can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a * b + c` for pairs of bf16 numbers in `a` and `b`, whose two products are added up.
+    fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `x * 2^n` for `n + ROUND` of an integral `n` and a normal result.

@@ -50,6 +50,13 @@ impl Simd for Portable {
         from_fn(|i| a[i] * b[i] + c[i])
     }
     #[inline(always)]
+    fn dot_pairs(self, a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
+        // A bf16 number is the upper half of an `f32`.
+        let lower = |x: f32| f32::from_bits(x.to_bits() << 16);
+        let upper = |x: f32| f32::from_bits(x.to_bits() & 0xffff_0000);
+        from_fn(|i| lower(a[i]) * lower(b[i]) + upper(a[i]) * upper(b[i]) + c[i])
+    }
+    #[inline(always)]
     fn max(self, a: [f32; N], b: [f32; N]) -> [f32; N] {
         from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }

@@ -1,8 +1,7 @@
-//! Products of bf16 numbers by the matrix unit of Intel processors (AMX).
+//! The matrix unit of Intel processors (AMX).
 //!
-//! The unit holds eight tiles of 16 rows of 64 bytes. One instruction adds to a tile of 16 x 16 sums in `f32` the products of
-//! 16 x 32 numbers on the left with 32 x 16 on the right, of which two lie side by side. So a pair of numbers takes the place
-//! that one number has in `f32`, and operands are laid out alike.
+//! It holds eight tiles of 16 rows of 64 bytes. One instruction adds to a tile of 16 x 16 sums the products of 16 x 16 pairs on
+//! the left with as many on the right: sixteen times what a vector instruction does.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod detect;
@@ -19,7 +18,7 @@ pub(crate) use absent::{Tiles, available};
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod absent {
-    use crate::kernel::flex::{operand::Pair, tile::Product};
+    use crate::kernel::flex::{pairs::Pair, tile::Product};
 
     /// Other processors have none; other systems would have to be asked for it in their own way.
     pub(crate) fn available() -> bool {

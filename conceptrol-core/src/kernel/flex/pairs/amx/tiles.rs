@@ -2,7 +2,7 @@ use std::arch::asm;
 
 use super::strip::{SIDE, Strip};
 use crate::kernel::flex::{
-    operand::Pair,
+    pairs::Pair,
     tile::{Product, Start},
 };
 

@@ -1,7 +1,7 @@
 use std::{arch::asm, mem::offset_of};
 
 use crate::kernel::flex::{
-    operand::Pair,
+    pairs::Pair,
     tile::{LEFT_STRIDE, Product, Start},
 };
 
