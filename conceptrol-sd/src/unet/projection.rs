@@ -1,11 +1,11 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use conceptrol_core::kernel::linear;
 use conceptrol_core::models::weights::Weights;
 
 /// The way into or out of a transformer: a matrix per token, which SD1.5 stores as a 1x1 convolution.
 ///
-/// Both directions are one matrix product on a transposed view, so pixels become tokens and tokens pixels without
-/// a copy.
+/// Both directions are a linear layer on tokens; the view that makes pixels of tokens is copied on the side of the pixels.
 #[derive(Module, Debug)]
 pub(super) struct Projection {
     weight: ProjectionWeight,
@@ -40,8 +40,7 @@ impl Projection {
     /// - output: `[batch, height * width, d_out]`
     pub(super) fn tokens(&self, pixels: Tensor<4>) -> Tensor<3> {
         let tokens = pixels.flatten::<3>(2, 3).swap_dims(1, 2); // [batch, cells, d_in]
-        let weight = self.matrix().swap_dims(0, 1).unsqueeze::<3>(); // [1, d_in, d_out]
-        tokens.matmul(weight) + self.bias.val().unsqueeze::<3>()
+        linear(tokens, self.matrix(), Some(self.bias.val()))
     }
 
     /// Tokens to pixels.
@@ -50,12 +49,11 @@ impl Projection {
     /// - tokens: `[batch, height * width, d_in]`
     /// - output: `[batch, d_out, height, width]`
     pub(super) fn pixels(&self, tokens: Tensor<3>, [height, width]: [usize; 2]) -> Tensor<4> {
-        let [batch, _, _] = tokens.dims();
-        let channels = tokens.swap_dims(1, 2); // [batch, d_in, cells]
-        let pixels = self.matrix().unsqueeze::<3>().matmul(channels); // [batch, d_out, cells]
-        let pixels = pixels + self.bias.val().unsqueeze_dims::<3>(&[0, 2]);
-        let [_, d_out, _] = pixels.dims();
-        pixels.reshape([batch, d_out, height, width])
+        let tokens = linear(tokens, self.matrix(), Some(self.bias.val()));
+        let [batch, _, d_out] = tokens.dims();
+        tokens
+            .swap_dims(1, 2)
+            .reshape([batch, d_out, height, width])
     }
 
     /// `[d_out, d_in]`

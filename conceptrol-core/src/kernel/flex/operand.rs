@@ -85,11 +85,11 @@ impl Unit for f32 {
     }
 
     #[inline(always)]
-    fn left<'a>(numbers: &'a [f32], _: usize, _: usize, _: &'a mut [f32]) -> &'a [f32] {
+    fn left<'a>(numbers: &'a [Self], _: usize, _: usize, _: &'a mut [Self]) -> &'a [Self] {
         numbers
     }
     #[inline(always)]
-    unsafe fn product<S: Simd>(_: &mut (), s: S, rows: usize, vectors: usize, p: Product<f32>) {
+    unsafe fn product<S: Simd>(_: &mut (), s: S, rows: usize, vectors: usize, p: Product<Self>) {
         // SAFETY: the caller's promise.
         unsafe { product(s, rows, vectors, p) }
     }

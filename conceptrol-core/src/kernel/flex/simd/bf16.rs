@@ -1,6 +1,6 @@
 use std::{
-    arch::x86_64::{__m256i, _mm256_storeu_si256, _mm512_cvtneps_pbh, _mm512_loadu_ps},
-    mem::MaybeUninit,
+    arch::x86_64::{__m256bh, __m256i, _mm256_storeu_si256, _mm512_cvtneps_pbh, _mm512_loadu_ps},
+    mem::{MaybeUninit, transmute},
 };
 
 use burn::tensor::bf16;
@@ -26,7 +26,7 @@ fn by_processor(from: &[f32], to: &mut [MaybeUninit<bf16>]) -> usize {
         // SAFETY: both are `LANES` numbers; the vector of bf16 has as many bits as the one of integers.
         unsafe {
             let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(from.as_ptr()));
-            let rounded = std::mem::transmute::<_, __m256i>(rounded);
+            let rounded = transmute::<__m256bh, __m256i>(rounded);
             _mm256_storeu_si256(to.as_mut_ptr().cast(), rounded);
         }
     }
