@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufRead, Write},
+    io::{self, BufRead, Write},
     path::Path,
     time::Instant,
 };
@@ -22,7 +22,7 @@ use conceptrol_benches::{Failure, Peak, RandomModel};
 use conceptrol_core::{
     AttentionPlan, AttentionSites, BatchLayout, Concept, ReferenceTokens, Session, SiteKind,
     SiteSelector, StepInfo,
-    models::weights::{Checkpoint, Format, Weights},
+    models::weights::{Checkpoint, Files, Weights},
     processors::{IpAdapterLayer, IpProjection},
 };
 use conceptrol_sd::{config::UNetConfig, unet::UNet2DConditionModel};
@@ -67,7 +67,7 @@ fn main() -> Result<(), Failure> {
         );
     }
     println!("ready");
-    for (index, request) in std::io::stdin().lock().lines().enumerate() {
+    for (index, request) in io::stdin().lock().lines().enumerate() {
         let (request, peak, start) = (request?, Peak::start(), Instant::now());
         let session = sessions.get_mut(request.as_str());
         let session = session.ok_or_else(|| format!("no plan {request}"))?;
@@ -79,7 +79,7 @@ fn main() -> Result<(), Failure> {
         let output = inputs.step(&unet, session)?;
         let seconds = start.elapsed().as_secs_f64();
         println!("{seconds} {} {output}", peak.total().unwrap_or(0));
-        std::io::stdout().flush()?;
+        io::stdout().flush()?;
     }
     Ok(())
 }
@@ -92,18 +92,23 @@ fn load(
 ) -> Result<UNet2DConditionModel, Failure> {
     let folder = folder.join("unet");
     let config = UNetConfig::from_file(folder.join("config.json"))?;
-    let file = folder.join("diffusion_pytorch_model.safetensors");
-    let checkpoint = if mapped {
-        // SAFETY: the script that wrote this file waits for our answer and leaves the file alone meanwhile
-        let map = unsafe { memmap2::Mmap::map(&File::open(&file)?)? };
-        Checkpoint::from_bytes(file, Format::Safetensors, Bytes::from_owner(map))?
+    let files = if mapped {
+        Files::Mapped(map)
     } else {
-        Checkpoint::open(file)?
+        Files::Read
     };
+    let checkpoint = Checkpoint::open_as(folder, files)?;
     let weights = Weights::from_checkpoint(checkpoint, device, dtype);
     let unet = UNet2DConditionModel::new(&config, &weights);
     weights.finish()?;
     Ok(unet)
+}
+
+fn map(path: &Path) -> io::Result<Bytes> {
+    let file = File::open(path)?;
+    // SAFETY: the script that wrote this file waits for our answer and leaves the file alone meanwhile
+    let map = unsafe { memmap2::Mmap::map(&file)? };
+    Ok(Bytes::from_owner(map))
 }
 
 /// The sum of all weights: every page of them is read.

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::Tensor;
 use conceptrol_core::models::{
     clip_text::{ClipTextConfig, ClipTextModel},
     tokenizer::{ClipTokenizer, EncodedPrompt},
-    weights::Weights,
 };
 
-use crate::pipeline::PipelineError;
+use crate::pipeline::{LoadOptions, PipelineError};
 
 /// The text encoders of a checkpoint with their tokenizers.
 #[derive(Debug)]
@@ -40,11 +39,11 @@ impl TextEncoders {
     /// # Errors
     ///
     /// [`PipelineError`] for files that are missing, malformed, or do not belong together.
-    pub fn load(folder: &Path, device: &Device, dtype: FloatDType) -> Result<Self, PipelineError> {
-        let first = TextEncoder::load(folder, "tokenizer", "text_encoder", device, dtype)?;
+    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, PipelineError> {
+        let first = TextEncoder::load(folder, "tokenizer", "text_encoder", options)?;
         let second = folder.join("text_encoder_2").exists();
-        let second = second
-            .then(|| TextEncoder::load(folder, "tokenizer_2", "text_encoder_2", device, dtype));
+        let second =
+            second.then(|| TextEncoder::load(folder, "tokenizer_2", "text_encoder_2", options));
         Ok(Self {
             first,
             second: second.transpose()?,
@@ -117,13 +116,12 @@ impl TextEncoder {
         folder: &Path,
         tokenizer: &str,
         model: &str,
-        device: &Device,
-        dtype: FloatDType,
+        options: &LoadOptions,
     ) -> Result<Self, PipelineError> {
         let tokenizer = ClipTokenizer::open(folder.join(tokenizer))?;
         let folder = folder.join(model);
         let config = ClipTextConfig::from_file(folder.join("config.json"))?;
-        let weights = Weights::open(&folder, device, dtype)?;
+        let weights = options.weights(&folder, options.dtype)?;
         let model = ClipTextModel::new(&config, &weights);
         weights.finish()?;
         Ok(Self { tokenizer, model })

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use conceptrol_core::mask::Timing;
-use conceptrol_examples::device::{Backend, Precision};
+use conceptrol_core::{mask::Timing, models::weights::Files};
+use conceptrol_examples::{
+    device::{Backend, Precision},
+    map::map,
+};
 use conceptrol_sd::pipeline::Mode;
 
 use crate::flux_arguments::FluxArguments;
@@ -73,6 +76,9 @@ pub(crate) struct Arguments {
     /// Drop each part of the model after use, for machines with little memory.
     #[arg(long)]
     pub low_memory: bool,
+    /// Map the model's files instead of reading them: loads in no time, but nothing may change them meanwhile.
+    #[arg(long)]
+    pub map: bool,
     /// Decode in tiles of this many pixels, for large pictures.
     #[arg(long, value_name = "PIXELS", value_parser = parse_edge)]
     pub vae_tile: Option<usize>,
@@ -93,6 +99,17 @@ pub(crate) struct Arguments {
     pub out: PathBuf,
     #[command(flatten)]
     pub flux: FluxArguments,
+}
+
+impl Arguments {
+    /// How the model's files get into memory.
+    pub(crate) fn files(&self) -> Files {
+        if self.map {
+            Files::Mapped(map)
+        } else {
+            Files::Read
+        }
+    }
 }
 
 /// A concept of the command line.

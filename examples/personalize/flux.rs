@@ -81,7 +81,8 @@ fn load(arguments: &Arguments, folder: &Path) -> Result<FluxPipeline, Box<dyn Er
     if arguments.adapter.is_none() && !arguments.concepts.is_empty() {
         return Err("--concept needs --adapter".into());
     }
-    let mut model = FluxFolder::open(folder, &device, arguments.dtype.into())?;
+    let mut model =
+        FluxFolder::open(folder, &device, arguments.dtype.into())?.with_files(arguments.files());
     if let Some(file) = &options.transformer {
         model = model.with_transformer(file);
     }

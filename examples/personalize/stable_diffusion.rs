@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<(), Box<dyn Er
     if arguments.low_memory {
         options = options.low_memory();
     }
+    options = options.files(arguments.files());
     match (&arguments.adapter, &arguments.image_encoder) {
         (None, None) if embedded => {
             let adapter = folder.join("ip-adapter.safetensors");

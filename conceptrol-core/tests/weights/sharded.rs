@@ -1,8 +1,9 @@
 //! Checkpoints in several files.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
-use conceptrol_core::models::weights::{Checkpoint, WeightError};
+use bytes::Bytes;
+use conceptrol_core::models::weights::{Checkpoint, Files, WeightError};
 
 use crate::{counting, message, values};
 
@@ -98,4 +99,29 @@ fn a_tensor_in_two_shards_is_an_error() {
     )
     .unwrap();
     assert!(message(Checkpoint::open(folder.path())).contains("a is in two shards"));
+}
+
+#[test]
+fn the_application_may_open_every_shard() {
+    fn in_memory(path: &Path) -> io::Result<Bytes> {
+        fs::read(path).map(Bytes::from)
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let index = map(&[
+        ("a", "1.safetensors"),
+        ("b", "2.safetensors"),
+        ("c", "2.safetensors"),
+    ]);
+    write(folder.path(), &index);
+    let files = Files::Mapped(in_memory);
+    let (given, read) = (
+        Checkpoint::open_as(folder.path(), files).unwrap(),
+        Checkpoint::open(folder.path()).unwrap(),
+    );
+    for name in ["a", "b", "c"] {
+        assert_eq!(values::<1>(&given, name), values::<1>(&read, name));
+    }
+    fs::remove_file(folder.path().join("2.safetensors")).unwrap();
+    let error = Checkpoint::open_as(folder.path(), files).unwrap_err();
+    assert!(matches!(error, WeightError::MissingShard { .. }), "{error}");
 }

@@ -7,7 +7,7 @@ use conceptrol_core::models::autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig
 use conceptrol_core::models::clip_text::{ClipTextConfig, ClipTextModel};
 use conceptrol_core::models::config::read_config;
 use conceptrol_core::models::tokenizer::{ClipTokenizer, T5Tokenizer};
-use conceptrol_core::models::weights::{Checkpoint, Weights};
+use conceptrol_core::models::weights::{Checkpoint, Files, Weights};
 use serde::Deserialize;
 
 use super::bfl::{config_of, transformer_checkpoint};
@@ -40,6 +40,7 @@ pub struct FluxFolder {
     transformer: Option<PathBuf>,
     device: Device,
     dtype: FloatDType,
+    files: Files,
 }
 
 /// The part of `model_index.json` that tells families apart.
@@ -73,7 +74,14 @@ impl FluxFolder {
             transformer: None,
             device: device.clone(),
             dtype,
+            files: Files::Read,
         })
+    }
+
+    /// Sets how files of weights get into memory.
+    pub const fn with_files(mut self, files: Files) -> Self {
+        self.files = files;
+        self
     }
 
     /// Takes the transformer from `file` instead: diffusers or the original single-file layout, any float type.
@@ -142,13 +150,16 @@ impl FluxFolder {
     pub fn transformer(&self, residency: Residency) -> Result<FluxTransformer, FluxError> {
         let (config, file) = match &self.transformer {
             Some(path) => {
-                let file = transformer_checkpoint(&Checkpoint::open(path)?)?;
+                let file = transformer_checkpoint(&Checkpoint::open_as(path, self.files)?)?;
                 (config_of(&file)?, file)
             }
             None => {
                 let folder = self.root.join("transformer");
                 let config = FluxConfig::from_file(folder.join("config.json"))?;
-                (config, transformer_checkpoint(&Checkpoint::open(folder)?)?)
+                (
+                    config,
+                    transformer_checkpoint(&Checkpoint::open_as(folder, self.files)?)?,
+                )
             }
         };
         let weights = Weights::from_checkpoint(file, &self.device, self.dtype);
@@ -179,11 +190,12 @@ impl FluxFolder {
     }
 
     fn weights(&self, part: &str) -> Result<Weights, FluxError> {
-        Ok(Weights::open(
-            self.root.join(part),
+        let checkpoint = Checkpoint::open_as(self.root.join(part), self.files)?;
+        Ok(Weights::from_checkpoint(
+            checkpoint,
             &self.device,
             self.dtype,
-        )?)
+        ))
     }
 }
 

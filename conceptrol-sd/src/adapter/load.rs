@@ -68,6 +68,20 @@ impl IpAdapterWeights {
         dtype: FloatDType,
     ) -> Result<Self, AdapterError> {
         let checkpoint = Checkpoint::open(path)?;
+        Self::from_checkpoint(checkpoint, sites, cross_attention_dim, device, dtype)
+    }
+
+    /// As [`load`](Self::load), from a checkpoint that is open already.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) that are about content.
+    pub fn from_checkpoint(
+        checkpoint: Checkpoint,
+        sites: &AttentionSites,
+        cross_attention_dim: usize,
+        device: &Device,
+        dtype: FloatDType,
+    ) -> Result<Self, AdapterError> {
         let layout = IpAdapterLayout::of(&checkpoint)?;
         check_family(checkpoint.path(), &layout, sites, cross_attention_dim)?;
         let weights = Weights::from_checkpoint(checkpoint, device, dtype);

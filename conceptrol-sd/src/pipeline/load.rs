@@ -11,7 +11,7 @@ use conceptrol_core::{
     mask::ConceptBlock,
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
-        weights::Weights,
+        weights::{Checkpoint, Files, WeightError, Weights},
     },
 };
 
@@ -40,6 +40,8 @@ pub struct LoadOptions {
     pub keep: bool,
     /// IP-Adapters, in the order concepts name them.
     pub adapters: Vec<AdapterFiles>,
+    /// How files of weights get into memory.
+    pub files: Files,
 }
 
 /// The files of an IP-Adapter.
@@ -59,6 +61,7 @@ impl LoadOptions {
             dtype: FloatDType::F32,
             keep: true,
             adapters: Vec::new(),
+            files: Files::Read,
         }
     }
 
@@ -72,6 +75,18 @@ impl LoadOptions {
     pub const fn low_memory(mut self) -> Self {
         self.keep = false;
         self
+    }
+
+    /// Sets how files of weights get into memory.
+    pub const fn files(mut self, files: Files) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// Opens weights to be computed with in `dtype`.
+    pub(crate) fn weights(&self, path: &Path, dtype: FloatDType) -> Result<Weights, WeightError> {
+        let checkpoint = Checkpoint::open_as(path, self.files)?;
+        Ok(Weights::from_checkpoint(checkpoint, &self.device, dtype))
     }
 
     /// Adds an adapter.
@@ -210,7 +225,7 @@ impl StableDiffusion {
     /// Those of loading them.
     pub fn text_encoders(&self) -> Result<Arc<TextEncoders>, PipelineError> {
         self.text
-            .get(|| TextEncoders::load(&self.folder, self.device(), self.dtype()))
+            .get(|| TextEncoders::load(&self.folder, &self.options))
     }
 
     /// The UNet.
@@ -220,7 +235,9 @@ impl StableDiffusion {
     /// Those of loading it.
     pub fn unet(&self) -> Result<Arc<UNet2DConditionModel>, PipelineError> {
         self.unet.get(|| {
-            let weights = Weights::open(self.folder.join("unet"), self.device(), self.dtype())?;
+            let weights = self
+                .options
+                .weights(&self.folder.join("unet"), self.dtype())?;
             let unet = UNet2DConditionModel::new(&self.unet_config, &weights);
             weights.finish()?;
             Ok(unet)
@@ -235,7 +252,7 @@ impl StableDiffusion {
     pub fn vae(&self) -> Result<Arc<AutoencoderKl>, PipelineError> {
         self.vae.get(|| {
             let dtype = self.vae_config.compute_dtype(self.dtype());
-            let weights = Weights::open(self.folder.join("vae"), self.device(), dtype)?;
+            let weights = self.options.weights(&self.folder.join("vae"), dtype)?;
             let vae = AutoencoderKl::new(&self.vae_config, &weights);
             weights.finish()?;
             Ok(vae)
@@ -255,8 +272,9 @@ impl StableDiffusion {
         self.adapters[index].get(|| {
             let path = &self.options.adapters[index].weights;
             let context = self.unet_config.context_dim;
-            Ok(IpAdapterWeights::load(
-                path,
+            let checkpoint = Checkpoint::open_as(path, self.options.files)?;
+            Ok(IpAdapterWeights::from_checkpoint(
+                checkpoint,
                 &self.sites,
                 context,
                 self.device(),
@@ -283,7 +301,7 @@ impl StableDiffusion {
             let folder = &self.options.adapters[index].image_encoder;
             let config = ClipVisionConfig::from_file(folder.join("config.json"))?;
             adapter.check_encoder(&config)?;
-            let weights = Weights::open(folder, self.device(), self.dtype())?;
+            let weights = self.options.weights(folder, self.dtype())?;
             let encoder = ClipVisionModel::new(&config, &weights);
             weights.finish()?;
             Ok(encoder)

@@ -1,4 +1,12 @@
+use std::{
+    fs, io,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
 use burn::tensor::{Device, FloatDType, Tensor};
+use bytes::Bytes;
+use conceptrol_core::models::weights::Files;
 use conceptrol_sd::pipeline::{
     LoadOptions, MicroConditioning, Mode, PipelineError, Request, Silent, StableDiffusion, Words,
 };
@@ -148,6 +156,22 @@ fn low_memory_gives_the_same_picture() {
         latents(&frugal, &request(&["statue"])),
         latents(&pipeline(1), &request(&["statue"]))
     );
+}
+
+#[test]
+fn mapped_files_give_the_same_picture() {
+    static OPENED: AtomicUsize = AtomicUsize::new(0);
+    fn in_memory(path: &Path) -> io::Result<Bytes> {
+        OPENED.fetch_add(1, Ordering::Relaxed);
+        fs::read(path).map(Bytes::from)
+    }
+    let options = LoadOptions::new(Device::flex()).files(Files::Mapped(in_memory));
+    assert_eq!(
+        latents(&open(1, options), &request(&["statue"])),
+        latents(&pipeline(1), &request(&["statue"]))
+    );
+    // Two text encoders, the UNet, the autoencoder, the adapter and its image encoder.
+    assert_eq!(OPENED.load(Ordering::Relaxed), 6);
 }
 
 #[test]

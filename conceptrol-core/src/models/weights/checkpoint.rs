@@ -13,7 +13,7 @@ use super::{
     error::WeightError,
     file::WeightFile,
     map::{self, KeyRule},
-    open::{self, Format},
+    open::{self, Files, Format},
 };
 
 /// The tensors of one or several files, validated and not yet read.
@@ -35,7 +35,16 @@ impl Checkpoint {
     /// [`WeightError`] for a file that cannot be read, has another format, is cut short, or whose header contradicts
     /// itself or the file's length; and for an absent shard.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightError> {
-        let (path, entries) = open::path(path.as_ref())?;
+        Self::open_as(path, Files::Read)
+    }
+
+    /// As [`open`](Self::open), with files that are read or mapped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_as(path: impl AsRef<Path>, files: Files) -> Result<Self, WeightError> {
+        let (path, entries) = open::path(path.as_ref(), files)?;
         Ok(Self {
             path,
             entries: Arc::new(entries),
@@ -45,22 +54,17 @@ impl Checkpoint {
     /// Reads a checkpoint that is in memory already; `name` stands for it in messages.
     ///
     /// Tensors that are taken with the element type they are stored with share this memory, if they lie in order and
-    /// aligned in it: no copy is made. So weights can be part of the program (`Bytes::from_static(include_bytes!(..))`),
-    /// or pages of a file that is mapped:
+    /// aligned in it: no copy is made. So weights can be part of the program:
     ///
     /// ```no_run
     /// use bytes::Bytes;
     /// use conceptrol_core::models::weights::{Checkpoint, Format};
     ///
-    /// let file = std::fs::File::open("unet/diffusion_pytorch_model.safetensors")?;
-    /// // SAFETY: nothing writes to this file or truncates it while the model is in use
-    /// let map = unsafe { memmap2::Mmap::map(&file)? };
-    /// let checkpoint = Checkpoint::from_bytes("the UNet", Format::Safetensors, Bytes::from_owner(map))?;
+    /// # let file: &'static [u8] = &[];
+    /// // let file = include_bytes!("unet.safetensors");
+    /// let checkpoint = Checkpoint::from_bytes("the UNet", Format::Safetensors, Bytes::from_static(file))?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    ///
-    /// A map is loaded in no time and its pages are read when they are first used. That the file stays as it is, only the
-    /// application can know, so mapping it is its decision; [`open`](Self::open) reads.
     ///
     /// # Errors
     ///

@@ -70,7 +70,7 @@ fn read_as<T: Float>(entry: &Entry) -> Result<TensorData, WeightError> {
     if let Some(shared) = share::<T>(entry) {
         return Ok(shared);
     }
-    let mut values = vec![T::zeroed(); entry.stored_bytes() / entry.dtype.size()];
+    let mut values: Vec<T> = bytemuck::zeroed_vec(entry.stored_bytes() / entry.dtype.size());
     let mut rest = values.as_mut_slice();
     for part in &entry.parts {
         let (into, tail) = rest.split_at_mut(part.len / entry.dtype.size());

@@ -28,4 +28,4 @@ pub use dtype::StoredDType;
 pub use entry::TensorInfo;
 pub use error::{Mismatch, MissingTensor, WeightError, WrongTensor};
 pub use map::KeyRule;
-pub use open::Format;
+pub use open::{Files, Format};

@@ -1,9 +1,12 @@
 //! From a path to the reader of its format.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use bytes::Bytes;
 
 use super::{entry::Entries, error::WeightError, file::WeightFile, safetensors, sharded, torch};
 
@@ -28,6 +31,51 @@ impl Format {
     }
 }
 
+/// How the files of a checkpoint get into memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Files {
+    /// Each tensor is read when it is taken.
+    #[default]
+    Read,
+    /// As this function gives them, which may map them. Tensors that are taken with the element type they are stored with share
+    /// that memory: a map is loaded in no time, and its pages are read when they are first used.
+    ///
+    /// ```no_run
+    /// use std::{fs::File, io, path::Path};
+    ///
+    /// use bytes::Bytes;
+    /// use conceptrol_core::models::weights::{Checkpoint, Files};
+    ///
+    /// fn map(path: &Path) -> io::Result<Bytes> {
+    ///     let file = File::open(path)?;
+    ///     // SAFETY: nothing writes to this file or truncates it while the model is in use
+    ///     let map = unsafe { memmap2::Mmap::map(&file)? };
+    ///     Ok(Bytes::from_owner(map))
+    /// }
+    ///
+    /// let checkpoint = Checkpoint::open_as("stable-diffusion/unet", Files::Mapped(map))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// That files stay as they are, only the application can know, so mapping them is its decision.
+    Mapped(fn(&Path) -> io::Result<Bytes>),
+}
+
+impl Files {
+    fn open(self, path: &Path) -> Result<WeightFile, WeightError> {
+        match self {
+            Self::Read => WeightFile::open(path),
+            Self::Mapped(map) => match map(path) {
+                Ok(bytes) => Ok(WeightFile::from_bytes(path, bytes)),
+                Err(source) => Err(WeightError::Io {
+                    path: path.to_owned(),
+                    source,
+                }),
+            },
+        }
+    }
+}
+
 /// Names that diffusers and transformers give checkpoints, best first.
 const NAMES: [&str; 12] = [
     "diffusion_pytorch_model.safetensors",
@@ -45,16 +93,16 @@ const NAMES: [&str; 12] = [
 ];
 
 /// The checkpoint that `path` means (itself, or the best one of a folder) and its tensors.
-pub(super) fn path(path: &Path) -> Result<(PathBuf, Entries), WeightError> {
+pub(super) fn path(path: &Path, files: Files) -> Result<(PathBuf, Entries), WeightError> {
     let path = if path.is_dir() {
         choose(path)?
     } else {
         path.to_owned()
     };
     let entries = if path.to_string_lossy().ends_with(".index.json") {
-        sharded::open(&path)?
+        sharded::open(&path, files)?
     } else {
-        file(&path)?
+        file(&path, files)?
     };
     Ok((path, entries))
 }
@@ -71,8 +119,8 @@ fn choose(folder: &Path) -> Result<PathBuf, WeightError> {
 }
 
 /// Opens one file that is not an index.
-pub(super) fn file(path: &Path) -> Result<Entries, WeightError> {
-    let file = WeightFile::open(path)?;
+pub(super) fn file(path: &Path, files: Files) -> Result<Entries, WeightError> {
+    let file = files.open(path)?;
     let format = Format::of(path).ok_or_else(|| WeightError::UnknownFormat {
         path: path.to_owned(),
     })?;

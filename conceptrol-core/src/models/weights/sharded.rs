@@ -8,7 +8,11 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{entry::Entries, error::WeightError, open};
+use super::{
+    entry::Entries,
+    error::WeightError,
+    open::{self, Files},
+};
 
 /// Larger than the index of any model with a name.
 const MAX_INDEX: u64 = 64 << 20;
@@ -19,7 +23,7 @@ struct Index {
 }
 
 /// Opens every shard of the index at `path`.
-pub(super) fn open(path: &Path) -> Result<Entries, WeightError> {
+pub(super) fn open(path: &Path, files: Files) -> Result<Entries, WeightError> {
     let index = read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let shards: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
@@ -27,7 +31,7 @@ pub(super) fn open(path: &Path) -> Result<Entries, WeightError> {
     for shard in shards {
         let tensors = index.weight_map.iter().filter(|(_, file)| *file == shard);
         let names: Vec<&String> = tensors.map(|(name, _)| name).collect();
-        let found = open_shard(path, folder, shard, names.len())?;
+        let found = open_shard(path, folder, shard, names.len(), files)?;
         if let Some(absent) = names.into_iter().find(|name| !found.contains_key(*name)) {
             return Err(malformed(
                 path,
@@ -67,6 +71,7 @@ fn open_shard(
     folder: &Path,
     shard: &str,
     tensors: usize,
+    files: Files,
 ) -> Result<Entries, WeightError> {
     // An index is data from outside: it may name files beside itself and nothing else.
     let mut components = Path::new(shard).components();
@@ -80,7 +85,7 @@ fn open_shard(
             format!("shard {shard:?} is not a plain file name"),
         ));
     }
-    match open::file(&folder.join(shard)) {
+    match open::file(&folder.join(shard), files) {
         Err(WeightError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(WeightError::MissingShard {
                 path: index.to_owned(),
