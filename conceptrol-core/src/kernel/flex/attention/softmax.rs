@@ -54,6 +54,8 @@ impl Running {
             let max = self.max.max(largest * scale + offset);
             let factor = if max == self.max {
                 1.0
+            } else if self.sum == 0.0 {
+                0.0 // nothing to take it
             } else {
                 (self.max - max).exp2()
             };
