@@ -115,6 +115,8 @@ fn convolutions_agree_with_the_definition() {
     check_conv([1, 5, 8, 8], [6, 5, 3, 3], 2, [(0, 1); 2]);
     check_conv([1, 3, 28, 28], [12, 3, 14, 14], 14, [(0, 0); 2]);
     check_conv([1, 2, 5, 6], [3, 2, 1, 3], 1, [(0, 0), (2, 3)]);
+    // The last task begins beyond the last row.
+    check_conv([1, 2, 11, 161], [3, 2, 1, 3], 1, [(0, 0), (1, 1)]);
     check_conv([1, 130, 7, 70], [100, 130, 3, 1], 1, [(1, 1), (0, 0)]);
 }
 

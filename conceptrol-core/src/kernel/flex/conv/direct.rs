@@ -172,10 +172,13 @@ impl<O: Operand> Job for Block<'_, O> {
             while pixel < self.pixels.end {
                 let (y, x) = (pixel / shape.pitch(), pixel % shape.pitch());
                 let next = self.pixels.end.min((y + 1) * shape.pitch());
-                let run = (next - pixel).min(row.saturating_sub(x));
-                // SAFETY: these pixels of this channel belong to this task.
-                let to = unsafe { self.out.part(image + y * row + x, run) };
-                narrow(&sums[pixel - self.pixels.start..][..run], to);
+                // What the kernel reaches beyond a row is nobody's output.
+                if x < row {
+                    let run = (next - pixel).min(row - x);
+                    // SAFETY: these pixels of this channel belong to this task.
+                    let to = unsafe { self.out.part(image + y * row + x, run) };
+                    narrow(&sums[pixel - self.pixels.start..][..run], to);
+                }
                 pixel = next;
             }
         }

@@ -1,3 +1,6 @@
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
+
 use super::{Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
@@ -39,7 +42,11 @@ pub(crate) fn vectorised_for_pairs<J: Job>(job: J) {
 /// Intel take twice as long (measured on family 6, model 167).
 pub(crate) fn vectors_multiply_pairs() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512bf16") && made_by_amd();
+    {
+        // Asking for the maker takes long in a virtual machine.
+        static FASTER: OnceLock<bool> = OnceLock::new();
+        *FASTER.get_or_init(|| is_x86_feature_detected!("avx512bf16") && made_by_amd())
+    }
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
