@@ -112,8 +112,9 @@ pub(crate) unsafe fn tile<S: Simd, U: Unit, const ROWS: usize, const VECTORS: us
             for k in 0..UNROLL {
                 accumulate(s, &mut sums, left.add(k), right.add(k * p.right_stride));
             }
-            left = left.add(UNROLL);
-            right = right.add(UNROLL * p.right_stride);
+            // After the last step they may point beyond their operands.
+            left = left.wrapping_add(UNROLL);
+            right = right.wrapping_add(UNROLL * p.right_stride);
         }
         for k in 0..p.depth % UNROLL {
             accumulate(s, &mut sums, left.add(k), right.add(k * p.right_stride));
