@@ -33,6 +33,10 @@ use super::{LogitBias, augment};
 /// assert_eq!(attention(q, k, v, Some(&bias)).into_scalar::<f32>(), 1.0);
 /// ```
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Option<&LogitBias>) -> Tensor<4> {
+    if let Some(bias) = bias {
+        let ([batch, _, q_len, _], [_, _, k_len, _]) = (q.dims(), k.dims());
+        bias.check(batch, q_len, k_len);
+    }
     #[cfg(feature = "flex")]
     if let Some(out) = super::flex::attention(&q, &k, &v, bias) {
         return out;
