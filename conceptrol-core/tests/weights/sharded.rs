@@ -30,15 +30,19 @@ fn map(entries: &[(&str, &str)]) -> String {
     )
 }
 
-#[test]
-fn shards_are_one_checkpoint() {
-    let folder = tempfile::tempdir().unwrap();
-    let index = map(&[
+/// The index of all that [`write`] writes.
+fn both_shards() -> String {
+    map(&[
         ("a", "1.safetensors"),
         ("b", "2.safetensors"),
         ("c", "2.safetensors"),
-    ]);
-    write(folder.path(), &index);
+    ])
+}
+
+#[test]
+fn shards_are_one_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &both_shards());
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
     assert_eq!(checkpoint.len(), 3);
     assert_eq!(checkpoint.path(), folder.path().join(INDEX));
@@ -107,12 +111,7 @@ fn the_application_may_open_every_shard() {
         fs::read(path).map(Bytes::from)
     }
     let folder = tempfile::tempdir().unwrap();
-    let index = map(&[
-        ("a", "1.safetensors"),
-        ("b", "2.safetensors"),
-        ("c", "2.safetensors"),
-    ]);
-    write(folder.path(), &index);
+    write(folder.path(), &both_shards());
     let files = Files::Mapped(in_memory);
     let (given, read) = (
         Checkpoint::open_as(folder.path(), files).unwrap(),

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{
     aligned::Aligned,
     element::{Number, narrow, widen},
-    operand::{Operand, Unit},
+    operand::{Operand, Unit, load},
     pairs::{Pair, pairs},
     panels::{panel_width, transpose},
     shared::Shared,
@@ -158,9 +158,7 @@ impl<O: Operand, E: Number> Job for Block<'_, O, E> {
                 .chunks_exact_mut(LEFT_STRIDE)
                 .zip(self.rows.clone())
             {
-                for (to, x) in to.iter_mut().zip(&self.x.row(row)[from..from + len]) {
-                    *to = x.unit();
-                }
+                load(&self.x.row(row)[from..from + len], to);
             }
             for (index, panel) in self.panels.clone().enumerate() {
                 let right = &self.packed[(panel * depth + from) * width..][..len * width];

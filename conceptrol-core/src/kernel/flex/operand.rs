@@ -23,6 +23,14 @@ pub(crate) trait Operand: Pod + Send + Sync {
     fn interleave(first: &[Self::Number], last: &[Self::Number], to: &mut [Self::Unit]);
 }
 
+/// The units of `from` into the beginning of `to`.
+#[inline(always)]
+pub(crate) fn load<O: Operand>(from: &[O], to: &mut [O::Unit]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = from.unit();
+    }
+}
+
 /// What products take: 32 bits.
 pub(crate) trait Unit: Pod + Send + Sync {
     /// What multiplies them, for as long as a thread does.

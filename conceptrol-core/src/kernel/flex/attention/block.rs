@@ -12,7 +12,7 @@ use crate::kernel::{
     flex::{
         aligned::Aligned,
         element::{Number, narrow},
-        operand::{Operand, Unit},
+        operand::{Operand, Unit, load},
         shared::Shared,
         simd::{Job, Simd, vectorised},
         tile::{DEPTH, LEFT_STRIDE, Product, Start},
@@ -68,12 +68,11 @@ fn in_blocks<O: Operand>(
                     bias,
                     out,
                     scratch,
+                    multiplier: Default::default(),
                 });
             },
         );
 }
-
-type Multiplier<O> = <<O as Operand>::Unit as Unit>::Multiplier;
 
 /// Buffers of one thread.
 struct Scratch<U> {
@@ -125,6 +124,7 @@ struct Block<'a, O: Operand> {
     bias: Option<&'a Segments<'a>>,
     out: Shared<'a, MaybeUninit<O::Number>>,
     scratch: &'a mut Scratch<O::Unit>,
+    multiplier: <O::Unit as Unit>::Multiplier,
 }
 
 impl<O: Operand> Job for Block<'_, O> {
@@ -135,7 +135,6 @@ impl<O: Operand> Job for Block<'_, O> {
         let rows = self.queries.len();
         self.scratch.sums.fill(0.0);
         self.scratch.running.fill(Running::START);
-        let mut multiplier = Multiplier::<O>::default();
         for from in (0..self.k.len).step_by(KEYS) {
             let keys = from..(from + KEYS).min(self.k.len);
             for group in (0..rows).step_by(O::Unit::rows()) {
@@ -143,8 +142,8 @@ impl<O: Operand> Job for Block<'_, O> {
                 if self.blocked(rows.clone(), keys.clone()) {
                     continue;
                 }
-                self.scores(&mut multiplier, s, rows.clone(), keys.clone());
-                self.weigh(&mut multiplier, s, rows, keys.clone());
+                self.scores(s, rows.clone(), keys.clone());
+                self.weigh(s, rows, keys.clone());
             }
         }
         self.finish();
@@ -172,9 +171,7 @@ impl<O: Operand> Block<'_, O> {
             let query = self.q.row(self.head, query).chunks(O::Unit::DEPTH);
             for (chunk, query) in query.enumerate() {
                 let at = (chunk * GROUPS * O::Unit::rows() + row) * LEFT_STRIDE;
-                for (to, x) in self.scratch.queries[at..].iter_mut().zip(query) {
-                    *to = x.unit();
-                }
+                load(query, &mut self.scratch.queries[at..]);
             }
         }
     }
@@ -192,13 +189,7 @@ impl<O: Operand> Block<'_, O> {
 
     /// Scores of a group of queries against the keys of a tile.
     #[inline(always)]
-    fn scores<S: Simd>(
-        &mut self,
-        multiplier: &mut Multiplier<O>,
-        s: S,
-        rows: Range<usize>,
-        keys: Range<usize>,
-    ) {
+    fn scores<S: Simd>(&mut self, s: S, rows: Range<usize>, keys: Range<usize>) {
         let scratch = &mut *self.scratch;
         let KeyPanels { width, panel, .. } = scratch.key_panels;
         for column in (0..keys.len()).step_by(width) {
@@ -223,7 +214,7 @@ impl<O: Operand> Block<'_, O> {
                         out_stride: LEFT_STRIDE,
                         start,
                     };
-                    O::Unit::product(multiplier, s, rows.len(), S::TILE.0, p);
+                    O::Unit::product(&mut self.multiplier, s, rows.len(), S::TILE.0, p);
                 }
             }
         }
@@ -231,13 +222,7 @@ impl<O: Operand> Block<'_, O> {
 
     /// Turns scores into weights and adds the values of the tile by them.
     #[inline(always)]
-    fn weigh<S: Simd>(
-        &mut self,
-        multiplier: &mut Multiplier<O>,
-        s: S,
-        rows: Range<usize>,
-        keys: Range<usize>,
-    ) {
+    fn weigh<S: Simd>(&mut self, s: S, rows: Range<usize>, keys: Range<usize>) {
         let scratch = &mut *self.scratch;
         let (width, cols) = (scratch.value_rows.width, keys.len());
         let vectors = cols.div_ceil(S::LANES);
@@ -282,7 +267,7 @@ impl<O: Operand> Block<'_, O> {
                 out_stride: width,
                 start: Start::Output,
             };
-            O::Unit::product(multiplier, s, rows.len(), width / S::LANES, p);
+            O::Unit::product(&mut self.multiplier, s, rows.len(), width / S::LANES, p);
         }
     }
 

@@ -6,7 +6,7 @@ use super::{ConvShape, planes::Planes};
 use crate::kernel::flex::{
     aligned::Aligned,
     element::narrow,
-    operand::{Operand, Unit},
+    operand::{Operand, Unit, load},
     panels::panel_width,
     shared::Shared,
     simd::{Job, Simd, vectorised},
@@ -137,10 +137,7 @@ impl<O: Operand> Job for Block<'_, O> {
                 let rows = CHANNELS.min(channels - group);
                 let first = self.channels.start + group;
                 for (row, left) in left.chunks_exact_mut(LEFT_STRIDE).take(rows).enumerate() {
-                    let weight = &self.weight[(first + row) * depth + from..][..len];
-                    for (to, weight) in left.iter_mut().zip(weight) {
-                        *to = weight.unit();
-                    }
+                    load(&self.weight[(first + row) * depth + from..][..len], left);
                 }
                 for (panel, right) in right.chunks_exact(slice * width).take(panels).enumerate() {
                     let bias = &self.bias[first..first + rows];
