@@ -21,6 +21,7 @@ mod error;
 pub mod kernel;
 mod layout;
 pub mod mask;
+pub mod message;
 #[cfg(feature = "models")]
 pub mod models;
 mod plan;

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Prints for every checkpoint the model it is, its types, parameters and size, and the tensors that are missing, left
-//! over or of another shape. Headers only: no tensor is read. Exit status 1 if anything does not fit, 2 without a path.
+//! over or of another shape. Headers only, except for files of `torch.save`: those have checksums, and all that is in
+//! them is compared with these. Exit status 1 if anything does not fit, 2 without a path.
 
 mod compare;
 mod find;
@@ -18,6 +19,7 @@ mod published;
 use std::{env, path::PathBuf, process::ExitCode};
 
 use compare::Report;
+use conceptrol_core::message::shown_path;
 
 fn main() -> ExitCode {
     let paths: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
             Ok(None) => {}
             Ok(Some(summary)) => {
                 println!("{summary}\n");
-                fits &= summary.absent.is_empty();
+                fits &= summary.is_complete();
             }
             Err(error) => {
                 eprintln!("{error}\n");
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
         }
         let checkpoints = find::checkpoints(&path);
         if checkpoints.is_empty() {
-            eprintln!("{}: no checkpoint here", path.display());
+            eprintln!("{}: no checkpoint here", shown_path(&path));
             fits = false;
         }
         for checkpoint in checkpoints {

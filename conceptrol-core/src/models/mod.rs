@@ -3,6 +3,7 @@
 pub mod autoencoder_kl;
 pub mod clip_text;
 pub mod config;
+pub mod file;
 pub mod image;
 pub mod nn;
 pub mod noise;
