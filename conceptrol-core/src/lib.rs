@@ -15,34 +15,24 @@
 //! - `autodiff`, `fusion`, `autotune`, `simd`, `rayon`, `x86-v4`: forwarded to burn.
 
 pub mod analysis;
-mod call;
 mod concept;
-mod error;
 pub mod kernel;
-mod layout;
 pub mod mask;
 #[cfg(feature = "models")]
 pub mod models;
-mod plan;
-mod processor;
+#[cfg(feature = "models")]
+pub mod pipeline;
 pub mod processors;
-mod selector;
-mod session;
-mod site;
-mod step;
+mod seam;
 
-pub use call::{AttentionCall, Gate, Probe};
 pub use concept::{
     Concept, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan, TokenStyle,
     check_disjoint,
 };
-pub use error::{AttentionError, InstallError, MaskError};
-pub use layout::{Grid, GridRange, TokenLayout};
-pub use plan::{AttentionContext, AttentionPlan, AttentionPlanBuilder};
-pub use processor::{
-    ArcProcessor, AttentionProcessor, Identity, LayerFn, ProcessorLayer, Sdpa, Stack, layer_fn,
+pub use seam::{
+    ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
+    AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
+    ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError, LayerFn, MaskError, Probe,
+    ProcessorLayer, Projected, ProjectionCache, Sdpa, Session, SiteId, SiteKind, SiteSelector,
+    Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
 };
-pub use selector::SiteSelector;
-pub use session::{CacheKey, Projected, ProjectionCache, Session};
-pub use site::{AttentionSite, AttentionSites, SiteId, SiteKind};
-pub use step::{BatchLayout, ConditionSchedule, StepInfo, StepWindow};

@@ -18,7 +18,7 @@
 //! use std::ops::ControlFlow;
 //!
 //! use burn::tensor::{Device, FloatDType};
-//! use conceptrol_core::mask::Timing;
+//! use conceptrol_core::pipeline::Fidelity;
 //! use conceptrol_core::models::image;
 //! use conceptrol_flux::load::{FluxFolder, Residency};
 //! use conceptrol_flux::omini::Placement;
@@ -28,7 +28,7 @@
 //! let mut pipeline = FluxPipeline::load(folder, Residency::Disk)?;
 //! pipeline.load_condition_adapter("subject_512.safetensors", Placement::RightOfPicture)?;
 //!
-//! let plan = conceptrol_plan(pipeline.config(), Timing::Paper)?;
+//! let plan = conceptrol_plan(pipeline.config(), Fidelity::Paper)?;
 //! let request = FluxRequest {
 //!     concepts: vec![ConceptRequest::new("the book", image::open("book.png")?)],
 //!     steps: 4,
@@ -46,15 +46,11 @@ pub mod load;
 pub mod mmdit;
 pub mod omini;
 pub mod pipeline;
-pub mod t5;
 
 mod config;
 mod error;
-mod half;
-mod schedule;
 mod sites;
 
 pub use config::FluxConfig;
 pub use error::FluxError;
-pub use schedule::{FlowMatchConfig, FlowMatchSchedule};
 pub use sites::attention_sites;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, FloatDType, Tensor};
 use common::fixtures;
-use conceptrol_core::mask::{ConceptBlock, Timing};
 use conceptrol_core::{AttentionPlan, Occurrence, SiteSelector};
+use conceptrol_core::{mask::ConceptBlock, pipeline::Fidelity};
 use conceptrol_flux::FluxError;
 use conceptrol_flux::load::{FluxFolder, Residency};
 use conceptrol_flux::omini::{ConditionSize, Placement};
@@ -61,7 +61,7 @@ fn request() -> FluxRequest {
 }
 
 fn plan(pipeline: &FluxPipeline) -> AttentionPlan {
-    conceptrol_plan(pipeline.config(), Timing::Paper).expect("a plan")
+    conceptrol_plan(pipeline.config(), Fidelity::Paper).expect("a plan")
 }
 
 fn latents(pipeline: &FluxPipeline, request: &FluxRequest, plan: &AttentionPlan) -> Tensor<3> {

@@ -4,7 +4,6 @@ pub mod adapter;
 pub mod config;
 pub mod family;
 pub mod pipeline;
-pub mod scheduler;
 pub mod sites;
 mod slot;
 pub mod text;

@@ -2,15 +2,14 @@
 
 use std::error::Error;
 
+use conceptrol_core::models::scheduler::SchedulerConfig;
 use conceptrol_core::{
     SiteSelector, StepWindow,
-    mask::{ConceptBlock, Local, Timing},
+    mask::{ConceptBlock, Local},
     models::image::open,
+    pipeline::Fidelity,
 };
-use conceptrol_sd::{
-    pipeline::{ConceptRequest, MicroConditioning, Mode, Request, Words},
-    scheduler::SchedulerConfig,
-};
+use conceptrol_sd::pipeline::{ConceptRequest, MicroConditioning, Mode, Request, Words};
 use serde_json::Value;
 
 use crate::case::Case;
@@ -48,7 +47,7 @@ pub(crate) fn request(case: &Case) -> Result<Request, Box<dyn Error>> {
         usize::try_from(whole("width")?)?,
         usize::try_from(whole("height")?)?,
     ));
-    request.timing = Timing::Reference;
+    request.fidelity = Fidelity::Authors;
     options(params, &mut request);
     let mut scheduler = params["scheduler"]["config"].clone();
     scheduler["_class_name"] = params["scheduler"]["class"].clone();

@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::{error::InstallError, mask::ConceptMask, step::BatchLayout};
+use crate::{
+    mask::ConceptMask,
+    seam::{BatchLayout, InstallError},
+};
 
 /// A phrase of the prompt that a reference picture stands for.
 ///

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::{
-    layout::Grid,
     mask::{ConceptMask, ResizeFilter},
+    seam::Grid,
 };
 
 /// The masks that sources publish for later sites and steps, one per concept, and what sources

@@ -3,11 +3,9 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    call::Probe,
     concept::Concept,
-    error::{InstallError, MaskError},
     mask::{ConceptMask, ConceptMaskSource, MaskBoard},
-    site::AttentionSites,
+    seam::{AttentionSites, InstallError, MaskError, Probe},
 };
 
 /// Where both sources let the concept act: the product of their masks. A source without an

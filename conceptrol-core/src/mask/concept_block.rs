@@ -1,24 +1,10 @@
 //! The method's own source: the map of a concept-specific block, published for all others.
 
 use crate::{
-    call::Probe,
     concept::Concept,
-    error::{InstallError, MaskError},
     mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskNorm, ResizeFilter},
-    selector::SiteSelector,
-    site::AttentionSites,
+    seam::{AttentionSites, InstallError, MaskError, Probe, SiteSelector},
 };
-
-/// When masks are read and how words are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Timing {
-    /// As the paper describes: one refresh a step at the concept block.
-    #[default]
-    Paper,
-    /// As the authors' code does, to its rounding noise. Every difference is listed in
-    /// `docs/parity.md`.
-    Reference,
-}
 
 /// Whether the concept block itself already uses the mask it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use burn::tensor::{
     ops::{InterpolateMode, InterpolateOptions},
 };
 
-use crate::{error::MaskError, layout::Grid, site::SiteId};
+use crate::seam::{Grid, MaskError, SiteId};
 
 /// Added to the maximum before dividing by it, as the authors' code does.
 const MAX_EPSILON: f32 = 1e-6;

@@ -1,11 +1,9 @@
 //! Masks given by the user.
 
 use crate::{
-    call::Probe,
     concept::Concept,
-    error::{InstallError, MaskError},
     mask::{ConceptMask, ConceptMaskSource, MaskBoard, ResizeFilter},
-    site::AttentionSites,
+    seam::{AttentionSites, InstallError, MaskError, Probe},
 };
 
 /// Under which resized masks are remembered.

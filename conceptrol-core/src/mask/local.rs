@@ -1,10 +1,9 @@
 //! Every site's own map, without a concept block.
 
 use crate::{
-    call::Probe,
     concept::Concept,
-    error::MaskError,
     mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskNorm},
+    seam::{MaskError, Probe},
 };
 
 /// The site's own textual map, the authors' `global_masking = false`.

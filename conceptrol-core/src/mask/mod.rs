@@ -11,7 +11,7 @@ mod source;
 
 pub use board::MaskBoard;
 pub use combine::{Ema, Product, Threshold, Union};
-pub use concept_block::{BeforeFirst, ConceptBlock, Publish, Timing};
+pub use concept_block::{BeforeFirst, ConceptBlock, Publish};
 pub use concept_mask::{ConceptMask, MaskNorm, ResizeFilter, Stamp};
 pub use fixed::Fixed;
 pub use local::Local;

@@ -3,11 +3,9 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::{
-    call::Probe,
     concept::Concept,
-    error::MaskError,
-    layout::Grid,
     mask::{ConceptMask, ConceptMaskSource, MaskBoard, ResizeFilter},
+    seam::{Grid, MaskError, Probe},
 };
 
 /// Under which resized masks are remembered.

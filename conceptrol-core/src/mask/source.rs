@@ -3,11 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    call::Probe,
     concept::Concept,
-    error::{InstallError, MaskError},
     mask::{ConceptMask, MaskBoard},
-    site::AttentionSites,
+    seam::{AttentionSites, InstallError, MaskError, Probe},
 };
 
 /// Says which mask is in force for a concept at a call.

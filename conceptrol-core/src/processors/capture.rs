@@ -5,13 +5,11 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::{
-    call::{AttentionCall, Probe},
-    error::{AttentionError, InstallError},
     mask::ConceptMask,
-    plan::AttentionContext,
-    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
-    site::{AttentionSite, SiteKind},
-    step::StepWindow,
+    seam::{
+        ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
+        AttentionSite, InstallError, Probe, ProcessorLayer, SiteKind, StepWindow,
+    },
 };
 
 /// Bytes that captures may hold unless said otherwise: 256 MiB.

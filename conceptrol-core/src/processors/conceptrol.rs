@@ -5,12 +5,12 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::{
-    call::{AttentionCall, Gate, Probe},
-    error::{AttentionError, InstallError, MaskError},
     mask::ConceptMaskSource,
-    plan::AttentionContext,
-    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
-    site::{AttentionSite, AttentionSites, SiteKind},
+    seam::{
+        ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
+        AttentionSite, AttentionSites, Gate, InstallError, MaskError, Probe, ProcessorLayer,
+        SiteKind,
+    },
 };
 
 /// Installs Conceptrol in front of an adapter.

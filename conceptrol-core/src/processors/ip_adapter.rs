@@ -5,16 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
-    call::{AttentionCall, Gate},
     concept::ReferenceTokens,
-    error::{AttentionError, InstallError},
     kernel,
-    plan::AttentionContext,
-    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
-    selector::SiteSelector,
-    session::{CacheKey, Projected},
-    site::{AttentionSite, AttentionSites, SiteKind},
-    step::BatchLayout,
+    seam::{
+        ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
+        AttentionSite, AttentionSites, BatchLayout, CacheKey, Gate, InstallError, ProcessorLayer,
+        Projected, SiteKind, SiteSelector,
+    },
 };
 
 /// The weights of an adapter at one site; cast to the type of the image tokens when keys and values are projected.

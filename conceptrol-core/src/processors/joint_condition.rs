@@ -5,13 +5,12 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor};
 
 use crate::{
-    call::{AttentionCall, Gate},
     concept::Concept,
-    error::{AttentionError, InstallError, MaskError},
     kernel::LogitBias,
-    plan::AttentionContext,
-    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
-    site::{AttentionSite, SiteKind},
+    seam::{
+        ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
+        AttentionSite, Gate, InstallError, MaskError, ProcessorLayer, SiteKind,
+    },
 };
 
 /// The smallest mask value whose logarithm is taken; below it a condition does not act anyway.

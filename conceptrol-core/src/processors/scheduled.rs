@@ -4,13 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use crate::{
-    call::AttentionCall,
-    error::{AttentionError, InstallError},
-    plan::AttentionContext,
-    processor::{ArcProcessor, AttentionProcessor, ProcessorLayer},
-    site::{AttentionSite, AttentionSites},
-    step::StepWindow,
+use crate::seam::{
+    ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
+    AttentionSite, AttentionSites, InstallError, ProcessorLayer, StepWindow,
 };
 
 /// Installs a layer that is bypassed outside a window of steps.

@@ -15,8 +15,8 @@ use crate::config::FluxConfig;
 use crate::error::FluxError;
 use crate::mmdit::FluxTransformer;
 use crate::pipeline::{PromptEncoders, Tokenizers};
-use crate::schedule::FlowMatchConfig;
-use crate::t5::{T5Config, T5Encoder};
+use conceptrol_core::models::scheduler::FlowMatchConfig;
+use conceptrol_core::models::t5::{T5Config, T5Encoder};
 
 /// Where the two large models, the transformer and the T5 encoder, live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -9,7 +9,7 @@ use crate::error::FluxError;
 use crate::latents::{grid_positions, text_positions};
 use crate::mmdit::{FluxInput, FluxTransformer, Rotary};
 use crate::omini::{Condition, Placement};
-use crate::schedule::FlowMatchSchedule;
+use conceptrol_core::models::scheduler::FlowMatchSchedule;
 
 /// What a generation starts from.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use crate::error::FluxError;
 use crate::load::{AdapterReader, AdapterSummary, FluxFolder, Residency};
 use crate::mmdit::{Adapters, FluxTransformer, Stream};
 use crate::omini::Placement;
-use crate::schedule::FlowMatchConfig;
 use crate::sites::attention_sites;
+use conceptrol_core::models::scheduler::FlowMatchConfig;
 
 /// FLUX with its text encoders, transformer, autoencoder and adapters.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! Everything a generation needs before its first step.
 
 use burn::tensor::{DType, FloatDType, Tensor, TensorData};
-use conceptrol_core::mask::Timing;
 use conceptrol_core::models::image::{Filter, RgbImage, image_to_tensor, resize};
 use conceptrol_core::models::noise::{Generator, NoiseDtype};
+use conceptrol_core::pipeline::Fidelity;
 use conceptrol_core::{Concept, Grid, TokenSpan, check_disjoint};
 
 use super::model::FluxPipeline;
@@ -12,7 +12,7 @@ use super::request::{ConceptRequest, FluxRequest};
 use crate::error::FluxError;
 use crate::latents::{PIXELS_PER_TOKEN, pack};
 use crate::omini::{Condition, ConditionSize};
-use crate::schedule::FlowMatchSchedule;
+use conceptrol_core::models::scheduler::FlowMatchSchedule;
 
 /// Size at which the authors' code reads every reference picture.
 const REFERENCE_SIZE: ConditionSize = ConditionSize::Exact {
@@ -63,12 +63,17 @@ impl FluxPipeline {
             .map(|generator| pack(self.noise(generator, shape)));
         let latents = Tensor::cat(noise.collect(), 0);
         // The authors' code samples the posterior with the numbers that follow those of the latents.
-        let conditions = request.concepts.iter().map(|concept| match request.timing {
-            Timing::Paper => self.encode_condition(&concept.picture, request.condition_size, None),
-            Timing::Reference => {
-                self.encode_condition(&concept.picture, REFERENCE_SIZE, generators.first_mut())
-            }
-        });
+        let conditions = request
+            .concepts
+            .iter()
+            .map(|concept| match request.fidelity {
+                Fidelity::Paper => {
+                    self.encode_condition(&concept.picture, request.condition_size, None)
+                }
+                Fidelity::Authors => {
+                    self.encode_condition(&concept.picture, REFERENCE_SIZE, generators.first_mut())
+                }
+            });
         let conditions = conditions.collect::<Result<_, _>>()?;
         Ok(Prepared {
             grid,
@@ -127,9 +132,9 @@ impl FluxPipeline {
                 return Ok(Vec::new());
             }
             let phrase = self.tokenizers().t5.tokens(&concept.words)?;
-            Ok(match request.timing {
-                Timing::Paper => tokens.find(&phrase, concept.occurrence)?,
-                Timing::Reference => vec![tokens.find_reference(&phrase)?],
+            Ok(match request.fidelity {
+                Fidelity::Paper => tokens.find(&phrase, concept.occurrence)?,
+                Fidelity::Authors => vec![tokens.find_reference(&phrase)?],
             })
         };
         let found: Vec<_> = request
@@ -138,7 +143,7 @@ impl FluxPipeline {
             .map(find)
             .collect::<Result<_, _>>()?;
         let named = || request.concepts.iter().zip(&found);
-        if request.timing == Timing::Paper {
+        if request.fidelity == Fidelity::Paper {
             let claims = named().map(|(concept, spans)| (concept.words.as_str(), spans.as_slice()));
             check_disjoint(&claims.collect::<Vec<_>>())?;
         }

@@ -6,7 +6,7 @@ use conceptrol_core::models::clip_text::ClipTextModel;
 use conceptrol_core::models::tokenizer::{ClipTokenizer, T5Tokenizer, Truncation};
 
 use crate::error::FluxError;
-use crate::t5::T5Encoder;
+use conceptrol_core::models::t5::T5Encoder;
 
 /// A prompt as the transformer takes it.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! What to generate.
 
-use conceptrol_core::mask::Timing;
 use conceptrol_core::models::image::RgbImage;
+use conceptrol_core::pipeline::Fidelity;
 use conceptrol_core::{ConditionSchedule, Grid, Occurrence};
 
 use crate::error::FluxError;
@@ -62,14 +62,14 @@ pub struct FluxRequest {
     pub seeds: Vec<u64>,
     /// How strongly the reference pictures act over the steps.
     pub condition: ConditionSchedule,
-    /// Size at which reference pictures are read; [`Timing::Reference`] always reads 512 x 512.
+    /// Size at which reference pictures are read; [`Fidelity::Authors`] always reads 512 x 512.
     pub condition_size: ConditionSize,
     /// Number of T5 tokens.
     pub text_tokens: usize,
     /// Edge in pixels from which the autoencoder decodes in tiles.
     pub vae_tile: Option<usize>,
     /// How words are found and noise is drawn: by the paper, or as the authors' code does.
-    pub timing: Timing,
+    pub fidelity: Fidelity,
 }
 
 impl FluxRequest {
@@ -87,7 +87,7 @@ impl FluxRequest {
             condition_size: ConditionSize::default(),
             text_tokens: TEXT_LIMIT,
             vae_tile: None,
-            timing: Timing::default(),
+            fidelity: Fidelity::default(),
         }
     }
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use conceptrol_core::models::weights::WeightError;
 
-use super::ClipVisionError;
+use conceptrol_core::models::clip_vision::ClipVisionError;
 
 /// Why an IP-Adapter could not be used.
 #[derive(Debug, thiserror::Error)]

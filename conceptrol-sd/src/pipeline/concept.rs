@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use conceptrol_core::{
-    Occurrence, PromptTokens, SpanError, TokenSpan, check_disjoint,
-    mask::{ConceptMask, Timing},
-    models::tokenizer::ClipTokenizer,
+    Occurrence, PromptTokens, SpanError, TokenSpan, check_disjoint, mask::ConceptMask,
+    models::tokenizer::ClipTokenizer, pipeline::Fidelity,
 };
 use image::RgbImage;
 
@@ -119,12 +118,12 @@ pub(super) fn find_concepts(
     prompts: &[String],
     concepts: &[ConceptRequest],
     tokenizer: &ClipTokenizer,
-    timing: Timing,
+    fidelity: Fidelity,
 ) -> Result<Vec<Vec<FoundConcept>>, PipelineError> {
     let find_in = |(index, prompt): (usize, &String)| {
         let tokens = tokenizer.encode(prompt).tokens;
         let find = |concept: &ConceptRequest| {
-            let spans = spans(concept, &tokens, tokenizer, timing).map_err(|source| {
+            let spans = spans(concept, &tokens, tokenizer, fidelity).map_err(|source| {
                 PipelineError::Concept {
                     concept: concept.name.clone(),
                     source,
@@ -144,7 +143,7 @@ pub(super) fn find_concepts(
             .iter()
             .map(find)
             .collect::<Result<_, PipelineError>>()?;
-        if timing == Timing::Paper {
+        if fidelity == Fidelity::Paper {
             let claims: Vec<_> = found
                 .iter()
                 .map(|found| (found.name.as_str(), found.spans.as_slice()))
@@ -160,14 +159,14 @@ fn spans(
     concept: &ConceptRequest,
     tokens: &PromptTokens,
     tokenizer: &ClipTokenizer,
-    timing: Timing,
+    fidelity: Fidelity,
 ) -> Result<Vec<TokenSpan>, SpanError> {
     match &concept.words {
         Words::Named(occurrence) => {
             let phrase = tokenizer.tokens(&concept.name);
-            match timing {
-                Timing::Paper => tokens.find(&phrase, *occurrence),
-                Timing::Reference => Ok(vec![tokens.find_reference(&phrase)?]),
+            match fidelity {
+                Fidelity::Paper => tokens.find(&phrase, *occurrence),
+                Fidelity::Authors => Ok(vec![tokens.find_reference(&phrase)?]),
             }
         }
         Words::Bytes(bytes) => Ok(vec![tokens.at_bytes(bytes.clone())?]),

@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use conceptrol_core::{
-    BatchLayout, Concept, ReferenceTokens, mask::Timing, models::tokenizer::Truncation,
+    BatchLayout, Concept, ReferenceTokens, models::tokenizer::Truncation, pipeline::Fidelity,
 };
 
 use crate::{
@@ -69,7 +69,7 @@ impl StableDiffusion {
             each,
         );
         if request.mode == Mode::IpAdapter
-            && request.timing == Timing::Reference
+            && request.fidelity == Fidelity::Authors
             && concepts.len() > 1
         {
             // The authors' plain adapter splits off the last picture only; the others act as words.
@@ -129,7 +129,7 @@ impl StableDiffusion {
             &request.prompts,
             &request.concepts,
             text.tokenizer(),
-            request.timing,
+            request.fidelity,
         )?;
         let cut = request
             .prompts

@@ -6,13 +6,12 @@ use conceptrol_core::{
     processors::Captures,
 };
 
-use crate::{
-    pipeline::{
-        Conditioning, Guidance, Observer, PipelineError, Request, StableDiffusion, StepReport,
-        condition::seeded_noise, observer::DenoisedLatents,
-    },
-    scheduler::Scheduler,
+use crate::pipeline::{
+    Conditioning, Guidance, Observer, PipelineError, Request, StableDiffusion, StepReport,
+    condition::seeded_noise, observer::DenoisedLatents,
 };
+
+use conceptrol_core::models::scheduler::Scheduler;
 
 impl StableDiffusion {
     /// Runs the loop: latents from noise, in f32, `[images, channels, height, width]`.

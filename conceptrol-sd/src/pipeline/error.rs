@@ -10,7 +10,9 @@ use conceptrol_core::{
     },
 };
 
-use crate::{adapter::AdapterError, config, scheduler::SchedulerError, unet::UNetError};
+use crate::{adapter::AdapterError, config, unet::UNetError};
+
+use conceptrol_core::models::scheduler::SchedulerError;
 
 /// A pipeline could not be loaded, or a request not be carried out.
 #[derive(Debug, thiserror::Error)]

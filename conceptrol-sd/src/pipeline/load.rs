@@ -16,15 +16,19 @@ use conceptrol_core::{
 };
 
 use crate::{
-    adapter::{AdapterKind, ClipVisionConfig, ClipVisionModel, IpAdapterWeights},
+    adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
     family::{Family, read_concept_block, read_model_index},
     pipeline::PipelineError,
-    scheduler::SchedulerConfig,
     sites::attention_sites,
     slot::Slot,
     text::TextEncoders,
     unet::UNet2DConditionModel,
+};
+
+use conceptrol_core::models::{
+    clip_vision::{ClipVisionConfig, ClipVisionModel},
+    scheduler::SchedulerConfig,
 };
 
 /// How a pipeline is loaded.

@@ -9,8 +9,10 @@ use conceptrol_core::{
 };
 use image::RgbImage;
 
+use conceptrol_core::models::clip_vision::ClipVisionModel;
+
 use crate::{
-    adapter::{ClipVisionModel, IpAdapterWeights},
+    adapter::IpAdapterWeights,
     pipeline::{ConceptRequest, Mode, PipelineError, Request, StableDiffusion},
 };
 

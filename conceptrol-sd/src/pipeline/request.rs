@@ -3,15 +3,11 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use conceptrol_core::{
-    SiteSelector, StepWindow,
-    mask::{ConceptMaskSource, Timing},
-};
+use conceptrol_core::{SiteSelector, StepWindow, mask::ConceptMaskSource, pipeline::Fidelity};
 
-use crate::{
-    pipeline::{ConceptRequest, PipelineError},
-    scheduler::{SchedulerConfig, SchedulerOptions},
-};
+use crate::pipeline::{ConceptRequest, PipelineError};
+
+use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerOptions};
 
 /// How reference pictures act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,7 +70,7 @@ pub struct Request {
     /// Where masks come from; the model's concept block if `None`.
     pub mask_source: Option<Arc<dyn ConceptMaskSource>>,
     /// Timing of masks and finding of words.
-    pub timing: Timing,
+    pub fidelity: Fidelity,
     /// Number of steps.
     pub steps: usize,
     /// Guidance.
@@ -114,7 +110,7 @@ impl Request {
             window: StepWindow::ALWAYS,
             site_scales: Vec::new(),
             mask_source: None,
-            timing: Timing::default(),
+            fidelity: Fidelity::default(),
             steps: 50,
             guidance: Guidance {
                 scale: 7.5,

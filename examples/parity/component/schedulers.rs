@@ -1,7 +1,7 @@
 //! Schedulers on given model outputs.
 
 use burn::tensor::{Device, Tensor};
-use conceptrol_sd::scheduler::{SchedulerConfig, SchedulerOptions};
+use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerOptions};
 
 use crate::{
     Outcome,

@@ -1,13 +1,16 @@
 //! T5, one call of the transformer, and the flow-match scheduler.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use conceptrol_core::models::{
+    scheduler::FlowMatchConfig,
+    t5::{T5Config, T5Encoder},
+};
 use conceptrol_core::{
     AttentionPlan, BatchLayout, Grid, Session, TokenLayout, models::weights::Weights,
 };
 use conceptrol_flux::{
-    FlowMatchConfig, FluxConfig, attention_sites,
+    FluxConfig, attention_sites,
     mmdit::{FluxInput, FluxTransformer, Rotary},
-    t5::{T5Config, T5Encoder},
 };
 
 use crate::{

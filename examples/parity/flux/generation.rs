@@ -5,8 +5,8 @@ use std::{error::Error, ops::ControlFlow, sync::Arc};
 use burn::tensor::{Device, FloatDType};
 use conceptrol_core::{
     AttentionPlan, Concept, ConditionSchedule, SiteSelector, StepWindow,
-    mask::Timing,
     models::image::{Filter, image_to_tensor, open, resize},
+    pipeline::Fidelity,
     processors::{ConceptrolLayer, JointConditionLayer},
 };
 use conceptrol_flux::{
@@ -161,7 +161,7 @@ fn request(case: &Case) -> Result<FluxRequest, Box<dyn Error>> {
         seeds: vec![whole("seed")? as u64],
         condition: ConditionSchedule::new(strength, window).with_outside(0.5),
         text_tokens: whole("max_sequence_length")?,
-        timing: Timing::Reference,
+        fidelity: Fidelity::Authors,
         ..FluxRequest::new(params["prompt"].as_str().ok_or("no prompt")?)
     })
 }

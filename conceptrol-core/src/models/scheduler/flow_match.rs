@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::models::config::{ConfigError, read_config};
 use burn::tensor::{FloatDType, Tensor};
-use conceptrol_core::models::config::{ConfigError, read_config};
 use serde::Deserialize;
 
 /// What errors call the schedule.
@@ -181,7 +181,7 @@ impl FlowMatchConfig {
 /// The noise levels of one generation, from 1 down to 0.
 ///
 /// ```
-/// use conceptrol_flux::FlowMatchConfig;
+/// use conceptrol_core::models::scheduler::FlowMatchConfig;
 ///
 /// let schedule = FlowMatchConfig::schnell().schedule(4, 1024)?;
 /// assert_eq!(schedule.sigmas(), [1.0, 0.75, 0.5, 0.25, 0.0]);

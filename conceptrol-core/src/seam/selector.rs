@@ -1,9 +1,6 @@
 //! Choosing sites by kind and name, with set algebra.
 
-use crate::{
-    error::InstallError,
-    site::{AttentionSite, AttentionSites, SiteKind},
-};
+use crate::seam::{AttentionSite, AttentionSites, InstallError, SiteKind};
 
 /// Which sites a layer, a scale or a mask source means.
 ///

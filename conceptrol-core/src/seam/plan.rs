@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use crate::{
     concept::Concept,
-    error::InstallError,
     mask::MaskBoard,
-    processor::{ArcProcessor, ProcessorLayer, Sdpa},
     processors::Captures,
-    selector::SiteSelector,
-    session::ProjectionCache,
-    site::{AttentionSite, AttentionSites, SiteId},
-    step::{BatchLayout, StepInfo},
+    seam::{
+        ArcProcessor, AttentionSite, AttentionSites, BatchLayout, InstallError, ProcessorLayer,
+        ProjectionCache, Sdpa, SiteId, SiteSelector, StepInfo,
+    },
 };
 
 /// The resolved table of sites and processors: immutable, cheap to clone, shared by threads.

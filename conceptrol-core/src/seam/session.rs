@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use burn::tensor::Tensor;
 
 use crate::{
-    call::AttentionCall,
     concept::Concept,
-    error::{AttentionError, InstallError},
     mask::MaskBoard,
-    plan::{AttentionContext, AttentionPlan},
     processors::Captures,
-    site::{AttentionSites, SiteId},
-    step::{BatchLayout, ConditionSchedule, StepInfo},
+    seam::{
+        AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
+        BatchLayout, ConditionSchedule, InstallError, SiteId, StepInfo,
+    },
 };
 
 /// The state of one generation: its step, published masks, cached keys and values, captures.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use conceptrol_sd::scheduler::{
+use conceptrol_core::models::scheduler::{
     Scheduler, SchedulerConfig, SchedulerError, SchedulerOptions, parse_python_json,
 };
 use safetensors::SafeTensors;

@@ -1,13 +1,13 @@
 //! One block of the T5 encoder.
 
+use crate::kernel;
+use crate::models::nn::Linear;
+use crate::models::weights::Weights;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, activation};
-use conceptrol_core::kernel;
-use conceptrol_core::models::nn::Linear;
-use conceptrol_core::models::weights::Weights;
 
 use super::config::T5Config;
-use crate::half::keep_finite;
+use crate::models::nn::keep_finite;
 
 /// Self-attention and gated MLP, each on normalised states and added to them. No layer has a bias.
 #[derive(Module, Debug)]

@@ -1,7 +1,9 @@
 //! Configurations as found, overridden, and broken.
 
 use burn::tensor::{DType, Device, Tensor};
-use conceptrol_sd::scheduler::{SchedulerConfig, SchedulerError, SchedulerKind, SchedulerOptions};
+use conceptrol_core::models::scheduler::{
+    SchedulerConfig, SchedulerError, SchedulerKind, SchedulerOptions,
+};
 
 const SD15: &str = r#"{"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", "beta_end": 0.012,
     "beta_schedule": "scaled_linear", "beta_start": 0.00085, "num_train_timesteps": 1000, "set_alpha_to_one": false,

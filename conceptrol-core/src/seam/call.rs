@@ -6,12 +6,9 @@ use burn::tensor::Tensor;
 
 use crate::{
     concept::Concept,
-    error::MaskError,
     kernel::{self, LogitBias},
-    layout::{Grid, TokenLayout},
     mask::{ConceptMask, Stamp},
-    site::AttentionSite,
-    step::{BatchLayout, StepInfo},
+    seam::{AttentionSite, BatchLayout, Grid, MaskError, StepInfo, TokenLayout},
 };
 
 /// One evaluation at a site: query, key and value after projection, norm and rotary

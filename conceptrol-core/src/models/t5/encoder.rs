@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::kernel;
+use crate::models::nn::Embedding;
+use crate::models::weights::Weights;
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
-use conceptrol_core::kernel;
-use conceptrol_core::models::nn::Embedding;
-use conceptrol_core::models::weights::Weights;
 
 use super::block::T5Block;
 use super::config::T5Config;

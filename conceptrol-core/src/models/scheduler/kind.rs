@@ -10,12 +10,12 @@ use super::error::SchedulerError;
 /// Parses from diffusers' class name with or without `Scheduler`, and from the usual short names, whatever their case:
 ///
 /// ```
-/// use conceptrol_sd::scheduler::SchedulerKind;
+/// use conceptrol_core::models::scheduler::SchedulerKind;
 ///
 /// assert_eq!("EulerDiscreteScheduler".parse::<SchedulerKind>()?, SchedulerKind::Euler);
 /// assert_eq!("dpm++_2m".parse::<SchedulerKind>()?, SchedulerKind::DpmSolverMultistep);
 /// assert!("heun".parse::<SchedulerKind>().is_err());
-/// # Ok::<(), conceptrol_sd::scheduler::SchedulerError>(())
+/// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -1,9 +1,9 @@
+use crate::kernel;
+use crate::models::clip_text::ClipEncoder;
+use crate::models::nn::{LayerNorm, Linear};
+use crate::models::weights::Weights;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use conceptrol_core::kernel;
-use conceptrol_core::models::clip_text::ClipEncoder;
-use conceptrol_core::models::nn::{LayerNorm, Linear};
-use conceptrol_core::models::weights::Weights;
 
 use super::ClipVisionConfig;
 

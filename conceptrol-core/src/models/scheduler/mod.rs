@@ -1,4 +1,4 @@
-//! Samplers of Stable Diffusion: from a checkpoint's `scheduler_config.json` to the update of every step.
+//! Samplers: from a checkpoint's `scheduler_config.json` to the update of every step.
 //!
 //! Schedules are computed on the host in the precision diffusers 0.32.2 uses; on the device a step is a weighted sum
 //! of tensors. Constants and formulas were checked against that version over a grid of configurations, see
@@ -14,6 +14,7 @@ mod error;
 mod euler;
 mod euler_ancestral;
 mod fields;
+mod flow_match;
 mod history;
 mod json;
 mod kind;
@@ -34,6 +35,7 @@ mod unipc;
 
 pub use config::SchedulerConfig;
 pub use error::SchedulerError;
+pub use flow_match::{FlowMatchConfig, FlowMatchSchedule};
 pub use json::parse_python_json;
 pub use kind::SchedulerKind;
 pub use options::SchedulerOptions;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::layout::Grid;
+use crate::seam::Grid;
 
 /// An attention call could not be computed.
 #[derive(Debug, Error)]

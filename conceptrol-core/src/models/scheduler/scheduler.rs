@@ -19,7 +19,7 @@ pub type NoiseFn<'a> = dyn FnMut([usize; 4]) -> Tensor<4> + 'a;
 ///
 /// ```
 /// use burn::tensor::{DType, Device, Tensor};
-/// use conceptrol_sd::scheduler::{SchedulerConfig, SchedulerOptions};
+/// use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerOptions};
 ///
 /// let config = SchedulerConfig::from_json(r#"{"_class_name": "DDIMScheduler", "clip_sample": false}"#)?;
 /// let mut scheduler = config.build(4, &SchedulerOptions::default())?;
@@ -32,7 +32,7 @@ pub type NoiseFn<'a> = dyn FnMut([usize; 4]) -> Tensor<4> + 'a;
 ///     sample = scheduler.step(output, step, sample, &mut |_| unreachable!("DDIM draws no noise"))?;
 /// }
 /// assert_eq!(sample.dims(), [1, 4, 8, 8]);
-/// # Ok::<(), conceptrol_sd::scheduler::SchedulerError>(())
+/// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
 /// ```
 pub trait Scheduler: fmt::Debug + Send {
     /// Timesteps and noise levels of the run.

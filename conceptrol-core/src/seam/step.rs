@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::InstallError;
+use crate::seam::InstallError;
 
 /// One evaluation of the denoiser.
 #[derive(Debug, Clone, Copy, PartialEq)]

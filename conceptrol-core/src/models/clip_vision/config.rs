@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use conceptrol_core::models::clip_text::ClipEncoderConfig;
-use conceptrol_core::models::config::{ConfigError, read_config};
-use conceptrol_core::models::nn::Activation;
+use crate::models::clip_text::ClipEncoderConfig;
+use crate::models::config::{ConfigError, read_config};
+use crate::models::nn::Activation;
 use serde::Deserialize;
 
 const MODEL: &str = "clip vision";

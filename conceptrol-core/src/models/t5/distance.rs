@@ -1,8 +1,8 @@
 //! The relative position bias: a learned number per head and class of token distance.
 
+use crate::models::weights::Weights;
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
-use conceptrol_core::models::weights::Weights;
 
 use super::config::T5Config;
 

@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc};
 use burn::tensor::Tensor;
 
 use crate::{
-    call::{AttentionCall, Probe},
-    error::{AttentionError, InstallError},
     kernel,
-    plan::AttentionContext,
-    site::{AttentionSite, AttentionSites},
+    seam::{
+        AttentionCall, AttentionContext, AttentionError, AttentionSite, AttentionSites,
+        InstallError, Probe,
+    },
 };
 
 /// Computes one attention operation.

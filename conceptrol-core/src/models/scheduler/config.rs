@@ -25,7 +25,7 @@ use super::{deis, dpm_solver};
 /// kept, because another class may be chosen over the same configuration, and ignored.
 ///
 /// ```
-/// use conceptrol_sd::scheduler::{SchedulerConfig, SchedulerKind, SchedulerOptions};
+/// use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerKind, SchedulerOptions};
 ///
 /// let published = r#"{"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
 ///     "beta_end": 0.012, "skip_prk_steps": true, "steps_offset": 1, "clip_sample": false}"#;
@@ -37,7 +37,7 @@ use super::{deis, dpm_solver};
 ///
 /// let error = config.build(0, &SchedulerOptions::default()).unwrap_err();
 /// assert_eq!(error.to_string(), "PNDMScheduler cannot run 0 steps, the number must lie in 1..=1000");
-/// # Ok::<(), conceptrol_sd::scheduler::SchedulerError>(())
+/// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SchedulerConfig {
@@ -133,12 +133,12 @@ impl SchedulerConfig {
     /// Share of signal power in the latents at every training timestep, descending.
     ///
     /// ```
-    /// use conceptrol_sd::scheduler::SchedulerConfig;
+    /// use conceptrol_core::models::scheduler::SchedulerConfig;
     ///
     /// let alphas = SchedulerConfig::from_json(r#"{"_class_name": "DDIMScheduler"}"#)?.alphas_cumprod()?;
     /// assert_eq!(alphas.len(), 1000);
     /// assert!(alphas[0] > 0.99 && alphas[999] < 0.01);
-    /// # Ok::<(), conceptrol_sd::scheduler::SchedulerError>(())
+    /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
     /// ```
     ///
     /// # Errors

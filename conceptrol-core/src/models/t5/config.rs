@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use conceptrol_core::models::config::{ConfigError, read_config};
+use crate::models::config::{ConfigError, read_config};
 use serde::{Deserialize, Serialize};
 
 /// What errors call the model.
