@@ -32,7 +32,7 @@ pub use concept::{
 pub use seam::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
     AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
-    ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError, LayerFn, MaskError, Probe,
-    ProcessorLayer, Projected, ProjectionCache, Sdpa, Session, SiteId, SiteKind, SiteSelector,
-    Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
+    Cancel, ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError, LayerFn, MaskError,
+    Probe, ProcessorLayer, Projected, ProjectionCache, Sdpa, Session, SiteId, SiteKind,
+    SiteSelector, Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
 };

@@ -62,6 +62,12 @@ pub enum AttentionError {
         /// Concepts of the session.
         concepts: usize,
     },
+    /// The session's switch was turned.
+    #[error("{site}: cancelled")]
+    Cancelled {
+        /// Name of the site that was next.
+        site: String,
+    },
     /// A mask source failed.
     #[error("{site}: {source}")]
     Mask {

@@ -5,6 +5,7 @@
 //! processors around each other.
 
 mod call;
+mod cancel;
 mod error;
 mod layout;
 mod plan;
@@ -15,6 +16,7 @@ mod site;
 mod step;
 
 pub use call::{AttentionCall, Gate, Probe};
+pub use cancel::Cancel;
 pub use error::{AttentionError, InstallError, MaskError};
 pub use layout::{Grid, GridRange, TokenLayout};
 pub use plan::{AttentionContext, AttentionPlan, AttentionPlanBuilder};

@@ -10,7 +10,7 @@ use crate::{
     processors::Captures,
     seam::{
         AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
-        BatchLayout, ConditionSchedule, InstallError, SiteId, StepInfo,
+        BatchLayout, Cancel, ConditionSchedule, InstallError, SiteId, StepInfo,
     },
 };
 
@@ -43,6 +43,7 @@ pub struct Session {
     board: MaskBoard,
     cache: ProjectionCache,
     captures: Captures,
+    cancel: Cancel,
 }
 
 impl Session {
@@ -77,6 +78,7 @@ impl Session {
             },
             cache: ProjectionCache::default(),
             captures: Captures::default(),
+            cancel: Cancel::default(),
         })
     }
 
@@ -94,6 +96,12 @@ impl Session {
     /// Sets the byte budget of captures.
     pub fn with_captures(mut self, captures: Captures) -> Self {
         self.captures = captures;
+        self
+    }
+
+    /// Sets what stops the generation: the next call is then an error.
+    pub fn with_cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
         self
     }
 
@@ -117,6 +125,10 @@ impl Session {
             sites: self.plan.sites().len(),
         };
         let (site, processor) = self.plan.entry(site).ok_or(unknown)?;
+        if self.cancel.is_cancelled() {
+            let site = site.name.clone();
+            return Err(AttentionError::Cancelled { site });
+        }
         let [rows, ..] = call.query.dims();
         if rows != self.batch.rows() {
             let (site, expected) = (site.name.clone(), self.batch.rows());
