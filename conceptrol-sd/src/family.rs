@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, io, path::Path};
 
 use conceptrol_core::{
-    AttentionSites, SiteSelector,
+    AttentionSites, Installation, SiteSelector,
     mask::{ConceptBlock, ConceptMaskSource, MaskNorm},
 };
 use serde::Deserialize;
@@ -31,7 +31,7 @@ impl Family {
     pub fn of(sites: &AttentionSites) -> Self {
         let places = places(sites);
         let same = |config: &UNetConfig| self::places(&attention_sites(config)) == places;
-        let has = |block: &ConceptBlock| block.check(sites).is_ok();
+        let has = |block: &ConceptBlock| block.check(&Installation::everywhere(sites)).is_ok();
         if same(&UNetConfig::sd15()) && has(&ConceptBlock::sd15()) {
             Self::Sd15
         } else if same(&UNetConfig::sdxl()) && has(&ConceptBlock::sdxl()) {
@@ -114,7 +114,7 @@ pub(crate) fn read_concept_block(folder: &Path) -> Result<Option<ConceptBlock>, 
         Normalization::None => MaskNorm::None,
     };
     Ok(Some(
-        ConceptBlock::cross(SiteSelector::named(concept_block.site)).with_norm(norm),
+        ConceptBlock::cross(SiteSelector::named(concept_block.site)).norm(norm),
     ))
 }
 

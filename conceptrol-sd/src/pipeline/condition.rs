@@ -237,8 +237,8 @@ fn concepts(
             })
             .collect();
         let nowhere = spans.iter().all(Vec::is_empty);
-        let mut concept = Concept::new(&asked.name, if nowhere { Vec::new() } else { spans })
-            .with_scale(asked.scale);
+        let mut concept =
+            Concept::new(&asked.name, if nowhere { Vec::new() } else { spans }).scale(asked.scale);
         concept.reference = references.get(index).cloned();
         concept.mask = asked.mask.clone();
         concept

@@ -2,8 +2,7 @@
 
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::{
-    AttentionPlan, ConditionSchedule, Session, StepInfo, models::noise::Generator,
-    processors::Captures,
+    AttentionPlan, Captures, ConditionSchedule, Session, StepInfo, models::noise::Generator,
 };
 
 use crate::pipeline::{
@@ -47,16 +46,12 @@ impl StableDiffusion {
             conditioning.batch,
             conditioning.concepts.iter().cloned(),
         )?
-        .with_condition(ConditionSchedule::new(request.scale, request.window));
+        .condition(ConditionSchedule::new(request.scale, request.window));
         let unet = self.unet()?;
         let timesteps = scheduler.timesteps().to_vec();
         let total = timesteps.len();
         for (index, timestep) in timesteps.into_iter().enumerate() {
-            let step = StepInfo {
-                index,
-                total,
-                timestep,
-            };
+            let step = StepInfo::new(index, total, timestep);
             session.begin_step(step);
             let sample = scheduler.scale_model_input(latents.clone(), index);
             let rows = if conditioning.batch.guided {

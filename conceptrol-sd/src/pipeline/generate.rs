@@ -1,7 +1,7 @@
 //! A whole generation in one call.
 
 use burn::tensor::Tensor;
-use conceptrol_core::{AttentionPlan, models::tokenizer::Truncation, processors::Captures};
+use conceptrol_core::{AttentionPlan, Captures, models::tokenizer::Truncation};
 use image::RgbImage;
 
 use crate::pipeline::{FoundConcept, Observer, PipelineError, Request, StableDiffusion};

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use conceptrol_core::{
     AttentionPlan, AttentionPlanBuilder, ProcessorLayer, SiteKind, SiteSelector,
-    mask::{ConceptMaskSource, Fixed},
+    mask::{ConceptMaskSource, Fixed, OwnMask},
     processors::ConceptrolLayer,
 };
 
@@ -98,7 +98,7 @@ impl StableDiffusion {
             .iter()
             .any(|concept| concept.mask.is_some());
         Ok(if own_masks {
-            Arc::new(Fixed::or(source))
+            Arc::new(OwnMask::over(source))
         } else {
             source
         })

@@ -49,7 +49,7 @@ impl StableDiffusion {
                 if concept.adapter == index {
                     let conditional = self.image_tokens(&adapter, &encoder, picture)?;
                     let reference = ReferenceTokens::new(conditional, unconditional.clone());
-                    *tokens = Some(reference.for_adapter(index));
+                    *tokens = Some(reference.adapter(index));
                 }
             }
         }
