@@ -43,7 +43,7 @@ impl StableDiffusion {
                 };
                 let conditional = self.image_tokens(&adapter, &encoder, picture)?;
                 let tokens = ReferenceTokens::new(conditional, unconditional.clone());
-                *reference = Some(tokens.for_adapter(index));
+                *reference = Some(tokens.adapter(index));
             }
         }
         Ok(references)
