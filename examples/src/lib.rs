@@ -1,7 +1,8 @@
-//! What the examples share: backends, progress, labelled sheets, memory.
+//! What the examples share: backends, output, progress, labelled sheets, memory.
 
 pub mod device;
 pub mod map;
 pub mod memory;
+pub mod output;
 pub mod progress;
 pub mod sheet;
