@@ -1,5 +1,7 @@
 //! Stable Diffusion 1.5 and SDXL with IP-Adapter and Conceptrol.
 
+#![forbid(unsafe_code)]
+
 pub mod adapter;
 pub mod config;
 pub mod family;

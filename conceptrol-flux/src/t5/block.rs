@@ -1,7 +1,7 @@
 //! One block of the T5 encoder.
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, activation};
+use burn::tensor::Tensor;
 use conceptrol_core::kernel;
 use conceptrol_core::models::nn::Linear;
 use conceptrol_core::models::weights::Weights;
@@ -74,10 +74,8 @@ impl T5Block {
         let q = split(self.q.forward(states.clone()));
         let k = split(self.k.forward(states.clone()));
         let v = split(self.v.forward(states));
-        let dtype = v.dtype();
         let logits = q.matmul(k.swap_dims(2, 3)) + bias.clone();
-        let probabilities = activation::softmax(logits.cast(DType::F32), 3).cast(dtype);
-        let attended = probabilities.matmul(v).swap_dims(1, 2);
+        let attended = kernel::softmax(logits).matmul(v).swap_dims(1, 2);
         let [_, _, heads, head_dim] = attended.dims();
         self.o
             .forward(attended.reshape([batch, tokens, heads * head_dim]))
