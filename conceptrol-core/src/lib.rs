@@ -15,6 +15,9 @@
 //!   None is on by default; the application chooses, and the device chooses at run time.
 //! - `autodiff`, `fusion`, `autotune`, `simd`, `rayon`, `x86-v4`: forwarded to burn.
 
+// Allowed for the kernels of the CPU alone; see `kernel/mod.rs`.
+#![deny(unsafe_code)]
+
 #[cfg(feature = "analysis")]
 pub mod analysis;
 mod concept;

@@ -30,6 +30,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#![forbid(unsafe_code)]
+
 pub mod latents;
 pub mod load;
 pub mod mmdit;

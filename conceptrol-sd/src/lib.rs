@@ -4,6 +4,8 @@
 //! [`Pipeline`](conceptrol_core::pipeline::Pipeline)'s, and the same for every family.
 #![forbid(unsafe_code)]
 
+#![forbid(unsafe_code)]
+
 pub mod adapter;
 pub mod config;
 pub mod pipeline;

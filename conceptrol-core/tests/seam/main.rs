@@ -1,11 +1,14 @@
 //! Properties of the plug-in seam, against plain attention.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod cross;
 mod joint;
 mod misuse;
 mod sources;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use common::largest;
 use conceptrol_core::{
     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Concept,
     ConditionSchedule, Grid, ReferenceTokens, Session, SiteId, SiteKind, SiteSelector, StepInfo,
@@ -105,5 +108,5 @@ fn run(
 
 fn max_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
-    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    largest(pairs.map(|(a, b)| (a - b).abs()))
 }

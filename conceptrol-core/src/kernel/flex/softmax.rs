@@ -2,10 +2,10 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::softmax::{NOTHING, Running, scale};
-use crate::kernel::flex::{
+use super::{
     aligned::Aligned,
-    element::{Number, narrow, widen},
+    attention::{NOTHING, Running, scale},
+    scalar::{Scalar, narrow, widen},
     shared::Shared,
     simd::{Job, Simd, vectorised},
 };
@@ -16,7 +16,7 @@ const CHUNK: usize = 1 << 14;
 const LANES: usize = 16;
 
 /// The softmax of each row of `width` numbers.
-pub(crate) fn softmax<E: Number>(from: &[E], width: usize, to: &mut [MaybeUninit<E>]) {
+pub(crate) fn softmax_rows<E: Scalar>(from: &[E], width: usize, to: &mut [MaybeUninit<E>]) {
     let rows = (CHUNK / width).max(1);
     let out = Shared::new(to);
     from.par_chunks(rows * width).enumerate().for_each_init(
@@ -41,7 +41,7 @@ struct Rows<'a, E> {
     row: &'a mut [f32],
 }
 
-impl<E: Number> Job for Rows<'_, E> {
+impl<E: Scalar> Job for Rows<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self {

@@ -1,9 +1,6 @@
 use std::{arch::asm, mem::offset_of};
 
-use crate::kernel::flex::{
-    pairs::Pair,
-    tile::{LEFT_STRIDE, Product, Start},
-};
+use crate::kernel::flex::gemm::{Gemm, Init, LHS_STRIDE, bf16_dot::Bf16x2};
 
 /// Rows of a tile, and 32-bit columns.
 pub(super) const SIDE: usize = 16;
@@ -11,81 +8,81 @@ pub(super) const SIDE: usize = 16;
 /// Some groups of rows of a product with at most two tiles of columns, over some equal steps along the inner dimension: what one
 /// block of instructions reads from memory.
 #[repr(C)]
-pub(super) struct Strip {
+pub(super) struct MicroKernel {
     groups: usize,
     steps: usize,
     /// Whether sums start from zero, not from the output.
     from_zero: usize,
-    left: *const Pair,
-    right: *const Pair,
+    lhs: *const Bf16x2,
+    rhs: *const Bf16x2,
     out: *mut f32,
     /// All below in bytes.
-    left_stride: usize,
-    right_stride: usize,
+    lhs_stride: usize,
+    rhs_stride: usize,
     out_stride: usize,
     /// From the left tile of columns to the right one.
     second_column: usize,
     /// From the upper tile of rows to the lower one.
-    lower_left: usize,
+    lower_lhs: usize,
     lower_out: usize,
     /// To the next step.
-    step_left: usize,
-    step_right: usize,
+    step_lhs: usize,
+    step_rhs: usize,
     /// To the next group.
-    next_left: usize,
+    next_lhs: usize,
     next_out: usize,
 }
 
-impl Strip {
-    /// `groups` times `rows` rows, `steps` times `depth` pairs; sums start from zero or from the output.
+impl MicroKernel {
+    /// `groups` times `rows` rows, `steps` times `k` pairs; sums start from zero or from the output.
     ///
     /// Two by two tiles of sums are alive at once, so that each tile loaded is used twice. Where rows or columns do not fill
     /// both tiles of a side, both are half as large; of an odd number, one overlaps the other and both find the same sums.
     pub(super) fn new(
-        p: Product<Pair>,
-        [rows, columns, depth]: [usize; 3],
+        gemm: Gemm<Bf16x2>,
+        [rows, columns, k]: [usize; 3],
         groups: usize,
         steps: usize,
     ) -> Self {
-        const BYTES: usize = size_of::<Pair>();
+        const BYTES: usize = size_of::<Bf16x2>();
         let (second_row, second_column) = (rows - rows.div_ceil(2), columns - columns.div_ceil(2));
         Self {
             groups,
             steps,
-            from_zero: usize::from(matches!(p.start, Start::Zero)),
-            left: p.left,
-            right: p.right,
-            out: p.out,
-            left_stride: LEFT_STRIDE * BYTES,
-            right_stride: p.right_stride * BYTES,
-            out_stride: p.out_stride * BYTES,
+            from_zero: usize::from(matches!(gemm.init, Init::Zero)),
+            lhs: gemm.lhs,
+            rhs: gemm.rhs,
+            out: gemm.out,
+            lhs_stride: LHS_STRIDE * BYTES,
+            rhs_stride: gemm.rhs_stride * BYTES,
+            out_stride: gemm.out_stride * BYTES,
             second_column: second_column * BYTES,
-            lower_left: second_row * LEFT_STRIDE * BYTES,
-            lower_out: second_row * p.out_stride * BYTES,
-            step_left: depth * BYTES,
-            step_right: (depth * p.right_stride - second_column) * BYTES,
-            next_left: rows * LEFT_STRIDE * BYTES,
-            next_out: rows * p.out_stride * BYTES,
+            lower_lhs: second_row * LHS_STRIDE * BYTES,
+            lower_out: second_row * gemm.out_stride * BYTES,
+            step_lhs: k * BYTES,
+            step_rhs: (k * gemm.rhs_stride - second_column) * BYTES,
+            next_lhs: rows * LHS_STRIDE * BYTES,
+            next_out: rows * gemm.out_stride * BYTES,
         }
     }
 
     /// Multiplies.
     ///
     /// # Safety
-    /// The tiles have the shapes of the strip, and it lies in its operands.
-    pub(super) unsafe fn multiply(&self) {
+    /// The tiles have the shapes of the micro-kernel, and it lies in its operands.
+    pub(super) unsafe fn run(&self) {
         // SAFETY: the caller's promise; no tile is read before it is written here.
         unsafe {
             asm!(
-                "mov {groups}, [{strip} + {GROUPS}]",
-                "mov {out}, [{strip} + {OUT}]",
-                "mov {first_left}, [{strip} + {LEFT}]",
-                "mov {out_stride}, [{strip} + {OUT_STRIDE}]",
-                "mov {left_stride}, [{strip} + {LEFT_STRIDE}]",
-                "mov {right_stride}, [{strip} + {RIGHT_STRIDE}]",
-                "mov {second_column}, [{strip} + {SECOND_COLUMN}]",
+                "mov {groups}, [{args} + {GROUPS}]",
+                "mov {out}, [{args} + {OUT}]",
+                "mov {first_lhs}, [{args} + {LHS}]",
+                "mov {out_stride}, [{args} + {OUT_STRIDE}]",
+                "mov {lhs_stride}, [{args} + {LHS_STRIDE}]",
+                "mov {rhs_stride}, [{args} + {RHS_STRIDE}]",
+                "mov {second_column}, [{args} + {SECOND_COLUMN}]",
                 "2:", // a group of rows
-                "cmp qword ptr [{strip} + {FROM_ZERO}], 0",
+                "cmp qword ptr [{args} + {FROM_ZERO}], 0",
                 "je 3f",
                 "tilezero tmm0",
                 "tilezero tmm1",
@@ -93,7 +90,7 @@ impl Strip {
                 "tilezero tmm3",
                 "jmp 4f",
                 "3:",
-                "mov {lower}, [{strip} + {LOWER_OUT}]",
+                "mov {lower}, [{args} + {LOWER_OUT}]",
                 "add {lower}, {out}",
                 "tileloadd tmm0, [{out} + {out_stride}]",
                 "tileloadd tmm2, [{lower} + {out_stride}]",
@@ -102,27 +99,27 @@ impl Strip {
                 "lea {lower}, [{out} + {second_column}]",
                 "tileloadd tmm1, [{lower} + {out_stride}]",
                 "4:",
-                "mov {steps}, [{strip} + {STEPS}]",
-                "mov {right}, [{strip} + {RIGHT}]",
-                "mov {left}, {first_left}",
-                "mov {lower}, [{strip} + {LOWER_LEFT}]",
-                "add {lower}, {left}",
+                "mov {steps}, [{args} + {STEPS}]",
+                "mov {rhs}, [{args} + {RHS}]",
+                "mov {lhs}, {first_lhs}",
+                "mov {lower}, [{args} + {LOWER_LHS}]",
+                "add {lower}, {lhs}",
                 "5:", // a step along the inner dimension
-                "tileloadd tmm6, [{right} + {right_stride}]",
-                "tileloadd tmm4, [{left} + {left_stride}]",
-                "add {right}, {second_column}",
-                "tileloadd tmm7, [{right} + {right_stride}]",
-                "tileloadd tmm5, [{lower} + {left_stride}]",
+                "tileloadd tmm6, [{rhs} + {rhs_stride}]",
+                "tileloadd tmm4, [{lhs} + {lhs_stride}]",
+                "add {rhs}, {second_column}",
+                "tileloadd tmm7, [{rhs} + {rhs_stride}]",
+                "tileloadd tmm5, [{lower} + {lhs_stride}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {right}, [{strip} + {STEP_RIGHT}]",
-                "add {left}, [{strip} + {STEP_LEFT}]",
-                "add {lower}, [{strip} + {STEP_LEFT}]",
+                "add {rhs}, [{args} + {STEP_RHS}]",
+                "add {lhs}, [{args} + {STEP_LHS}]",
+                "add {lower}, [{args} + {STEP_LHS}]",
                 "dec {steps}",
                 "jnz 5b",
-                "mov {lower}, [{strip} + {LOWER_OUT}]",
+                "mov {lower}, [{args} + {LOWER_OUT}]",
                 "add {lower}, {out}",
                 "tilestored [{out} + {out_stride}], tmm0",
                 "tilestored [{lower} + {out_stride}], tmm2",
@@ -130,29 +127,29 @@ impl Strip {
                 "tilestored [{lower} + {out_stride}], tmm3",
                 "lea {lower}, [{out} + {second_column}]",
                 "tilestored [{lower} + {out_stride}], tmm1",
-                "add {first_left}, [{strip} + {NEXT_LEFT}]",
-                "add {out}, [{strip} + {NEXT_OUT}]",
+                "add {first_lhs}, [{args} + {NEXT_LHS}]",
+                "add {out}, [{args} + {NEXT_OUT}]",
                 "dec {groups}",
                 "jnz 2b",
-                strip = in(reg) self,
+                args = in(reg) self,
                 groups = out(reg) _, steps = out(reg) _,
-                left = out(reg) _, first_left = out(reg) _, right = out(reg) _, out = out(reg) _, lower = out(reg) _,
-                left_stride = out(reg) _, right_stride = out(reg) _, out_stride = out(reg) _, second_column = out(reg) _,
+                lhs = out(reg) _, first_lhs = out(reg) _, rhs = out(reg) _, out = out(reg) _, lower = out(reg) _,
+                lhs_stride = out(reg) _, rhs_stride = out(reg) _, out_stride = out(reg) _, second_column = out(reg) _,
                 GROUPS = const offset_of!(Self, groups),
                 FROM_ZERO = const offset_of!(Self, from_zero),
                 STEPS = const offset_of!(Self, steps),
-                LEFT = const offset_of!(Self, left),
-                RIGHT = const offset_of!(Self, right),
+                LHS = const offset_of!(Self, lhs),
+                RHS = const offset_of!(Self, rhs),
                 OUT = const offset_of!(Self, out),
-                LEFT_STRIDE = const offset_of!(Self, left_stride),
-                RIGHT_STRIDE = const offset_of!(Self, right_stride),
+                LHS_STRIDE = const offset_of!(Self, lhs_stride),
+                RHS_STRIDE = const offset_of!(Self, rhs_stride),
                 OUT_STRIDE = const offset_of!(Self, out_stride),
                 SECOND_COLUMN = const offset_of!(Self, second_column),
-                LOWER_LEFT = const offset_of!(Self, lower_left),
+                LOWER_LHS = const offset_of!(Self, lower_lhs),
                 LOWER_OUT = const offset_of!(Self, lower_out),
-                NEXT_LEFT = const offset_of!(Self, next_left),
-                STEP_LEFT = const offset_of!(Self, step_left),
-                STEP_RIGHT = const offset_of!(Self, step_right),
+                NEXT_LHS = const offset_of!(Self, next_lhs),
+                STEP_LHS = const offset_of!(Self, step_lhs),
+                STEP_RHS = const offset_of!(Self, step_rhs),
                 NEXT_OUT = const offset_of!(Self, next_out),
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,

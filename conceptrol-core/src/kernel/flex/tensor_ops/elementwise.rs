@@ -2,9 +2,9 @@ use burn::tensor::{Shape, Tensor};
 use burn_flex::FlexTensor;
 
 use crate::kernel::flex::{
-    element::Number,
     elementwise::{self, Function},
-    tensor::{build, contiguous, from_flex, on_flex, with_number},
+    scalar::Scalar,
+    tensor::{build, contiguous, from_flex, on_flex, with_scalar},
 };
 
 /// An element-wise function; in place if nobody else holds `x`.
@@ -17,10 +17,10 @@ pub(crate) fn map<const D: usize, F: Function>(
         return Err(x);
     };
     drop(x); // else its memory would be shared
-    Ok(from_flex(with_number!(dtype, run_map(flex, function))))
+    Ok(from_flex(with_scalar!(dtype, run_map(flex, function))))
 }
 
-fn run_map<E: Number>(mut x: FlexTensor, function: impl Function) -> FlexTensor {
+fn run_map<E: Scalar>(mut x: FlexTensor, function: impl Function) -> FlexTensor {
     let dense = x.layout().start_offset() == 0 && x.layout().is_dense_unique_storage();
     let len = x.layout().num_elements();
     if dense
@@ -45,10 +45,10 @@ fn run_map<E: Number>(mut x: FlexTensor, function: impl Function) -> FlexTensor 
 
 /// [`geglu`](crate::kernel::geglu).
 pub(crate) fn geglu(x: &Tensor<3>) -> Option<Tensor<3>> {
-    Some(from_flex(with_number!(x.dtype(), run_geglu(&on_flex(x)?))))
+    Some(from_flex(with_scalar!(x.dtype(), run_geglu(&on_flex(x)?))))
 }
 
-fn run_geglu<E: Number>(x: &FlexTensor) -> FlexTensor {
+fn run_geglu<E: Scalar>(x: &FlexTensor) -> FlexTensor {
     let [batch, tokens, width] = x.layout().shape().dims();
     let mut copy = None;
     let from = contiguous::<E>(x, &mut copy);

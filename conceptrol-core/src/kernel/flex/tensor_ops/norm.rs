@@ -2,9 +2,9 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use crate::kernel::flex::{
-    element::Number,
     norm::{self, GroupNorm, RowNorm},
-    tensor::{build, contiguous, from_flex, on_flex, widened, with_number},
+    scalar::Scalar,
+    tensor::{build, contiguous, from_flex, on_flex, widened, with_scalar},
 };
 
 /// [`group_norm`](crate::kernel::group_norm).
@@ -31,13 +31,13 @@ pub(crate) fn group_norm(
         eps,
         silu,
     };
-    Some(from_flex(with_number!(
+    Some(from_flex(with_scalar!(
         x.dtype(),
         run_group_norm(&on_flex(x)?, norm)
     )))
 }
 
-fn run_group_norm<E: Number>(x: &FlexTensor, norm: GroupNorm<'_>) -> FlexTensor {
+fn run_group_norm<E: Scalar>(x: &FlexTensor, norm: GroupNorm<'_>) -> FlexTensor {
     let mut copy = None;
     let from = contiguous::<E>(x, &mut copy);
     // SAFETY: every group is written.
@@ -72,13 +72,13 @@ pub(crate) fn row_norm<const D: usize>(
         eps,
         centred,
     };
-    Some(from_flex(with_number!(
+    Some(from_flex(with_scalar!(
         x.dtype(),
         run_row_norm(&on_flex(x)?, norm)
     )))
 }
 
-fn run_row_norm<E: Number>(x: &FlexTensor, norm: RowNorm<'_>) -> FlexTensor {
+fn run_row_norm<E: Scalar>(x: &FlexTensor, norm: RowNorm<'_>) -> FlexTensor {
     let mut copy = None;
     let from = contiguous::<E>(x, &mut copy);
     // SAFETY: every row is written.

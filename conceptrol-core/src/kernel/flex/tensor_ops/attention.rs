@@ -5,8 +5,8 @@ use crate::kernel::{
     LogitBias,
     flex::{
         attention::{self, Segments},
-        element::Number,
-        tensor::{build, contiguous, from_flex, heads, on_flex, widened, with_number},
+        scalar::Scalar,
+        tensor::{build, from_flex, heads, on_flex, widened, with_scalar},
     },
 };
 
@@ -35,11 +35,11 @@ pub(crate) fn attention(
     let segments = bias
         .zip(rows.as_ref())
         .map(|(bias, rows)| Segments::new(bias.keys(), rows, bias.rows().dims()[0], q_len, k_len));
-    let out = with_number!(dtype, run_attention(&q, &k, &v, segments.as_ref()));
+    let out = with_scalar!(dtype, run_attention(&q, &k, &v, segments.as_ref()));
     Some(from_flex::<4>(out).swap_dims(1, 2)) // [batch, heads, q_len, value_dim]
 }
 
-fn run_attention<E: Number>(
+fn run_attention<E: Scalar>(
     q: &FlexTensor,
     k: &FlexTensor,
     v: &FlexTensor,
@@ -64,39 +64,17 @@ pub(crate) fn text_map(q: &Tensor<4>, k_text: &Tensor<4>) -> Option<Tensor<3>> {
     }
     let (dtype, q, k) = (q.dtype(), on_flex(q)?, on_flex(k_text)?);
     let mut out = vec![0.0f32; rows * q_len * text_len];
-    with_number!(dtype, run_text_map(&q, &k, &mut out));
+    with_scalar!(dtype, run_text_map(&q, &k, &mut out));
     let out = Bytes::from_elems(out);
     let layout = Layout::contiguous(Shape::new([rows, q_len, text_len]));
     Some(from_flex(FlexTensor::new(out, layout, DType::F32)))
 }
 
-fn run_text_map<E: Number>(q: &FlexTensor, k: &FlexTensor, out: &mut [f32]) {
+fn run_text_map<E: Scalar>(q: &FlexTensor, k: &FlexTensor, out: &mut [f32]) {
     let (mut q_copy, mut k_copy) = (None, None);
     attention::text_map(
         &heads::<E>(q, &mut q_copy),
         &heads::<E>(k, &mut k_copy),
         out,
     );
-}
-
-/// [`softmax`](crate::kernel::softmax).
-pub(crate) fn softmax<const D: usize>(x: &Tensor<D>) -> Option<Tensor<D>> {
-    let width = x.dims()[D - 1];
-    if width == 0 {
-        return None;
-    }
-    let dtype = x.dtype();
-    let x = on_flex(x)?;
-    Some(from_flex(with_number!(dtype, run_softmax(&x, width))))
-}
-
-fn run_softmax<E: Number>(x: &FlexTensor, width: usize) -> FlexTensor {
-    let mut copy = None;
-    let from = contiguous::<E>(x, &mut copy);
-    // SAFETY: every row is written.
-    unsafe {
-        build(x.layout().shape().clone(), |to| {
-            attention::softmax(from, width, to);
-        })
-    }
 }

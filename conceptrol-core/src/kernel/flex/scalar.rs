@@ -3,7 +3,7 @@ use std::mem::MaybeUninit;
 use burn::tensor::{bf16, f16};
 
 /// A number as tensors store it; kernels compute in `f32`.
-pub(crate) trait Number: burn::tensor::Element + bytemuck::Pod + Send + Sync {
+pub(crate) trait Scalar: burn::tensor::Element + bytemuck::Pod + Send + Sync {
     /// Whether these are the numbers kernels compute in.
     const IS_F32: bool = false;
     /// Widens, exactly.
@@ -28,7 +28,7 @@ pub(crate) trait Number: burn::tensor::Element + bytemuck::Pod + Send + Sync {
     }
 }
 
-impl Number for f32 {
+impl Scalar for f32 {
     const IS_F32: bool = true;
     #[inline(always)]
     fn widen(self) -> f32 {
@@ -48,7 +48,7 @@ impl Number for f32 {
     }
 }
 
-impl Number for f16 {
+impl Scalar for f16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self.to_f32()
@@ -59,7 +59,7 @@ impl Number for f16 {
     }
 }
 
-impl Number for bf16 {
+impl Scalar for bf16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self.to_f32()
@@ -80,7 +80,7 @@ impl Number for bf16 {
 
 /// Widens `from` into the beginning of `to`.
 #[inline(always)]
-pub(crate) fn widen<E: Number>(from: &[E], to: &mut [f32]) {
+pub(crate) fn widen<E: Scalar>(from: &[E], to: &mut [f32]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = from.widen();
     }
@@ -88,7 +88,7 @@ pub(crate) fn widen<E: Number>(from: &[E], to: &mut [f32]) {
 
 /// Rounds `from` into the beginning of `to`.
 #[inline(always)]
-pub(crate) fn narrow<E: Number>(from: &[f32], to: &mut [MaybeUninit<E>]) {
+pub(crate) fn narrow<E: Scalar>(from: &[f32], to: &mut [MaybeUninit<E>]) {
     #[cfg(target_arch = "x86_64")]
     let done = E::as_bf16_mut(to).map_or(0, |to| super::simd::round_to_bf16(from, to));
     #[cfg(not(target_arch = "x86_64"))]

@@ -1,43 +1,44 @@
 //! The register tile every matrix product here is made of.
 
-use super::{operand::Unit, simd::Simd};
+use super::packed::Packed;
+use crate::kernel::flex::simd::Simd;
 
-/// The longest inner dimension of one tile; longer products add tiles up.
-pub(crate) const DEPTH: usize = 256;
+/// The longest inner dimension of one product of `f32`; longer ones add up.
+pub(crate) const KC: usize = 256;
 /// Distance between the rows of a left operand: a constant, so that rows cost no registers, and not a multiple of 4 KB, so
 /// that they do not compete for the same cache lines.
-pub(crate) const LEFT_STRIDE: usize = DEPTH + 16;
+pub(crate) const LHS_STRIDE: usize = KC + 16;
 /// Steps along the inner dimension without counting in between: counting takes turns that multiplying could use.
 const UNROLL: usize = 4;
 
-/// What a tile's sums start from.
+/// What the sums of a product start from.
 #[derive(Clone, Copy)]
-pub(crate) enum Start {
+pub(crate) enum Init {
     Zero,
     /// The numbers already in the output.
-    Output,
+    Out,
     /// A number for each row.
-    Rows(*const f32),
+    RowBias(*const f32),
     /// A number for each column.
-    Columns(*const f32),
+    ColumnBias(*const f32),
 }
 
-/// The operands of one product `out = start + left * right`.
+/// The operands of one product `out = init + lhs * rhs`.
 #[derive(Clone, Copy)]
-pub(crate) struct Product<U = f32> {
+pub(crate) struct Gemm<P = f32> {
     /// Inner dimension.
-    pub(crate) depth: usize,
-    /// Rows [`LEFT_STRIDE`] apart, `depth` long.
-    pub(crate) left: *const U,
-    /// `depth` rows, `right_stride` apart.
-    pub(crate) right: *const U,
-    pub(crate) right_stride: usize,
+    pub(crate) k: usize,
+    /// Rows [`LHS_STRIDE`] apart, `k` long.
+    pub(crate) lhs: *const P,
+    /// `k` rows, `rhs_stride` apart.
+    pub(crate) rhs: *const P,
+    pub(crate) rhs_stride: usize,
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
-    pub(crate) start: Start,
+    pub(crate) init: Init,
 }
 
-impl<U: Copy> Product<U> {
+impl<P: Copy> Gemm<P> {
     /// The part of the product below row `row`.
     ///
     /// # Safety
@@ -47,11 +48,11 @@ impl<U: Copy> Product<U> {
         // SAFETY: the caller stays inside the operands.
         unsafe {
             Self {
-                left: self.left.add(row * LEFT_STRIDE),
+                lhs: self.lhs.add(row * LHS_STRIDE),
                 out: self.out.add(row * self.out_stride),
-                start: match self.start {
-                    Start::Rows(values) => Start::Rows(values.add(row)),
-                    start => start,
+                init: match self.init {
+                    Init::RowBias(values) => Init::RowBias(values.add(row)),
+                    init => init,
                 },
                 ..self
             }
@@ -62,11 +63,11 @@ impl<U: Copy> Product<U> {
     #[inline(always)]
     pub(crate) fn at_column(self, column: usize) -> Self {
         Self {
-            right: self.right.wrapping_add(column),
+            rhs: self.rhs.wrapping_add(column),
             out: self.out.wrapping_add(column),
-            start: match self.start {
-                Start::Columns(values) => Start::Columns(values.wrapping_add(column)),
-                start => start,
+            init: match self.init {
+                Init::ColumnBias(values) => Init::ColumnBias(values.wrapping_add(column)),
+                init => init,
             },
             ..self
         }
@@ -76,30 +77,30 @@ impl<U: Copy> Product<U> {
 /// One product with `ROWS` rows and `VECTORS` vectors of columns, all sums in registers.
 ///
 /// # Safety
-/// `left` holds `ROWS` rows, `right` rows of `VECTORS` vectors, `out` (and `start`) has room for the tile.
+/// `lhs` holds `ROWS` rows, `rhs` rows of `VECTORS` vectors, `out` (and `init`) has room for the tile.
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, U: Unit, const ROWS: usize, const VECTORS: usize>(
+pub(crate) unsafe fn micro_kernel<S: Simd, P: Packed, const ROWS: usize, const VECTORS: usize>(
     s: S,
-    p: Product<U>,
+    gemm: Gemm<P>,
 ) {
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
     // SAFETY: all offsets lie in the operands promised by the caller.
     unsafe {
-        match p.start {
-            Start::Zero => {}
-            Start::Output => {
+        match gemm.init {
+            Init::Zero => {}
+            Init::Out => {
                 for (row, sums) in sums.iter_mut().enumerate() {
                     for (vector, sum) in sums.iter_mut().enumerate() {
-                        *sum = s.load(p.out.add(row * p.out_stride + vector * S::LANES));
+                        *sum = s.load(gemm.out.add(row * gemm.out_stride + vector * S::LANES));
                     }
                 }
             }
-            Start::Rows(values) => {
+            Init::RowBias(values) => {
                 for (row, sums) in sums.iter_mut().enumerate() {
                     *sums = [s.splat(*values.add(row)); VECTORS];
                 }
             }
-            Start::Columns(values) => {
+            Init::ColumnBias(values) => {
                 for sums in &mut sums {
                     for (vector, sum) in sums.iter_mut().enumerate() {
                         *sum = s.load(values.add(vector * S::LANES));
@@ -107,21 +108,24 @@ pub(crate) unsafe fn tile<S: Simd, U: Unit, const ROWS: usize, const VECTORS: us
                 }
             }
         }
-        let (mut left, mut right) = (p.left, p.right);
-        for _ in 0..p.depth / UNROLL {
+        let (mut lhs, mut rhs) = (gemm.lhs, gemm.rhs);
+        for _ in 0..gemm.k / UNROLL {
             for k in 0..UNROLL {
-                accumulate(s, &mut sums, left.add(k), right.add(k * p.right_stride));
+                rank_one_update(s, &mut sums, lhs.add(k), rhs.add(k * gemm.rhs_stride));
             }
             // After the last step they may point beyond their operands.
-            left = left.wrapping_add(UNROLL);
-            right = right.wrapping_add(UNROLL * p.right_stride);
+            lhs = lhs.wrapping_add(UNROLL);
+            rhs = rhs.wrapping_add(UNROLL * gemm.rhs_stride);
         }
-        for k in 0..p.depth % UNROLL {
-            accumulate(s, &mut sums, left.add(k), right.add(k * p.right_stride));
+        for k in 0..gemm.k % UNROLL {
+            rank_one_update(s, &mut sums, lhs.add(k), rhs.add(k * gemm.rhs_stride));
         }
         for (row, sums) in sums.iter().enumerate() {
             for (vector, sum) in sums.iter().enumerate() {
-                s.store(p.out.add(row * p.out_stride + vector * S::LANES), *sum);
+                s.store(
+                    gemm.out.add(row * gemm.out_stride + vector * S::LANES),
+                    *sum,
+                );
             }
         }
     }
@@ -130,24 +134,24 @@ pub(crate) unsafe fn tile<S: Simd, U: Unit, const ROWS: usize, const VECTORS: us
 /// Adds the products of a column of the left operand with a row of the right one.
 ///
 /// # Safety
-/// `left` points to `ROWS` units [`LEFT_STRIDE`] apart, `right` to `VECTORS` vectors of them.
+/// `lhs` points to `ROWS` elements [`LHS_STRIDE`] apart, `rhs` to `VECTORS` vectors of them.
 #[inline(always)]
-unsafe fn accumulate<S: Simd, U: Unit, const ROWS: usize, const VECTORS: usize>(
+unsafe fn rank_one_update<S: Simd, P: Packed, const ROWS: usize, const VECTORS: usize>(
     s: S,
     sums: &mut [[S::V; VECTORS]; ROWS],
-    left: *const U,
-    right: *const U,
+    lhs: *const P,
+    rhs: *const P,
 ) {
     let mut columns = [s.splat(0.0); VECTORS];
     // SAFETY: the caller's promise.
     unsafe {
         for (vector, column) in columns.iter_mut().enumerate() {
-            *column = s.load(right.add(vector * S::LANES).cast());
+            *column = s.load(rhs.add(vector * S::LANES).cast());
         }
         for (row, sums) in sums.iter_mut().enumerate() {
-            let x = s.splat(left.add(row * LEFT_STRIDE).cast::<f32>().read());
+            let x = s.splat(lhs.add(row * LHS_STRIDE).cast::<f32>().read());
             for (sum, column) in sums.iter_mut().zip(columns) {
-                *sum = U::multiply_add(s, x, column, *sum);
+                *sum = P::fma(s, x, column, *sum);
             }
         }
     }

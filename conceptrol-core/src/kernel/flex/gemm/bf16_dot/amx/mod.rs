@@ -6,7 +6,7 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod detect;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod strip;
+mod micro_kernel;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiles;
 
@@ -18,7 +18,7 @@ pub(crate) use absent::{Tiles, available};
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 mod absent {
-    use crate::kernel::flex::{pairs::Pair, tile::Product};
+    use crate::kernel::flex::gemm::{Gemm, bf16_dot::Bf16x2};
 
     /// Other processors have none; other systems would have to be asked for it in their own way.
     pub(crate) fn available() -> bool {
@@ -31,8 +31,8 @@ mod absent {
     impl Tiles {
         /// # Safety
         /// The unit is [`available`].
-        pub(crate) unsafe fn product(&mut self, _: usize, _: usize, _: Product<Pair>) {
-            unreachable!("pairs are made where the unit is available")
+        pub(crate) unsafe fn macro_kernel(&mut self, _: usize, _: usize, _: Gemm<Bf16x2>) {
+            unreachable!("tiles are made where the unit is available")
         }
     }
 }

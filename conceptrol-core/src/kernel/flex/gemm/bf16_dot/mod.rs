@@ -1,8 +1,7 @@
-//! Products of bf16 numbers in pairs that lie side by side along the inner dimension, by processors that multiply those: with tiles
-//! ([`amx`]), or with vectors (AVX512-BF16).
+//! Dot products of bf16 pairs, by processors that have them: with tiles ([`amx`]), or with vectors (AVX512-BF16).
 //!
-//! A pair takes the place that one number has in `f32`, so operands are laid out alike. Products of two numbers are exact and
-//! added up in `f32`.
+//! Two numbers side by side along the inner dimension take the place that one has in `f32`, so operands are packed alike. Products
+//! of two numbers are exact and added up in `f32`.
 
 mod amx;
 
@@ -12,46 +11,49 @@ use burn::tensor::bf16;
 use bytemuck::{Pod, Zeroable};
 
 use super::{
-    element::{Number, narrow},
-    operand::{Operand, Unit},
-    product::product,
-    simd::{Job, Simd, vectorised_for_pairs, vectors_multiply_pairs},
-    tile::{LEFT_STRIDE, Product},
+    macro_kernel::macro_kernel,
+    micro_kernel::{Gemm, LHS_STRIDE},
+    packed::{Packed, Stored},
+};
+use crate::kernel::flex::{
+    scalar::{Scalar, narrow},
+    simd::{Job, Simd, has_fast_bf16_dot, vectorised_bf16},
 };
 
-/// Whether a product of pairs costs so little that it is no use to have fewer of them.
-pub(crate) fn are_cheap() -> bool {
+/// Whether dot products cost so little that it is no use to have fewer of them.
+pub(crate) fn is_cheap() -> bool {
     amx::available()
 }
 
-/// Two neighbouring bf16 numbers along the inner dimension. Where one exists, the processor multiplies them: [`pairs`] makes them.
+/// Two neighbouring bf16 numbers along the inner dimension. Where one exists, the processor has their dot product: [`as_bf16x2`]
+/// makes them.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(transparent)]
-pub(crate) struct Pair(pub(crate) [bf16; 2]);
+pub(crate) struct Bf16x2(pub(crate) [bf16; 2]);
 
-/// `numbers` as pairs, if the processor multiplies those and each row of `row` numbers is whole pairs.
-pub(crate) fn pairs<E: Number>(numbers: &[E], row: usize) -> Option<&[Pair]> {
+/// `numbers` as pairs, if the processor has their dot product and each row of `row` numbers is whole pairs.
+pub(crate) fn as_bf16x2<E: Scalar>(numbers: &[E], row: usize) -> Option<&[Bf16x2]> {
     let numbers = E::as_bf16(numbers)?;
-    let multiplied = amx::available() || vectors_multiply_pairs();
-    (multiplied && row.is_multiple_of(2)).then(|| bytemuck::cast_slice(numbers))
+    let available = amx::available() || has_fast_bf16_dot();
+    (available && row.is_multiple_of(2)).then(|| bytemuck::cast_slice(numbers))
 }
 
-impl Pair {
+impl Bf16x2 {
     /// The numbers of pairs, one after the other, as room for others.
-    fn numbers_mut(pairs: &mut [Self]) -> &mut [MaybeUninit<bf16>] {
+    fn scalars_mut(pairs: &mut [Self]) -> &mut [MaybeUninit<bf16>] {
         let numbers = bytemuck::cast_slice_mut::<Self, bf16>(pairs);
         // SAFETY: a number may be where one is expected that need not be there; `narrow` only writes numbers.
         unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<bf16>]) }
     }
 }
 
-impl Operand for Pair {
-    type Number = bf16;
-    const NUMBERS: usize = 2;
-    type Unit = Self;
+impl Stored for Bf16x2 {
+    type Scalar = bf16;
+    const SCALARS: usize = 2;
+    type Packed = Self;
 
     #[inline(always)]
-    fn unit(self) -> Self {
+    fn packed(self) -> Self {
         self
     }
     #[inline(always)]
@@ -62,89 +64,94 @@ impl Operand for Pair {
     }
 }
 
-/// What multiplies pairs.
+/// What computes dot products.
 #[derive(Debug)]
-pub(crate) enum Multiplier {
-    Tiles(amx::Tiles),
+pub(crate) enum Kernel {
+    Amx(amx::Tiles),
     Vectors,
 }
 
-impl Default for Multiplier {
+impl Default for Kernel {
     fn default() -> Self {
         if amx::available() {
-            Self::Tiles(amx::Tiles::default())
+            Self::Amx(amx::Tiles::default())
         } else {
             Self::Vectors
         }
     }
 }
 
-impl Unit for Pair {
-    type Multiplier = Multiplier;
-    const DEPTH: usize = 128;
+impl Packed for Bf16x2 {
+    type Kernel = Kernel;
+    const KC: usize = 128;
 
     #[inline(always)]
-    fn rows() -> usize {
+    fn mr() -> usize {
         if amx::available() { 32 } else { 24 }
     }
     #[inline(always)]
-    fn multiply_add<S: Simd>(s: S, a: S::V, b: S::V, c: S::V) -> S::V {
-        s.dot_pairs(a, b, c)
+    fn fma<S: Simd>(s: S, a: S::V, b: S::V, c: S::V) -> S::V {
+        s.dot_bf16(a, b, c)
     }
     #[inline(always)]
-    fn left<'a>(numbers: &'a [f32], rows: usize, depth: usize, room: &'a mut [Self]) -> &'a [Self] {
-        let rows = numbers.chunks_exact(LEFT_STRIDE).take(rows);
-        for (numbers, room) in rows.zip(room.chunks_exact_mut(LEFT_STRIDE)) {
-            narrow(numbers, Self::numbers_mut(&mut room[..depth]));
+    fn lhs_of_f32<'a>(
+        numbers: &'a [f32],
+        rows: usize,
+        k: usize,
+        room: &'a mut [Self],
+    ) -> &'a [Self] {
+        let rows = numbers.chunks_exact(LHS_STRIDE).take(rows);
+        for (numbers, room) in rows.zip(room.chunks_exact_mut(LHS_STRIDE)) {
+            narrow(numbers, Self::scalars_mut(&mut room[..k]));
         }
         room
     }
     #[inline(always)]
-    unsafe fn product<S: Simd>(
-        multiplier: &mut Multiplier,
+    unsafe fn macro_kernel<S: Simd>(
+        kernel: &mut Kernel,
         _: S,
         rows: usize,
         vectors: usize,
-        p: Product<Self>,
+        gemm: Gemm<Self>,
     ) {
-        match multiplier {
+        match kernel {
             // SAFETY: the caller's promise; tiles exist where the unit is available.
-            Multiplier::Tiles(tiles) => unsafe { tiles.product(rows, vectors * S::LANES, p) },
-            Multiplier::Vectors => vectorised_for_pairs(Vectors {
+            Kernel::Amx(tiles) => unsafe { tiles.macro_kernel(rows, vectors * S::LANES, gemm) },
+            Kernel::Vectors => vectorised_bf16(Vectors {
                 rows,
                 columns: vectors * S::LANES,
-                p,
+                gemm,
             }),
         }
     }
 }
 
-/// A product by vectors.
+/// The macro-kernel with vectors that have the dot product by themselves, where there are any.
 struct Vectors {
     rows: usize,
     columns: usize,
-    p: Product<Pair>,
+    gemm: Gemm<Bf16x2>,
 }
 
 impl Job for Vectors {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: the promise of whoever asked for the product.
-        unsafe { product(s, self.rows, self.columns / S::LANES, self.p) };
+        unsafe { macro_kernel(s, self.rows, self.columns / S::LANES, self.gemm) };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::flex::{aligned::Aligned, simd::vectorised, tile::Start};
+    use crate::kernel::flex::{aligned::Aligned, gemm::Init, simd::vectorised};
 
-    /// Adds products to what is in the output with one multiplier.
+    /// A product by a kernel.
     struct Run<'a> {
-        multiplier: &'a mut Multiplier,
+        kernel: &'a mut Kernel,
         rows: usize,
         columns: usize,
-        p: Product<Pair>,
+        gemm: Gemm<Bf16x2>,
     }
 
     impl Job for Run<'_> {
@@ -152,20 +159,20 @@ mod tests {
         fn run<S: Simd>(self, s: S) {
             let vectors = self.columns / S::LANES;
             // SAFETY: `check` makes operands of these sizes.
-            unsafe { Pair::product(self.multiplier, s, self.rows, vectors, self.p) };
+            unsafe { Bf16x2::macro_kernel(self.kernel, s, self.rows, vectors, self.gemm) };
         }
     }
 
-    fn numbers(count: usize, state: &mut u32) -> Vec<Pair> {
+    fn numbers(count: usize, state: &mut u32) -> Vec<Bf16x2> {
         let mut number = || {
             *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             bf16::from_f32((*state >> 8) as f32 / (1 << 23) as f32 - 1.0)
         };
-        (0..count).map(|_| Pair([number(), number()])).collect()
+        (0..count).map(|_| Bf16x2([number(), number()])).collect()
     }
 
     /// Every sum against its definition in `f64`, from every start, wherever rows and columns do not fill tiles.
-    fn check(multiplier: &mut Multiplier) {
+    fn check(kernel: &mut Kernel) {
         let state = &mut 1;
         for [rows, columns, depth] in [
             [1, 16, 1],
@@ -178,42 +185,42 @@ mod tests {
             [31, 80, 20],
             [96, 160, 128],
         ] {
-            let (left, right) = (
-                numbers(rows * LEFT_STRIDE, state),
+            let (lhs, rhs) = (
+                numbers(rows * LHS_STRIDE, state),
                 numbers(depth * columns, state),
             );
             let by_row: Vec<f32> = (0..rows).map(|row| row as f32).collect();
             let by_column: Vec<f32> = (0..columns).map(|column| column as f32).collect();
-            let starts = [
-                Start::Zero,
-                Start::Output,
-                Start::Rows(by_row.as_ptr()),
-                Start::Columns(by_column.as_ptr()),
+            let inits = [
+                Init::Zero,
+                Init::Out,
+                Init::RowBias(by_row.as_ptr()),
+                Init::ColumnBias(by_column.as_ptr()),
             ];
-            for (index, start) in starts.into_iter().enumerate() {
+            for (index, init) in inits.into_iter().enumerate() {
                 let mut out = Aligned::zeros(rows * columns);
                 out.fill(7.0);
-                let p = Product {
-                    depth,
-                    left: left.as_ptr(),
-                    right: right.as_ptr(),
-                    right_stride: columns,
+                let gemm = Gemm {
+                    k: depth,
+                    lhs: lhs.as_ptr(),
+                    rhs: rhs.as_ptr(),
+                    rhs_stride: columns,
                     out: out.as_mut_ptr(),
                     out_stride: columns,
-                    start,
+                    init,
                 };
                 vectorised(Run {
-                    multiplier,
+                    kernel,
                     rows,
                     columns,
-                    p,
+                    gemm,
                 });
                 for (at, got) in out.iter().enumerate() {
                     let (row, column) = (at / columns, at % columns);
                     let start = [0.0, 7.0, row as f64, column as f64][index];
                     let terms = (0..2 * depth).map(|k| {
-                        let left = left[row * LEFT_STRIDE + k / 2].0[k % 2].to_f64();
-                        left * right[k / 2 * columns + column].0[k % 2].to_f64()
+                        let left = lhs[row * LHS_STRIDE + k / 2].0[k % 2].to_f64();
+                        left * rhs[k / 2 * columns + column].0[k % 2].to_f64()
                     });
                     let expected = start + terms.clone().sum::<f64>();
                     // Products are exact; a sum rounds once a term.
@@ -231,12 +238,12 @@ mod tests {
     #[test]
     fn tiles_agree_with_the_definition() {
         if amx::available() {
-            check(&mut Multiplier::default());
+            check(&mut Kernel::default());
         }
     }
 
     #[test]
     fn vectors_agree_with_the_definition() {
-        check(&mut Multiplier::Vectors);
+        check(&mut Kernel::Vectors);
     }
 }

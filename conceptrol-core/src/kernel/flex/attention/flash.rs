@@ -4,35 +4,34 @@ use rayon::prelude::*;
 
 use super::{
     Heads, Segments,
-    keys::{KeyPanels, ValueRows},
-    softmax::{Running, block_columns},
+    online_softmax::{Running, block_columns},
+    pack::{KeyPanels, ValueRows},
 };
 use crate::kernel::{
     LogitBias,
     flex::{
         aligned::Aligned,
-        element::{Number, narrow},
-        operand::{Operand, Unit, load},
+        gemm::{Gemm, Init, KC, LHS_STRIDE, Packed, Stored, pack_lhs_row},
+        scalar::{Scalar, narrow},
         shared::Shared,
         simd::{Job, Simd, vectorised},
-        tile::{DEPTH, LEFT_STRIDE, Product, Start},
     },
 };
 
 /// Keys whose scores are alive at once.
-const KEYS: usize = DEPTH;
+const KEYS: usize = KC;
 /// Groups of queries of a task: how often a tile of keys is used once it is in the cache.
 const GROUPS: usize = 4;
 
 /// `softmax(q k^T / sqrt(dim) + bias) v` into `out`, a contiguous `[batch, q_len, heads, value_dim]`.
-pub(crate) fn attention<E: Number>(
+pub(crate) fn attention<E: Scalar>(
     q: &Heads<'_, E>,
     k: &Heads<'_, E>,
     v: &Heads<'_, E>,
     bias: Option<&Segments<'_>>,
     out: &mut [MaybeUninit<E>],
 ) {
-    if let (Some(q), Some(k)) = (q.pairs(), k.pairs())
+    if let (Some(q), Some(k)) = (q.as_bf16x2(), k.as_bf16x2())
         && let (Some(v), Some(out)) = (v.as_bf16(), E::as_bf16_mut(out))
     {
         in_blocks(&q, &k, &v, bias, out);
@@ -41,16 +40,16 @@ pub(crate) fn attention<E: Number>(
     }
 }
 
-fn in_blocks<O: Operand>(
-    q: &Heads<'_, O>,
-    k: &Heads<'_, O>,
-    v: &Heads<'_, O::Number>,
+fn in_blocks<T: Stored>(
+    q: &Heads<'_, T>,
+    k: &Heads<'_, T>,
+    v: &Heads<'_, T::Scalar>,
     bias: Option<&Segments<'_>>,
-    out: &mut [MaybeUninit<O::Number>],
+    out: &mut [MaybeUninit<T::Scalar>],
 ) {
-    let block = GROUPS * O::Unit::rows();
+    let block = GROUPS * T::Packed::mr();
     let blocks = q.len.div_ceil(block);
-    let dim = q.dim * O::NUMBERS;
+    let dim = q.dim * T::SCALARS;
     let out = Shared::new(out);
     (0..q.batch * q.heads * blocks)
         .into_par_iter()
@@ -68,43 +67,43 @@ fn in_blocks<O: Operand>(
                     bias,
                     out,
                     scratch,
-                    multiplier: Default::default(),
+                    kernel: Default::default(),
                 });
             },
         );
 }
 
 /// Buffers of one thread.
-struct Scratch<U> {
+struct Scratch<P> {
     /// The head whose keys and values are packed.
     head: Option<usize>,
-    keys: Aligned<U>,
+    keys: Aligned<P>,
     key_panels: KeyPanels,
-    values: Aligned<U>,
+    values: Aligned<P>,
     value_rows: ValueRows,
-    /// `[dim / DEPTH][block][LEFT_STRIDE]`
-    queries: Aligned<U>,
-    /// `[group][LEFT_STRIDE]`
+    /// `[dim / KC][block][LHS_STRIDE]`
+    queries: Aligned<P>,
+    /// `[group][LHS_STRIDE]`
     scores: Aligned,
-    weights: Aligned<U>,
+    weights: Aligned<P>,
     /// `[block][value width]`
     sums: Aligned,
     running: Vec<Running>,
 }
 
-impl<U: Unit> Scratch<U> {
-    fn new<O: Operand<Unit = U>>(k: &Heads<'_, O>, v: &Heads<'_, O::Number>) -> Self {
-        let (key_panels, value_rows) = (KeyPanels::of(k), ValueRows::of::<O>(v));
-        let (group, block) = (U::rows(), GROUPS * U::rows());
+impl<P: Packed> Scratch<P> {
+    fn new<T: Stored<Packed = P>>(k: &Heads<'_, T>, v: &Heads<'_, T::Scalar>) -> Self {
+        let (key_panels, value_rows) = (KeyPanels::of(k), ValueRows::of::<T>(v));
+        let (group, block) = (P::mr(), GROUPS * P::mr());
         Self {
             head: None,
             keys: Aligned::zeros(key_panels.head),
             key_panels,
             values: Aligned::zeros(value_rows.head),
             value_rows,
-            queries: Aligned::zeros(k.dim.div_ceil(U::DEPTH) * block * LEFT_STRIDE),
-            scores: Aligned::zeros(group * LEFT_STRIDE),
-            weights: Aligned::zeros(group * LEFT_STRIDE),
+            queries: Aligned::zeros(k.dim.div_ceil(P::KC) * block * LHS_STRIDE),
+            scores: Aligned::zeros(group * LHS_STRIDE),
+            weights: Aligned::zeros(group * LHS_STRIDE),
             sums: Aligned::zeros(block * value_rows.width),
             running: vec![Running::START; block],
         }
@@ -112,22 +111,22 @@ impl<U: Unit> Scratch<U> {
 }
 
 /// One head, one block of queries, all keys.
-struct Block<'a, O: Operand> {
-    q: &'a Heads<'a, O>,
-    k: &'a Heads<'a, O>,
-    v: &'a Heads<'a, O::Number>,
+struct Block<'a, T: Stored> {
+    q: &'a Heads<'a, T>,
+    k: &'a Heads<'a, T>,
+    v: &'a Heads<'a, T::Scalar>,
     /// Counted over all batch rows.
     head: usize,
     queries: Range<usize>,
     /// Of scores, to units of `1 / log2(e)`.
     scale: f32,
     bias: Option<&'a Segments<'a>>,
-    out: Shared<'a, MaybeUninit<O::Number>>,
-    scratch: &'a mut Scratch<O::Unit>,
-    multiplier: <O::Unit as Unit>::Multiplier,
+    out: Shared<'a, MaybeUninit<T::Scalar>>,
+    scratch: &'a mut Scratch<T::Packed>,
+    kernel: <T::Packed as Packed>::Kernel,
 }
 
-impl<O: Operand> Job for Block<'_, O> {
+impl<T: Stored> Job for Block<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         self.pack_head();
@@ -137,8 +136,8 @@ impl<O: Operand> Job for Block<'_, O> {
         self.scratch.running.fill(Running::START);
         for from in (0..self.k.len).step_by(KEYS) {
             let keys = from..(from + KEYS).min(self.k.len);
-            for group in (0..rows).step_by(O::Unit::rows()) {
-                let rows = group..(group + O::Unit::rows()).min(rows);
+            for group in (0..rows).step_by(T::Packed::mr()) {
+                let rows = group..(group + T::Packed::mr()).min(rows);
                 if self.blocked(rows.clone(), keys.clone()) {
                     continue;
                 }
@@ -150,7 +149,7 @@ impl<O: Operand> Job for Block<'_, O> {
     }
 }
 
-impl<O: Operand> Block<'_, O> {
+impl<T: Stored> Block<'_, T> {
     /// Keys and values of the head, unless the task before was of the same.
     #[inline(always)]
     fn pack_head(&mut self) {
@@ -161,17 +160,17 @@ impl<O: Operand> Block<'_, O> {
                 .pack(self.k, self.head, &mut scratch.keys);
             scratch
                 .value_rows
-                .pack::<O>(self.v, self.head, &mut scratch.values);
+                .pack::<T>(self.v, self.head, &mut scratch.values);
         }
     }
 
     #[inline(always)]
     fn load_queries(&mut self) {
         for (row, query) in self.queries.clone().enumerate() {
-            let query = self.q.row(self.head, query).chunks(O::Unit::DEPTH);
+            let query = self.q.row(self.head, query).chunks(T::Packed::KC);
             for (chunk, query) in query.enumerate() {
-                let at = (chunk * GROUPS * O::Unit::rows() + row) * LEFT_STRIDE;
-                load(query, &mut self.scratch.queries[at..]);
+                let at = (chunk * GROUPS * T::Packed::mr() + row) * LHS_STRIDE;
+                pack_lhs_row(query, &mut self.scratch.queries[at..]);
             }
         }
     }
@@ -191,30 +190,27 @@ impl<O: Operand> Block<'_, O> {
     #[inline(always)]
     fn scores<S: Simd>(&mut self, s: S, rows: Range<usize>, keys: Range<usize>) {
         let scratch = &mut *self.scratch;
-        let KeyPanels { width, panel, .. } = scratch.key_panels;
-        for column in (0..keys.len()).step_by(width) {
-            let panel = &scratch.keys[(keys.start + column) / width * panel..][..panel];
-            for (chunk, panel) in panel.chunks(O::Unit::DEPTH * width).enumerate() {
-                let first = chunk * GROUPS * O::Unit::rows() + rows.start;
-                let left = &scratch.queries[first * LEFT_STRIDE..][..rows.len() * LEFT_STRIDE];
-                let start = if chunk == 0 {
-                    Start::Zero
-                } else {
-                    Start::Output
-                };
-                // SAFETY: `left` holds the rows; the panel holds `depth` rows of `width` columns; the scores of a group
-                // hold `KEYS` columns, a multiple of `width`, and `column` is one too.
+        let KeyPanels { nr, panel, .. } = scratch.key_panels;
+        for column in (0..keys.len()).step_by(nr) {
+            let panel = &scratch.keys[(keys.start + column) / nr * panel..][..panel];
+            for (chunk, panel) in panel.chunks(T::Packed::KC * nr).enumerate() {
+                let first = chunk * GROUPS * T::Packed::mr() + rows.start;
+                let lhs = &scratch.queries[first * LHS_STRIDE..][..rows.len() * LHS_STRIDE];
+                let init = if chunk == 0 { Init::Zero } else { Init::Out };
+                // SAFETY: `lhs` holds the rows; the panel holds `k` rows of `nr` columns; the scores of a group hold `KEYS`
+                // columns, a multiple of `nr`, and `column` is one too.
                 unsafe {
-                    let p = Product {
-                        depth: panel.len() / width,
-                        left: left.as_ptr(),
-                        right: panel.as_ptr(),
-                        right_stride: width,
+                    let gemm = Gemm {
+                        k: panel.len() / nr,
+                        lhs: lhs.as_ptr(),
+                        rhs: panel.as_ptr(),
+                        rhs_stride: nr,
                         out: scratch.scores.as_mut_ptr().add(column),
-                        out_stride: LEFT_STRIDE,
-                        start,
+                        out_stride: LHS_STRIDE,
+                        init,
                     };
-                    O::Unit::product(&mut self.multiplier, s, rows.len(), S::TILE.0, p);
+                    let kernel = &mut self.kernel;
+                    T::Packed::macro_kernel(kernel, s, rows.len(), S::NR_VECTORS, gemm);
                 }
             }
         }
@@ -229,7 +225,7 @@ impl<O: Operand> Block<'_, O> {
         block_columns(&mut scratch.scores, rows.len(), cols, vectors * S::LANES);
         for (scores, row) in scratch
             .scores
-            .chunks_exact_mut(LEFT_STRIDE)
+            .chunks_exact_mut(LHS_STRIDE)
             .zip(rows.clone())
         {
             let query = self.queries.start + row;
@@ -253,21 +249,21 @@ impl<O: Operand> Block<'_, O> {
                 }
             }
         }
-        let depth = cols.div_ceil(O::NUMBERS);
-        let right = &scratch.values[keys.start / O::NUMBERS * width..][..depth * width];
-        let left = O::Unit::left(&scratch.scores, rows.len(), depth, &mut scratch.weights);
+        let k = cols.div_ceil(T::SCALARS);
+        let rhs = &scratch.values[keys.start / T::SCALARS * width..][..k * width];
+        let lhs = T::Packed::lhs_of_f32(&scratch.scores, rows.len(), k, &mut scratch.weights);
         // SAFETY: weights of all rows and columns, as many rows of values, sums of all rows; all of whole vectors.
         unsafe {
-            let p = Product {
-                depth,
-                left: left.as_ptr(),
-                right: right.as_ptr(),
-                right_stride: width,
+            let gemm = Gemm {
+                k,
+                lhs: lhs.as_ptr(),
+                rhs: rhs.as_ptr(),
+                rhs_stride: width,
                 out: scratch.sums.as_mut_ptr().add(rows.start * width),
                 out_stride: width,
-                start: Start::Output,
+                init: Init::Out,
             };
-            O::Unit::product(&mut self.multiplier, s, rows.len(), width / S::LANES, p);
+            T::Packed::macro_kernel(&mut self.kernel, s, rows.len(), width / S::LANES, gemm);
         }
     }
 

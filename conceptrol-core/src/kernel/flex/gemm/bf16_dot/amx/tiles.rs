@@ -1,10 +1,7 @@
 use std::arch::asm;
 
-use super::strip::{SIDE, Strip};
-use crate::kernel::flex::{
-    pairs::Pair,
-    tile::{Product, Start},
-};
+use super::micro_kernel::{MicroKernel, SIDE};
+use crate::kernel::flex::gemm::{Gemm, Init, bf16_dot::Bf16x2};
 
 /// The unit in use by a thread. Giving its tiles other shapes takes as long as multiplying several, so they are kept until then.
 #[derive(Debug, Default)]
@@ -14,31 +11,36 @@ pub(crate) struct Tiles {
 }
 
 impl Tiles {
-    /// Adds up `rows` rows times `columns` columns.
+    /// Computes `rows` rows times `columns` columns.
     ///
-    /// Each output is one sum in the order of the inner dimension, whatever the cut: results do not depend on it.
+    /// Each output is one sum, cut along the inner dimension by its length alone: results do not depend on rows and columns.
     ///
     /// # Safety
-    /// The operands of `p` hold `rows` rows, `columns` columns and a depth of at least one; the unit is
+    /// The operands of `gemm` hold `rows` rows, `columns` columns and an inner dimension of at least one; the unit is
     /// [available](super::available).
-    pub(crate) unsafe fn product(&mut self, rows: usize, columns: usize, mut p: Product<Pair>) {
+    pub(crate) unsafe fn macro_kernel(
+        &mut self,
+        rows: usize,
+        columns: usize,
+        mut gemm: Gemm<Bf16x2>,
+    ) {
         // SAFETY: the parts lie in the operands.
         unsafe {
-            p.start = begin(rows, columns, &p);
+            gemm.init = initialise(rows, columns, &gemm);
             for (column, columns, count) in parts(columns, 2 * SIDE) {
                 for column in (0..count).map(|index| column + index * columns) {
-                    let p = p.at_column(column);
-                    for (from, depth, steps) in parts(p.depth, SIDE) {
-                        let p = Product {
-                            left: p.left.wrapping_add(from),
-                            right: p.right.wrapping_add(from * p.right_stride),
-                            start: if from == 0 { p.start } else { Start::Output },
-                            ..p
+                    let gemm = gemm.at_column(column);
+                    for (from, k, steps) in parts(gemm.k, SIDE) {
+                        let gemm = Gemm {
+                            lhs: gemm.lhs.wrapping_add(from),
+                            rhs: gemm.rhs.wrapping_add(from * gemm.rhs_stride),
+                            init: if from == 0 { gemm.init } else { Init::Out },
+                            ..gemm
                         };
                         for (row, rows, groups) in parts(rows, 2 * SIDE) {
-                            let shape = [rows, columns, depth];
+                            let shape = [rows, columns, k];
                             self.take(shape);
-                            Strip::new(p.at_row(row), shape, groups, steps).multiply();
+                            MicroKernel::new(gemm.at_row(row), shape, groups, steps).run();
                         }
                     }
                 }
@@ -69,21 +71,21 @@ impl Drop for Tiles {
 }
 
 /// Puts what sums start from into the output, unless it is there or zero; says which.
-unsafe fn begin(rows: usize, columns: usize, p: &Product<Pair>) -> Start {
+unsafe fn initialise(rows: usize, columns: usize, gemm: &Gemm<Bf16x2>) -> Init {
     for row in 0..rows {
         // SAFETY: the caller's promise.
         unsafe {
-            let out = p.out.add(row * p.out_stride);
-            match p.start {
-                Start::Zero | Start::Output => return p.start,
-                Start::Rows(values) => {
+            let out = gemm.out.add(row * gemm.out_stride);
+            match gemm.init {
+                Init::Zero | Init::Out => return gemm.init,
+                Init::RowBias(values) => {
                     std::slice::from_raw_parts_mut(out, columns).fill(*values.add(row));
                 }
-                Start::Columns(values) => out.copy_from_nonoverlapping(values, columns),
+                Init::ColumnBias(values) => out.copy_from_nonoverlapping(values, columns),
             }
         }
     }
-    Start::Output
+    Init::Out
 }
 
 /// `length` as parts of at most `most`: where parts begin, how long each is, how many there are. Parts of one length if a few more
@@ -119,7 +121,7 @@ struct Shapes {
 
 impl Shapes {
     /// Tiles 0 to 3 hold sums, 4 and 5 the left operand, 6 and 7 the right one.
-    fn new([rows, columns, depth]: [usize; 3]) -> Self {
+    fn new([rows, columns, k]: [usize; 3]) -> Self {
         let (rows, columns) = (rows.div_ceil(2), columns.div_ceil(2));
         let mut shapes = Self {
             palette: 1,
@@ -131,11 +133,11 @@ impl Shapes {
         for tile in 0..8 {
             let (rows, columns) = match tile {
                 0..4 => (rows, columns),
-                4..6 => (rows, depth),
-                _ => (depth, columns),
+                4..6 => (rows, k),
+                _ => (k, columns),
             };
             shapes.rows[tile] = rows as u8;
-            shapes.row_bytes[tile] = (columns * size_of::<Pair>()) as u16;
+            shapes.row_bytes[tile] = (columns * size_of::<Bf16x2>()) as u16;
         }
         shapes
     }

@@ -1,6 +1,6 @@
 use crate::kernel::flex::{
+    gemm::LHS_STRIDE,
     simd::{Simd, exp2},
-    tile::LEFT_STRIDE,
 };
 
 /// A score no other is below: its power of two is zero.
@@ -102,6 +102,6 @@ pub(crate) unsafe fn scale<S: Simd>(s: S, row: *mut f32, vectors: usize, factor:
 #[inline(always)]
 pub(crate) fn block_columns(scores: &mut [f32], rows: usize, from: usize, to: usize) {
     for row in 0..rows {
-        scores[row * LEFT_STRIDE + from..row * LEFT_STRIDE + to].fill(NOTHING);
+        scores[row * LHS_STRIDE + from..row * LHS_STRIDE + to].fill(NOTHING);
     }
 }
