@@ -1,9 +1,16 @@
 //! Properties of the plug-in seam, against plain attention.
 
+mod ask;
+mod bias;
 mod cross;
+mod dense;
+mod display;
+mod errors;
 mod joint;
 mod misuse;
+mod own_mask;
 mod sources;
+mod threads;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use conceptrol_core::{
@@ -105,5 +112,14 @@ fn run(
 
 fn max_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
-    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    // `f32::max` would drop a NaN
+    let worse = |worst: f32, now: f32| if now <= worst { worst } else { now };
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, worse)
+}
+
+/// All levels of an error, joined as a program prints them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let levels = std::iter::successors(Some(error), |error| error.source());
+    let messages: Vec<String> = levels.map(ToString::to_string).collect();
+    messages.join(": ")
 }
