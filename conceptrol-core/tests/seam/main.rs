@@ -2,10 +2,17 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ask;
+mod bias;
 mod cross;
+mod dense;
+mod display;
+mod errors;
 mod joint;
 mod misuse;
+mod own_mask;
 mod sources;
+mod threads;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use common::largest;
@@ -109,4 +116,11 @@ fn run(
 fn max_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
     largest(pairs.map(|(a, b)| (a - b).abs()))
+}
+
+/// All levels of an error, joined as a program prints them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let levels = std::iter::successors(Some(error), |error| error.source());
+    let messages: Vec<String> = levels.map(ToString::to_string).collect();
+    messages.join(": ")
 }
