@@ -14,6 +14,8 @@
 //!   None is on by default; the application chooses, and the device chooses at run time.
 //! - `autodiff`, `fusion`, `autotune`, `simd`, `rayon`, `x86-v4`: forwarded to burn.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod analysis;
 mod concept;
 pub mod kernel;
@@ -36,3 +38,8 @@ pub use seam::{
     ProcessorLayer, Projected, ProjectionCache, Sdpa, Session, SiteId, SiteKind, SiteSelector,
     Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
 };
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

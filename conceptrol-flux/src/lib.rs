@@ -41,6 +41,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod latents;
 pub mod load;
 pub mod mmdit;
@@ -54,3 +56,8 @@ mod sites;
 pub use config::FluxConfig;
 pub use error::FluxError;
 pub use sites::attention_sites;
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,5 +1,7 @@
 //! Stable Diffusion 1.5 and SDXL with IP-Adapter and Conceptrol.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod adapter;
 pub mod config;
 pub mod family;
@@ -8,3 +10,8 @@ pub mod sites;
 mod slot;
 pub mod text;
 pub mod unet;
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
