@@ -8,11 +8,8 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use conceptrol_core::{
-    SiteSelector,
-    analysis::heat_map,
-    mask::MaskNorm,
-    models::image::save_png,
-    processors::{Capture, CaptureLayer},
+    Capture, SiteSelector, analysis::heat_map, mask::MaskNorm, models::image::save_png,
+    processors::CaptureLayer,
 };
 use conceptrol_examples::{device::Backend, say, say_err, sheet::sheet};
 use conceptrol_sd::pipeline::{

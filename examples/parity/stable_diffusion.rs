@@ -4,9 +4,7 @@ use std::{error::Error, ops::ControlFlow};
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
-    AttentionPlan, SiteSelector,
-    mask::MaskNorm,
-    processors::{CaptureLayer, Captures},
+    AttentionPlan, Captures, SiteSelector, mask::MaskNorm, processors::CaptureLayer,
 };
 use conceptrol_sd::pipeline::{
     Conditioning, LoadOptions, Mode, Request, StableDiffusion, StepReport,

@@ -51,6 +51,59 @@ impl LogitBias {
         Self { keys, rows }
     }
 
+    /// The sum of two biases, on ranges that do not overlap. Where only one of them has a value it stays what it is, to the bit.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use conceptrol_core::kernel::LogitBias;
+    ///
+    /// let bias = |keys, value| LogitBias::new(vec![keys], Tensor::full([1, 1, 1], value, &Device::flex()));
+    /// let sum = bias(0..3, 1.0).merged(bias(2..4, 0.5));
+    /// assert_eq!(sum.keys(), [0..2, 2..3, 3..4]);
+    /// assert_eq!(sum.dense(4).into_data().try_to_vec::<f32>().unwrap(), [1.0, 1.0, 1.5, 0.5]);
+    /// ```
+    ///
+    /// # Panics
+    /// If they are for different numbers of queries, or for batches of different sizes neither of which is 1.
+    pub fn merged(self, other: Self) -> Self {
+        let ([batch, _, q_len], [other_batch, _, other_len]) =
+            (self.rows.dims(), other.rows.dims());
+        assert_eq!(
+            q_len, other_len,
+            "biases on {q_len} and {other_len} queries"
+        );
+        let batch = batch.max(other_batch);
+        let terms = || [&self, &other].into_iter().flat_map(Self::terms);
+        let mut cuts: Vec<usize> = terms()
+            .flat_map(|(keys, _)| [keys.start, keys.end])
+            .collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut keys = Vec::new();
+        let mut rows = Vec::new();
+        for cut in cuts.windows(2) {
+            let covers = |keys: &Range<usize>| keys.start <= cut[0] && cut[1] <= keys.end;
+            let here = terms().filter(|(keys, _)| covers(keys));
+            if let Some(sum) = here.map(|(_, row)| row).reduce(|a, b| a + b) {
+                keys.push(cut[0]..cut[1]);
+                rows.push(sum.expand([batch, 1, q_len]));
+            }
+        }
+        if keys.is_empty() {
+            return self;
+        }
+        Self::new(keys, Tensor::cat(rows, 1))
+    }
+
+    /// Each range with its rows, `[batch, 1, q_len]` in `f32`.
+    fn terms(&self) -> impl Iterator<Item = (Range<usize>, Tensor<3>)> {
+        let rows = self.rows.clone().cast(FloatDType::F32);
+        self.keys
+            .iter()
+            .enumerate()
+            .map(move |(i, keys)| (keys.clone(), rows.clone().narrow(1, i, 1)))
+    }
+
     /// The biased ranges of keys.
     pub fn keys(&self) -> &[Range<usize>] {
         &self.keys

@@ -9,18 +9,26 @@ use crate::{
     kernel,
     seam::{
         ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
-        AttentionSite, AttentionSites, BatchLayout, CacheKey, Gate, InstallError, ProcessorLayer,
+        AttentionSite, BatchLayout, CacheKey, Gate, InstallError, Installation, ProcessorLayer,
         Projected, SiteKind, SiteSelector,
     },
 };
 
 /// The weights of an adapter at one site; cast to the type of the image tokens when keys and values are projected.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct IpProjection {
     /// `to_k_ip`, `[inner, context]`
     pub key: Tensor<2>,
     /// `to_v_ip`, `[inner, context]`
     pub value: Tensor<2>,
+}
+
+impl IpProjection {
+    /// The weights `to_k_ip` and `to_v_ip`, `[inner, context]` each.
+    pub const fn new(key: Tensor<2>, value: Tensor<2>) -> Self {
+        Self { key, value }
+    }
 }
 
 /// Installs an IP-Adapter: `out + sum over concepts of scale * gate * attention(q, k_ip, v_ip)`.
@@ -104,9 +112,11 @@ impl ProcessorLayer for IpAdapterLayer {
         }))
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
         for (selector, scale) in &self.site_scales {
-            selector.resolve(sites)?;
+            let scaled =
+                |site: &AttentionSite| at.covers(site) && self.projections.contains_key(&site.name);
+            selector.resolve_where(at.sites, "that has the adapter", scaled)?;
             check_scale("the scale of a site", *scale)?;
         }
         check_scale("the scale of the adapter", self.scale)
@@ -153,10 +163,7 @@ impl AttentionProcessor for IpAdapter {
             let concept = concepts
                 .get(gate.concept)
                 .map_or_else(String::new, |concept| concept.name.clone());
-            return Err(AttentionError::NoReference {
-                site: cx.site.name.clone(),
-                concept,
-            });
+            return Err(AttentionError::NoReference { concept });
         }
         let gates = call.take_gates(|gate| reference(gate.concept).is_some_and(serves));
         let query = call.query.clone();
@@ -184,6 +191,13 @@ impl AttentionProcessor for IpAdapter {
         }
         Ok(out)
     }
+
+    fn describe(&self) -> String {
+        match self.adapter {
+            0 => format!("IpAdapter(scale {})", self.scale),
+            adapter => format!("IpAdapter({adapter}, scale {})", self.scale),
+        }
+    }
 }
 
 impl IpAdapter {
@@ -197,17 +211,10 @@ impl IpAdapter {
         let [_, _, found] = reference.conditional.dims();
         let [_, expected] = self.projection.key.dims();
         if found != expected {
-            return Err(AttentionError::WrongReference {
-                site: cx.site.name.clone(),
-                found,
-                expected,
-            });
+            return Err(AttentionError::WrongReference { found, expected });
         }
         let (batch, heads) = (cx.batch, cx.site.heads);
-        let key = CacheKey {
-            site: cx.site.id,
-            source: Projected::Reference(concept),
-        };
+        let key = CacheKey::new(cx.site.id, Projected::Reference(concept));
         let (key, value) = cx.cache.get_or_project(key, || {
             let tokens = reference.rows(batch); // [rows, tokens, context]
             let dtype = FloatDType::from(tokens.dtype());

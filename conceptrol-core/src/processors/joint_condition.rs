@@ -34,6 +34,7 @@ const MASK_FLOOR: f32 = 1e-30;
 /// Conceptrol (arXiv 2503.06568), equation 8; QY-H00/Conceptrol @5a63981
 /// `omini_control/conceptrol.py`.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct JointConditionLayer;
 
 impl JointConditionLayer {
@@ -73,33 +74,30 @@ impl AttentionProcessor for JointCondition {
         cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError> {
         let conditions = call.layout.conditions.len();
-        debug_assert!(call.bias.is_none(), "nothing above this layer sets a bias");
         if conditions != cx.concepts.len() {
-            let (site, concepts) = (cx.site.name.clone(), cx.concepts.len());
             return Err(AttentionError::ConditionCount {
-                site,
                 conditions,
-                concepts,
+                concepts: cx.concepts.len(),
             });
         }
         let text_len = call.layout.text_len();
         if let Some(concept) = cx.concepts.iter().find(|concept| concept.end() > text_len) {
-            let (concept, end) = (concept.name.clone(), concept.end());
-            let source = MaskError::BeyondText {
-                concept,
-                end,
+            return Err(AttentionError::Mask(MaskError::BeyondText {
+                concept: concept.name.clone(),
+                end: concept.end(),
                 text_len,
-            };
-            return Err(AttentionError::Mask {
-                site: cx.site.name.clone(),
-                source,
-            });
+            }));
         }
         let gates = call.take_gates(|_| true);
         if conditions > 0 {
-            call.bias = Some(condition_bias(&call, &gates, cx));
+            let bias = condition_bias(&call, &gates, cx);
+            call.add_bias(bias);
         }
         self.inner.attend(call, cx)
+    }
+
+    fn describe(&self) -> String {
+        "JointCondition".into()
     }
 }
 

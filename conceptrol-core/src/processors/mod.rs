@@ -6,7 +6,7 @@ mod ip_adapter;
 mod joint_condition;
 mod scheduled;
 
-pub use capture::{Capture, CaptureLayer, Captures};
+pub use capture::CaptureLayer;
 pub use conceptrol::ConceptrolLayer;
 pub use ip_adapter::{IpAdapterLayer, IpProjection};
 pub use joint_condition::JointConditionLayer;

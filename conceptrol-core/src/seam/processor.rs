@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use crate::{
     kernel,
     seam::{
-        AttentionCall, AttentionContext, AttentionError, AttentionSite, AttentionSites,
-        InstallError, Probe,
+        AttentionCall, AttentionContext, AttentionError, AttentionSite, InstallError, Installation,
+        layered, type_name,
     },
 };
 
@@ -48,46 +48,52 @@ pub trait AttentionProcessor: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever makes the call impossible, naming the site.
+    /// Whatever makes the call impossible. The plan adds where: the site, and the layers down to this one.
     fn attend(
         &self,
         call: AttentionCall,
         cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError>;
+
+    /// What it is, in a few words, for errors and for the display of a [plan](crate::AttentionPlan). The name of the
+    /// type unless said otherwise.
+    fn describe(&self) -> String {
+        type_name::<Self>()
+    }
+
+    /// The processor inside this one. A plan knows it; only a layer that puts several processors around what is there
+    /// needs to say it, for all but the last of them, so that the display of a plan shows them all.
+    fn inner(&self) -> Option<&ArcProcessor> {
+        None
+    }
 }
 
 /// A processor that sites and layers can share.
 pub type ArcProcessor = Arc<dyn AttentionProcessor>;
 
-impl<P: AttentionProcessor + ?Sized> AttentionProcessor for &P {
-    fn attend(
-        &self,
-        call: AttentionCall,
-        cx: &mut AttentionContext<'_>,
-    ) -> Result<Tensor<4>, AttentionError> {
-        (**self).attend(call, cx)
-    }
+macro_rules! forward_processor {
+    ($($pointer:ty),*) => {$(
+        impl<P: AttentionProcessor + ?Sized> AttentionProcessor for $pointer {
+            fn attend(
+                &self,
+                call: AttentionCall,
+                cx: &mut AttentionContext<'_>,
+            ) -> Result<Tensor<4>, AttentionError> {
+                (**self).attend(call, cx)
+            }
+
+            fn describe(&self) -> String {
+                (**self).describe()
+            }
+
+            fn inner(&self) -> Option<&ArcProcessor> {
+                (**self).inner()
+            }
+        }
+    )*};
 }
 
-impl<P: AttentionProcessor + ?Sized> AttentionProcessor for Box<P> {
-    fn attend(
-        &self,
-        call: AttentionCall,
-        cx: &mut AttentionContext<'_>,
-    ) -> Result<Tensor<4>, AttentionError> {
-        (**self).attend(call, cx)
-    }
-}
-
-impl<P: AttentionProcessor + ?Sized> AttentionProcessor for Arc<P> {
-    fn attend(
-        &self,
-        call: AttentionCall,
-        cx: &mut AttentionContext<'_>,
-    ) -> Result<Tensor<4>, AttentionError> {
-        (**self).attend(call, cx)
-    }
-}
+forward_processor!(&P, Box<P>, Arc<P>);
 
 /// Puts a processor around another at the sites that a selector picks.
 pub trait ProcessorLayer: fmt::Debug {
@@ -102,13 +108,13 @@ pub trait ProcessorLayer: fmt::Debug {
         inner: ArcProcessor,
     ) -> Result<ArcProcessor, InstallError>;
 
-    /// Checks the layer against the whole model, before any site is wrapped.
+    /// Checks the layer against the model and the sites it is put on, before any site is wrapped.
     ///
     /// # Errors
     ///
     /// When the layer does not fit the model.
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        let _ = sites;
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        let _ = at;
         Ok(())
     }
 }
@@ -122,8 +128,8 @@ impl<L: ProcessorLayer + ?Sized> ProcessorLayer for Box<L> {
         (**self).layer(site, inner)
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        (**self).check(sites)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        (**self).check(at)
     }
 }
 
@@ -161,12 +167,13 @@ impl<Outer: ProcessorLayer, Inner: ProcessorLayer> ProcessorLayer for Stack<Oute
         site: &AttentionSite,
         inner: ArcProcessor,
     ) -> Result<ArcProcessor, InstallError> {
-        self.outer.layer(site, self.inner.layer(site, inner)?)
+        self.outer
+            .layer(site, layered::install(&self.inner, site, inner)?)
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.outer.check(sites)?;
-        self.inner.check(sites)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        self.outer.check(at)?;
+        self.inner.check(at)
     }
 }
 
@@ -217,26 +224,18 @@ impl AttentionProcessor for Sdpa {
     fn attend(
         &self,
         call: AttentionCall,
-        cx: &mut AttentionContext<'_>,
+        _cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError> {
         if let Some(gate) = call.gates().first() {
-            return Err(AttentionError::UnappliedGate {
-                site: cx.site.name.clone(),
-                concept: gate.concept,
-            });
+            let concept = gate.concept;
+            return Err(AttentionError::UnappliedGate { concept });
         }
+        let bias = call.bias().cloned();
         Ok(kernel::attention(
             call.query,
             call.key,
             call.value,
-            call.bias.as_ref(),
+            bias.as_ref(),
         ))
-    }
-}
-
-impl<'a> AttentionContext<'a> {
-    /// The read-only view of a call that mask sources take.
-    pub const fn probe<'c>(&'c self, call: &'c AttentionCall) -> Probe<'c> {
-        Probe::new(self.site, self.step, self.batch, call)
     }
 }

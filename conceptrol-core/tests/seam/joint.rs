@@ -23,7 +23,7 @@ fn joint_condition_equals_a_dense_bias() {
     let concepts = || {
         [
             Concept::new("a", [vec![1..2]]),
-            Concept::new("b", [vec![2..4]]).with_scale(0.5),
+            Concept::new("b", [vec![2..4]]).scale(0.5),
         ]
     };
     let plan = AttentionPlan::builder(&sites)
@@ -36,7 +36,7 @@ fn joint_condition_equals_a_dense_bias() {
         .expect("fits");
     let mut session = Session::new(&plan, BatchLayout::unguided(1), concepts())
         .expect("valid session")
-        .with_condition(ConditionSchedule::new(0.8, StepWindow::ALWAYS));
+        .condition(ConditionSchedule::new(0.8, StepWindow::ALWAYS));
     let first = session
         .attend(SiteId::new(0), call())
         .expect("a valid call");
@@ -102,7 +102,7 @@ fn a_strength_of_zero_is_not_nan() {
     let sites = AttentionSites::new([AttentionSite::new("a", SiteKind::Joint, HEADS, HEAD_DIM, 1)]);
     let layout = TokenLayout::joint(2, Grid::new(1, 3), [Grid::new(1, 2)]);
     let plan = AttentionPlan::builder(&sites)
-        .layer(SiteSelector::all(), JointConditionLayer)
+        .layer(SiteSelector::all(), JointConditionLayer::new())
         .build()
         .expect("fits");
     let mut session = Session::new(
@@ -111,7 +111,7 @@ fn a_strength_of_zero_is_not_nan() {
         [Concept::new("a", [vec![0..1]])],
     )
     .expect("valid session")
-    .with_condition(ConditionSchedule::new(0.0, StepWindow::ALWAYS));
+    .condition(ConditionSchedule::new(0.0, StepWindow::ALWAYS));
     let x = noise([1, HEADS, 7, HEAD_DIM], 1.0);
     let call = AttentionCall::joint(x.clone(), x.clone(), x.clone(), layout);
     let out = session.attend(SiteId::new(0), call).expect("a valid call");

@@ -48,9 +48,11 @@ fn cross_call(site: usize, rows: usize, step: usize) -> AttentionCall {
 }
 
 fn adapter() -> IpAdapterLayer {
-    let weights = |seed| IpProjection {
-        key: noise([HEADS * HEAD_DIM, CONTEXT], seed),
-        value: noise([HEADS * HEAD_DIM, CONTEXT], seed + 0.5),
+    let weights = |seed| {
+        IpProjection::new(
+            noise([HEADS * HEAD_DIM, CONTEXT], seed),
+            noise([HEADS * HEAD_DIM, CONTEXT], seed + 0.5),
+        )
     };
     let names = ["before", "concept", "after"];
     IpAdapterLayer::new(
@@ -63,7 +65,7 @@ fn adapter() -> IpAdapterLayer {
 
 fn cat() -> Concept {
     let tokens = |seed| noise([1, 4, CONTEXT], seed);
-    Concept::new("cat", [vec![2..4]]).with_reference(ReferenceTokens::new(tokens(7.0), tokens(8.0)))
+    Concept::new("cat", [vec![2..4]]).reference(ReferenceTokens::new(tokens(7.0), tokens(8.0)))
 }
 
 fn plan_of(source: impl conceptrol_core::mask::ConceptMaskSource + 'static) -> AttentionPlan {
@@ -87,14 +89,10 @@ fn run(
 ) -> Vec<Vec<f32>> {
     let mut session = Session::new(plan, batch, concepts)
         .expect("valid session")
-        .with_condition(condition);
+        .condition(condition);
     let mut outputs = Vec::new();
     for step in 0..2 {
-        session.begin_step(StepInfo {
-            index: step,
-            total: 2,
-            timestep: 0.0,
-        });
+        session.begin_step(StepInfo::new(step, 2, 0.0));
         for site in 0..3 {
             let out = session
                 .attend(SiteId::new(site), cross_call(site, batch.rows(), step))

@@ -101,7 +101,7 @@ fn misuse_is_a_clear_error() {
         "concept `cat`: it has no tokens"
     );
     assert_eq!(
-        new(cat().with_scale(f32::NAN)),
+        new(cat().scale(f32::NAN)),
         "concept `cat`: scale NaN is not finite"
     );
     assert_eq!(
@@ -110,7 +110,7 @@ fn misuse_is_a_clear_error() {
     );
 
     let error = AttentionPlan::builder(&sites)
-        .layer(SiteSelector::all(), JointConditionLayer)
+        .layer(SiteSelector::all(), JointConditionLayer::new())
         .build()
         .unwrap_err();
     assert_eq!(

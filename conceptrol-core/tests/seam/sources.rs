@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
-    BatchLayout, Concept, Grid, SiteId, StepInfo,
+    BatchLayout, Grid, SiteId, StepInfo,
     mask::{ConceptMask, Ema, Local, MaskNorm, Product, Random, Threshold, Union},
 };
 
@@ -35,7 +35,7 @@ fn combined_sources_follow_their_definitions() {
         random.iter().all(|v| (0.0..1.0).contains(v)) && random[0] != random[1],
         "{random:?}"
     );
-    let local = first_mask(Local::new().with_norm(MaskNorm::Mean));
+    let local = first_mask(Local::new().norm(MaskNorm::Mean));
     assert!(
         (local.iter().sum::<f32>() / 6.0 - 1.0).abs() < 1e-5,
         "{local:?}"
@@ -49,9 +49,7 @@ struct Constant(ConceptMask);
 impl conceptrol_core::mask::ConceptMaskSource for Constant {
     fn mask(
         &self,
-        _: usize,
-        _: &Concept,
-        _: &conceptrol_core::Probe<'_>,
+        _: &conceptrol_core::mask::MaskQuery<'_>,
         _: &mut conceptrol_core::mask::MaskBoard,
     ) -> Result<Option<ConceptMask>, conceptrol_core::MaskError> {
         Ok(Some(self.0.clone()))
@@ -61,11 +59,7 @@ impl conceptrol_core::mask::ConceptMaskSource for Constant {
 fn first_mask(source: impl conceptrol_core::mask::ConceptMaskSource) -> Vec<f32> {
     let sites = cross_sites();
     let call = cross_call(1, 1, 0);
-    let step = StepInfo {
-        index: 0,
-        total: 1,
-        timestep: 0.0,
-    };
+    let step = StepInfo::new(0, 1, 0.0);
     let probe = conceptrol_core::Probe::new(
         sites.get(SiteId::new(1)).expect("3 sites"),
         step,
@@ -74,7 +68,10 @@ fn first_mask(source: impl conceptrol_core::mask::ConceptMaskSource) -> Vec<f32>
     );
     let mut board = conceptrol_core::mask::MaskBoard::new(1);
     let mask = source
-        .mask(0, &cat(), &probe, &mut board)
+        .mask(
+            &conceptrol_core::mask::MaskQuery::new(0, &cat(), &probe),
+            &mut board,
+        )
         .expect("no error")
         .expect("a mask");
     mask.values().to_data().try_to_vec().expect("f32")

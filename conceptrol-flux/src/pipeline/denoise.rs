@@ -93,11 +93,7 @@ impl Denoise<'_> {
         let total = schedule.steps();
         for index in 0..total {
             let timestep = schedule.timestep(index);
-            let step = StepInfo {
-                index,
-                total,
-                timestep: f64::from(timestep),
-            };
+            let step = StepInfo::new(index, total, f64::from(timestep));
             session.begin_step(step);
             let input = FluxInput {
                 latents: latents.clone().cast(dtype),

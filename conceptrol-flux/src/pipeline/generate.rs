@@ -61,7 +61,7 @@ impl FluxPipeline {
     ) -> Result<(Tensor<3>, Session), FluxError> {
         let batch = BatchLayout::unguided(prepared.latents.dims()[0]);
         let mut session =
-            Session::new(plan, batch, prepared.concepts.clone())?.with_condition(request.condition);
+            Session::new(plan, batch, prepared.concepts.clone())?.condition(request.condition);
         let transformer = self.transformer()?;
         let denoise = Denoise {
             transformer: &transformer,

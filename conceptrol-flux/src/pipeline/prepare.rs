@@ -152,7 +152,7 @@ impl FluxPipeline {
                 [] => vec![tokens.window()],
                 spans => spans.iter().map(|span| span.range()).collect(),
             };
-            Concept::new(&concept.words, [spans]).with_scale(concept.scale)
+            Concept::new(&concept.words, [spans]).scale(concept.scale)
         });
         Ok(concepts.collect())
     }

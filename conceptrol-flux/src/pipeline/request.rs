@@ -83,7 +83,7 @@ impl FluxRequest {
             steps: 20,
             guidance: 3.5,
             seeds: vec![0],
-            condition: ConditionSchedule::default().with_outside(WARM_UP),
+            condition: ConditionSchedule::default().outside(WARM_UP),
             condition_size: ConditionSize::default(),
             text_tokens: TEXT_LIMIT,
             vae_tile: None,
@@ -174,7 +174,7 @@ mod tests {
             ),
             (
                 FluxRequest {
-                    condition: ConditionSchedule::default().with_outside(-1.0),
+                    condition: ConditionSchedule::default().outside(-1.0),
                     ..request()
                 },
                 "a condition scale is -1",

@@ -159,7 +159,7 @@ fn request(case: &Case) -> Result<FluxRequest, Box<dyn Error>> {
         steps: whole("num_inference_steps")?,
         guidance,
         seeds: vec![whole("seed")? as u64],
-        condition: ConditionSchedule::new(strength, window).with_outside(0.5),
+        condition: ConditionSchedule::new(strength, window).outside(0.5),
         text_tokens: whole("max_sequence_length")?,
         fidelity: Fidelity::Authors,
         ..FluxRequest::new(params["prompt"].as_str().ok_or("no prompt")?)

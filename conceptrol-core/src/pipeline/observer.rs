@@ -3,7 +3,11 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
-use conceptrol_core::{Session, StepInfo};
+
+use crate::{
+    pipeline::Stage,
+    seam::{Session, StepInfo},
+};
 
 /// What an observer sees after each step. Tensors stay on the device; reading one waits for it.
 #[derive(Debug)]
@@ -11,11 +15,11 @@ use conceptrol_core::{Session, StepInfo};
 pub struct StepReport<'a> {
     /// The step that was finished.
     pub step: StepInfo,
-    /// What the UNet gave for every row, `[rows, channels, height, width]`.
+    /// What the denoiser gave for every row, `[rows, channels, height, width]`, in f32.
     pub model_output: &'a Tensor<4>,
     /// The same after guidance, `[images, channels, height, width]`.
     pub guided: &'a Tensor<4>,
-    /// The latents after the step, `[images, channels, height, width]`.
+    /// The latents after the step, `[images, channels, height, width]`, in f32.
     pub latents: &'a Tensor<4>,
     /// The clean latents this step stands for, for previews, `[images, channels, height, width]`.
     pub denoised: &'a dyn DenoisedLatents,
@@ -29,10 +33,16 @@ pub trait DenoisedLatents: std::fmt::Debug {
     fn denoised(&self) -> Tensor<4>;
 }
 
-/// Watches a generation. [`ControlFlow::Break`] ends it after the step.
+/// Watches a generation. [`ControlFlow::Break`] ends it after the step; to end it sooner, give the request a
+/// [`Cancel`](crate::Cancel).
 pub trait Observer {
-    /// Called after every evaluation of the UNet and the scheduler's step.
+    /// Called after every evaluation of the denoiser and the scheduler's step.
     fn on_step(&mut self, report: &StepReport<'_>) -> ControlFlow<()>;
+
+    /// Called when a stage begins, and after each picture that was decoded.
+    fn on_stage(&mut self, stage: Stage) {
+        let _ = stage;
+    }
 }
 
 /// Watches nothing.
