@@ -3,13 +3,19 @@ use std::{collections::BTreeMap, ops::Range, path::Path};
 use conceptrol_benches::Failure;
 use svg::{
     Document,
-    node::element::{Description, Title},
+    node::{
+        self,
+        element::{Description, Title},
+    },
 };
 
 use crate::{
     chart::{Axis, Chart, HEIGHT, Line, Scale, WIDTH, ground},
     row::Row,
 };
+
+/// For who does not see it.
+const WHAT: &str = "Seconds and peak memory against latent cells and pictures, for each number of threads: the numbers of scaling.csv";
 
 /// Draws time and memory against latent cells of one picture and against pictures of the smallest side, a line a number of
 /// threads. All axes but that of memory are logarithmic.
@@ -28,9 +34,7 @@ pub(crate) fn draw(file: &Path, rows: &[Row]) -> Result<(), Failure> {
         .set("viewBox", (0, 0, 2.0 * WIDTH, 2.0 * HEIGHT))
         .set("role", "img")
         .add(Title::new("Scaling of a guided step"))
-        .add(Description::new(
-            "Seconds and peak memory against latent cells and pictures, for each number of threads; the numbers are in scaling.csv",
-        ))
+        .add(Description::new().add(node::Text::new(WHAT)))
         .add(ground(2.0 * WIDTH, 2.0 * HEIGHT));
     for (below, y_axis, y) in [
         (

@@ -24,9 +24,9 @@ mod step;
 
 pub use cache::{CacheKey, Projected, ProjectionCache};
 pub use call::{AttentionCall, Gate};
+pub use cancel::Cancel;
 pub use captures::{Capture, Captures};
 pub use context::AttentionContext;
-pub use cancel::Cancel;
 pub use error::{AttentionError, InstallError, MaskError};
 pub use installation::Installation;
 pub use layout::{Grid, GridRange, TokenLayout};
