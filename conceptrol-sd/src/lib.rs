@@ -2,8 +2,9 @@
 //!
 //! [`StableDiffusion`] is the pipeline; what can be done with it is
 //! [`Pipeline`](conceptrol_core::pipeline::Pipeline)'s, and the same for every family.
-#![forbid(unsafe_code)]
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
 #![forbid(unsafe_code)]
 
 pub mod adapter;
@@ -15,3 +16,8 @@ pub mod topology;
 pub mod unet;
 
 pub use pipeline::StableDiffusion;
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,3 +6,13 @@ pub mod memory;
 pub mod output;
 pub mod progress;
 pub mod sheet;
+
+/// The code of the workspace's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+/// The code of the book compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-processor.md")]
+struct WritingAProcessor;

@@ -25,8 +25,9 @@ fn example(name: &str) -> Command {
     Command::new(program)
 }
 
-fn tiny_model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny-sd")
+/// A folder of which `inspect` has no complaint.
+fn unet() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny-sd/unet")
 }
 
 fn run(command: &mut Command) -> Output {
@@ -79,11 +80,9 @@ fn a_checkpoint_that_does_not_fit_is_status_1_whoever_reads() {
 
 #[test]
 fn a_reader_that_has_gone_is_no_error() {
-    quiet(&run(example("inspect")
-        .arg(tiny_model())
-        .stdout(closed_pipe())));
+    quiet(&run(example("inspect").arg(unet()).stdout(closed_pipe())));
     let nothing = example("inspect")
-        .arg(tiny_model())
+        .arg(unet())
         .stdout(closed_pipe())
         .stderr(closed_pipe())
         .status();
@@ -99,7 +98,7 @@ fn a_full_disk_behind_the_output_is_no_error() {
             .open("/dev/full")
             .expect("Linux")
     };
-    quiet(&run(example("inspect").arg(tiny_model()).stdout(full())));
+    quiet(&run(example("inspect").arg(unet()).stdout(full())));
 
     let folder = tempfile::tempdir().expect("a folder");
     let picture = folder.path().join("maps.png");

@@ -1,9 +1,9 @@
 //! Properties of the plug-in seam, against plain attention.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod ask;
 mod bias;
+#[path = "../common/mod.rs"]
+mod common;
 mod cross;
 mod dense;
 mod display;
