@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, module, ops::AttentionModuleOptions};
 use conceptrol_benches::{Counting, numbers};
 use conceptrol_core::{
     AttentionCall, AttentionPlan, BatchLayout, Concept, Grid, Session, SiteId, TokenLayout,
-    kernel::LogitBias, mask::Timing,
+    kernel::LogitBias, pipeline::Fidelity,
 };
 use conceptrol_flux::{FluxConfig, attention_sites, pipeline::conceptrol_plan};
 
@@ -77,7 +77,7 @@ fn measure(layout: TokenLayout, rounds: usize) -> Result<(), Box<dyn std::error:
     let batch = BatchLayout::unguided(1);
     let plain_plan = AttentionPlan::plain(&attention_sites(&config));
     let mut plain_session = Session::new(&plain_plan, batch, [])?;
-    let plan = conceptrol_plan(&config, Timing::Paper)?;
+    let plan = conceptrol_plan(&config, Fidelity::Paper)?;
     let concept = || Concept::new("concept", [vec![WORDS]]);
     let mut session = Session::new(&plan, batch, [concept()])?;
     let mut publishing = Session::new(&plan, batch, [concept()])?;

@@ -10,40 +10,45 @@
 //!
 //! - `models`: CLIP text encoder, `AutoencoderKL`, checkpoint loading, tokenizers, noise, image
 //!   files: what the model crates share.
+//! - `analysis`: heat maps and measures of masks, on `ndarray` arrays.
 //! - `flex`, `cuda`, `rocm`, `wgpu`, `vulkan`, `metal`, `remote`: backends, forwarded to burn.
 //!   None is on by default; the application chooses, and the device chooses at run time.
 //! - `autodiff`, `fusion`, `autotune`, `simd`, `rayon`, `x86-v4`: forwarded to burn.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Allowed for the kernels of the CPU alone; see `kernel/mod.rs`.
+#![deny(unsafe_code)]
+
+#[cfg(feature = "analysis")]
 pub mod analysis;
-mod call;
 mod concept;
-mod error;
 pub mod kernel;
-mod layout;
 pub mod mask;
 pub mod message;
 #[cfg(feature = "models")]
 pub mod models;
-mod plan;
-mod processor;
+#[cfg(feature = "models")]
+pub mod pipeline;
 pub mod processors;
-mod selector;
-mod session;
-mod site;
-mod step;
+mod seam;
 
-pub use call::{AttentionCall, Gate, Probe};
+pub use burn;
+#[cfg(feature = "models")]
+pub use image;
+
 pub use concept::{
-    Concept, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan, TokenStyle,
-    check_disjoint,
+    Concept, MaskRole, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan,
+    TokenStyle, check_disjoint,
 };
-pub use error::{AttentionError, InstallError, MaskError};
-pub use layout::{Grid, GridRange, TokenLayout};
-pub use plan::{AttentionContext, AttentionPlan, AttentionPlanBuilder};
-pub use processor::{
-    ArcProcessor, AttentionProcessor, Identity, LayerFn, ProcessorLayer, Sdpa, Stack, layer_fn,
+pub use seam::{
+    ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
+    AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
+    Cancel, Capture, Captures, ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError,
+    Installation, LayerFn, MaskError, Probe, ProcessorLayer, Projected, ProjectionCache, Sdpa,
+    Session, SiteId, SiteKind, SiteSelector, Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
 };
-pub use selector::SiteSelector;
-pub use session::{CacheKey, Projected, ProjectionCache, Session};
-pub use site::{AttentionSite, AttentionSites, SiteId, SiteKind};
-pub use step::{BatchLayout, ConditionSchedule, StepInfo, StepWindow};
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

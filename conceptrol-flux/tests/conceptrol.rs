@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{FloatDType, Tensor};
 use common::Case;
-use conceptrol_core::mask::Timing;
+use conceptrol_core::models::scheduler::FlowMatchConfig;
 use conceptrol_core::models::weights::{Checkpoint, Weights};
+use conceptrol_core::pipeline::Fidelity;
 use conceptrol_core::{
     AttentionPlan, BatchLayout, Concept, ConditionSchedule, Grid, Session, StepWindow,
 };
@@ -15,7 +16,7 @@ use conceptrol_flux::load::{AdapterError, AdapterReader, Residency, load_transfo
 use conceptrol_flux::mmdit::{Adapters, FluxTransformer, Stream};
 use conceptrol_flux::omini::{Condition, Placement};
 use conceptrol_flux::pipeline::{Denoise, Progress, conceptrol_plan, ominicontrol_plan};
-use conceptrol_flux::{FlowMatchConfig, FluxConfig, FluxError};
+use conceptrol_flux::{FluxConfig, FluxError};
 
 const GRID: Grid = Grid::new(8, 8);
 
@@ -77,13 +78,13 @@ fn finish(denoise: Denoise<'_>, session: &mut Session) -> Tensor<3> {
 fn equals_the_reference(residency: Residency) {
     let case = Case::open("flux_dev_conceptrol_w025_s07");
     let model = model(&case, residency);
-    let plan = conceptrol_plan(model.config(), Timing::Reference).expect("a plan");
+    let plan = conceptrol_plan(model.config(), Fidelity::Authors).expect("a plan");
     let window = StepWindow::new(0.25, 1.0).expect("a window");
-    let strength = ConditionSchedule::new(0.7, window).with_outside(0.5);
+    let strength = ConditionSchedule::new(0.7, window).outside(0.5);
     let batch = BatchLayout::unguided(1);
     let mut session = Session::new(&plan, batch, [concept()])
         .expect("a session")
-        .with_condition(strength);
+        .condition(strength);
 
     let (mut latents, mut masks) = (Vec::new(), Vec::new());
     let mut observer = |progress: Progress<'_>| {
@@ -130,7 +131,7 @@ fn blocks_from_disk_give_the_same() {
 fn a_batch_equals_its_pictures_one_by_one() {
     let case = Case::open("flux_dev_conceptrol_w025_s07");
     let model = model(&case, Residency::Memory);
-    let plan = conceptrol_plan(model.config(), Timing::Paper).expect("a plan");
+    let plan = conceptrol_plan(model.config(), Fidelity::Paper).expect("a plan");
     let first: Tensor<3> = case.input("latents");
     let second = first.clone().flip([1]);
     let conditions = [condition(&case)];
@@ -167,10 +168,10 @@ fn conditions_of_any_size_stay_finite() {
         },
     ];
     for plan in [
-        conceptrol_plan(model.config(), Timing::Paper).expect("a plan"),
+        conceptrol_plan(model.config(), Fidelity::Paper).expect("a plan"),
         ominicontrol_plan(model.config()).expect("a plan"),
     ] {
-        let concepts = [concept(), Concept::new("man", [vec![2..3]]).with_scale(0.0)];
+        let concepts = [concept(), Concept::new("man", [vec![2..3]]).scale(0.0)];
         let mut session =
             Session::new(&plan, BatchLayout::unguided(1), concepts).expect("a session");
         let latents = finish(denoise(&case, &model, &conditions, 2), &mut session);
@@ -186,8 +187,8 @@ fn no_strength_is_no_condition() {
     let model = model(&case, Residency::Memory);
     let conditions = [condition(&case)];
     let plan = ominicontrol_plan(model.config()).expect("a plan");
-    let mut session = Session::new(&plan, BatchLayout::unguided(1), [concept().with_scale(0.0)])
-        .expect("a session");
+    let mut session =
+        Session::new(&plan, BatchLayout::unguided(1), [concept().scale(0.0)]).expect("a session");
     let blocked = finish(denoise(&case, &model, &conditions, 2), &mut session);
 
     let plan = AttentionPlan::plain(session.sites());
@@ -272,7 +273,7 @@ fn an_observer_can_stop() {
 fn words_beyond_the_text_are_refused() {
     let case = Case::open("flux_dev_conceptrol_w025_s07");
     let model = model(&case, Residency::Memory);
-    let plan = conceptrol_plan(model.config(), Timing::Paper).expect("a plan");
+    let plan = conceptrol_plan(model.config(), Fidelity::Paper).expect("a plan");
     let conditions = [condition(&case)];
     let beyond = Concept::new("library", [vec![31..33]]);
     let mut session = Session::new(&plan, BatchLayout::unguided(1), [beyond]).expect("a session");

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
+use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::models::weights::Weights;
 use conceptrol_flux::FluxConfig;
 use conceptrol_flux::mmdit::FluxTransformer;
-use conceptrol_flux::t5::{T5Config, T5Encoder};
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 

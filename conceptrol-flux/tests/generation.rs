@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{FloatDType, Tensor};
 use common::{Case, fixtures};
-use conceptrol_core::mask::Timing;
+use conceptrol_core::pipeline::Fidelity;
 use conceptrol_core::{AttentionPlan, ConditionSchedule, StepWindow};
 use conceptrol_flux::latents::{token_grid, unpack};
 use conceptrol_flux::load::{FluxFolder, Residency};
@@ -43,9 +43,9 @@ fn request(case: &Case) -> FluxRequest {
             number("condition_scale") as f32,
             window.expect("a window"),
         )
-        .with_outside(0.5),
+        .outside(0.5),
         text_tokens: size("max_sequence_length"),
-        timing: Timing::Reference,
+        fidelity: Fidelity::Authors,
         ..FluxRequest::new(params["prompt"].as_str().expect("a prompt"))
     }
 }
@@ -57,13 +57,13 @@ fn plan(case: &Case, pipeline: &FluxPipeline) -> AttentionPlan {
         return ominicontrol_plan(config).expect("a plan");
     }
     let once = params["NUM_BLOCKS"].as_u64() != Some(config.num_layers as u64);
-    let timing = if once {
-        Timing::Paper
+    let fidelity = if once {
+        Fidelity::Paper
     } else {
-        Timing::Reference
+        Fidelity::Authors
     };
-    println!("{:?}", concept_block(config, timing));
-    conceptrol_plan(config, timing).expect("a plan")
+    println!("{:?}", concept_block(config, fidelity));
+    conceptrol_plan(config, fidelity).expect("a plan")
 }
 
 fn check(name: &str, residency: Residency) {

@@ -16,13 +16,13 @@ use std::time::Instant;
 
 use burn::tensor::{Device, FloatDType};
 use common::checkpoint;
-use conceptrol_core::mask::Timing;
+use conceptrol_core::models::t5::T5Config;
 use conceptrol_core::models::weights::{StoredDType, TensorInfo};
+use conceptrol_core::pipeline::Fidelity;
 use conceptrol_flux::FluxConfig;
 use conceptrol_flux::load::{FluxFolder, Residency};
 use conceptrol_flux::omini::Placement;
 use conceptrol_flux::pipeline::{ConceptRequest, FluxPipeline, FluxRequest, conceptrol_plan};
-use conceptrol_flux::t5::T5Config;
 use image::{Rgb, RgbImage};
 use serde_json::json;
 
@@ -154,7 +154,7 @@ fn one_step_in_little_memory() {
         steps: 1,
         ..FluxRequest::new("a statue is reading the book in the library")
     };
-    let plan = conceptrol_plan(pipeline.config(), Timing::Paper).expect("a plan");
+    let plan = conceptrol_plan(pipeline.config(), Fidelity::Paper).expect("a plan");
     let prepared = pipeline.prepare(&request).expect("a request");
     let tokens = prepared.prompt.text.dims()[1]
         + prepared.grid.cells()

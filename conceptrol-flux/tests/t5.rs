@@ -4,8 +4,8 @@ mod common;
 
 use burn::tensor::FloatDType;
 use common::Case;
+use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::models::weights::Weights;
-use conceptrol_flux::t5::{T5Config, T5Encoder};
 
 #[test]
 fn states_equal_the_reference() {

@@ -2,18 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use conceptrol_core::models::clip_vision::ClipVisionConfig;
+use conceptrol_core::models::t5::T5Config;
 use conceptrol_core::models::{
     autoencoder_kl::AutoencoderKlConfig,
     clip_text::ClipTextConfig,
     config::read_config,
     weights::{Checkpoint, Weights},
 };
-use conceptrol_flux::{FluxConfig, load, t5::T5Config};
-use conceptrol_sd::{
-    adapter::{ClipVisionConfig, IpAdapterLayout},
-    config::UNetConfig,
-    sites::attention_sites,
-};
+use conceptrol_flux::{FluxConfig, load};
+use conceptrol_sd::{adapter::IpAdapterLayout, config::UNetConfig, sites::attention_sites};
 use serde::Deserialize;
 
 use crate::{

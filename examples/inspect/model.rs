@@ -1,6 +1,8 @@
 //! The models this workspace can build.
 
 use burn::tensor::Device;
+use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
+use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::{
     AttentionSites,
     models::{
@@ -9,13 +11,9 @@ use conceptrol_core::{
         weights::Weights,
     },
 };
-use conceptrol_flux::{
-    FluxConfig,
-    mmdit::FluxTransformer,
-    t5::{T5Config, T5Encoder},
-};
+use conceptrol_flux::{FluxConfig, mmdit::FluxTransformer};
 use conceptrol_sd::{
-    adapter::{AdapterKind, ClipVisionConfig, ClipVisionModel, IpAdapterWeights},
+    adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
     unet::UNet2DConditionModel,
 };

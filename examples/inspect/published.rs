@@ -1,6 +1,6 @@
 //! Sizes of the published models, for checkpoints that come without a `config.json`.
 
-use conceptrol_flux::t5::T5Config;
+use conceptrol_core::models::t5::T5Config;
 use conceptrol_sd::config::UNetConfig;
 use serde::de::DeserializeOwned;
 use serde_json::json;

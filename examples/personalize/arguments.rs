@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use conceptrol_core::{mask::Timing, models::weights::Files};
+use conceptrol_core::{models::weights::Files, pipeline::Fidelity};
 use conceptrol_examples::{
     device::{Backend, Precision},
     map::map,
@@ -88,9 +88,9 @@ pub(crate) struct Arguments {
     /// Only this instead of IP-Adapter beside Conceptrol.
     #[arg(long)]
     pub mode: Option<ModeArgument>,
-    /// Timing of masks and finding of words.
+    /// Whose details to follow where the paper and the authors' code differ.
     #[arg(long, default_value = "paper")]
-    pub timing: TimingArgument,
+    pub fidelity: FidelityArgument,
     /// The site whose attention the masks are read from, for models without a known one.
     #[arg(long, value_name = "SITE")]
     pub concept_block: Option<String>,
@@ -131,11 +131,11 @@ pub(crate) enum ModeArgument {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TimingArgument {
+pub(crate) enum FidelityArgument {
     /// As the paper describes.
     Paper,
     /// As the authors' code does.
-    Reference,
+    Authors,
 }
 
 impl From<ModeArgument> for Mode {
@@ -148,11 +148,11 @@ impl From<ModeArgument> for Mode {
     }
 }
 
-impl From<TimingArgument> for Timing {
-    fn from(timing: TimingArgument) -> Self {
-        match timing {
-            TimingArgument::Paper => Self::Paper,
-            TimingArgument::Reference => Self::Reference,
+impl From<FidelityArgument> for Fidelity {
+    fn from(fidelity: FidelityArgument) -> Self {
+        match fidelity {
+            FidelityArgument::Paper => Self::Paper,
+            FidelityArgument::Authors => Self::Authors,
         }
     }
 }

@@ -105,9 +105,9 @@ fn plan(
     arguments: &Arguments,
 ) -> Result<AttentionPlan, Box<dyn Error>> {
     let config = pipeline.config();
-    let timing = arguments.timing.into();
+    let fidelity = arguments.fidelity.into();
     Ok(match (mode, &arguments.concept_block) {
-        (ModeArgument::Conceptrol, None) => conceptrol_plan(config, timing)?,
+        (ModeArgument::Conceptrol, None) => conceptrol_plan(config, fidelity)?,
         (ModeArgument::Conceptrol, Some(site)) => {
             conceptrol_plan_at(config, ConceptBlock::joint(SiteSelector::named(site)))?
         }
@@ -153,10 +153,9 @@ fn request(arguments: &Arguments) -> Result<FluxRequest, Box<dyn Error>> {
         seeds: (0..u64::from(arguments.images))
             .map(|index| seed.wrapping_add(index))
             .collect(),
-        condition: ConditionSchedule::new(strength, window)
-            .with_outside(defaults.condition.outside),
+        condition: ConditionSchedule::new(strength, window).outside(defaults.condition.outside),
         vae_tile: arguments.vae_tile,
-        timing: arguments.timing.into(),
+        fidelity: arguments.fidelity.into(),
         ..defaults
     })
 }

@@ -19,7 +19,7 @@ use conceptrol_sd::pipeline::{
 };
 
 use crate::{
-    arguments::{Arguments, ConceptArgument, TimingArgument},
+    arguments::{Arguments, ConceptArgument, FidelityArgument},
     run::{ASSETS, Finished, finish, read_masks},
     write::Writer,
 };
@@ -121,7 +121,7 @@ fn request(
         .seed(arguments.seed.unwrap_or(if embedded { 10 } else { 0 })); // see the model card
     request.negative_prompts = arguments.negative_prompt.clone().map(|prompt| vec![prompt]);
     request.images_per_prompt = arguments.images as usize;
-    request.timing = arguments.timing.into();
+    request.fidelity = arguments.fidelity.into();
     request.vae_tile = arguments.vae_tile;
     if arguments.width.is_some() || arguments.height.is_some() {
         let (width, height) = pipeline.default_size();
@@ -155,7 +155,7 @@ fn concept(
 ) -> Result<ConceptRequest, Box<dyn Error>> {
     let mut concept =
         ConceptRequest::new(&argument.phrase, open(&argument.image)?).scale(argument.scale);
-    if arguments.timing == TimingArgument::Paper {
+    if arguments.fidelity == FidelityArgument::Paper {
         concept = concept.words(Words::Named(Occurrence::Nth(
             arguments.occurrence as usize - 1,
         )));

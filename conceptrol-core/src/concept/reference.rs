@@ -1,4 +1,4 @@
-//! The authors' look-up of a concept's tokens, kept for `Timing::Reference`.
+//! The authors' look-up of a concept's tokens, kept for `Fidelity::Authors`.
 
 use std::ops::Range;
 

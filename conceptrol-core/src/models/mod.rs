@@ -2,10 +2,13 @@
 
 pub mod autoencoder_kl;
 pub mod clip_text;
+pub mod clip_vision;
 pub mod config;
 pub mod file;
 pub mod image;
 pub mod nn;
 pub mod noise;
+pub mod scheduler;
+pub mod t5;
 pub mod tokenizer;
 pub mod weights;

@@ -10,7 +10,7 @@ use super::heads::{Heads, LATENT_NAMES, Qkv, TEXT_NAMES};
 use super::linear::{Stream, StreamLinear};
 use super::modulation::{Modulation, modulate};
 use crate::config::FluxConfig;
-use crate::half::keep_finite;
+use conceptrol_core::models::nn::keep_finite;
 
 /// The three token streams between double blocks.
 #[derive(Debug)]

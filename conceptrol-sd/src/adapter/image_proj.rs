@@ -1,10 +1,11 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
+use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
 use conceptrol_core::models::nn::{Activation, LayerNorm, Linear};
 use conceptrol_core::models::weights::Weights;
 
 use super::resampler::NORM_EPS;
-use super::{AdapterError, AdapterKind, ClipVisionConfig, ClipVisionModel, Resampler};
+use super::{AdapterError, AdapterKind, Resampler};
 
 /// Which output of the image encoder a projection looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,11 @@
 //! IP-Adapter: the image encoder, the projection to image tokens, and the weights of the image branch.
 
-mod clip_vision;
 mod error;
 mod image_proj;
 mod layout;
 mod load;
 mod resampler;
 
-pub use clip_vision::{ClipVisionConfig, ClipVisionError, ClipVisionModel};
 pub use error::AdapterError;
 pub use image_proj::{FullProjection, ImageFeature, ImageProjModel, ImageProjection};
 pub use layout::{AdapterKind, IpAdapterLayout};

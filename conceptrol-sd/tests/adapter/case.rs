@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, FloatDType, Tensor};
+use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
 use conceptrol_core::models::weights::{Checkpoint, Weights};
-use conceptrol_sd::adapter::{ClipVisionConfig, ClipVisionModel};
 use serde_json::Value;
 
 /// A folder with `case.json`, inputs and expected outputs.

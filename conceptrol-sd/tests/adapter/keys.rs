@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use conceptrol_core::AttentionSites;
+use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
 use conceptrol_core::models::weights::Weights;
-use conceptrol_sd::adapter::{
-    AdapterKind, ClipVisionConfig, ClipVisionModel, IpAdapterWeights, ResamplerConfig,
-};
+use conceptrol_sd::adapter::{AdapterKind, IpAdapterWeights, ResamplerConfig};
 use serde_json::{Value, json};
 
 use crate::sites::{sd15, sdxl};

@@ -2,8 +2,9 @@
 
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::AttentionSites;
+use conceptrol_core::models::clip_vision::ClipVisionError;
 use conceptrol_core::models::weights::{Checkpoint, WeightError};
-use conceptrol_sd::adapter::{AdapterError, ClipVisionError, IpAdapterLayout, IpAdapterWeights};
+use conceptrol_sd::adapter::{AdapterError, IpAdapterLayout, IpAdapterWeights};
 use serde_json::{Map, Value, json};
 
 use crate::case::Case;

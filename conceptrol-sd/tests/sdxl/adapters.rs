@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::{Device, FloatDType, Tensor};
+use conceptrol_core::models::clip_vision::ClipVisionConfig;
 use conceptrol_core::models::weights::{Checkpoint, TensorInfo, Weights};
 use conceptrol_sd::{
-    adapter::{AdapterKind, ClipVisionConfig, IpAdapterWeights},
+    adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
     pipeline::{LoadOptions, StableDiffusion},
     sites::attention_sites,

@@ -1,11 +1,11 @@
 //! The image encoder, from picture files on.
 
 use burn::tensor::{Device, FloatDType, Tensor};
+use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
 use conceptrol_core::models::{
     image::{ClipImageConfig, clip_tensor, open},
     weights::Weights,
 };
-use conceptrol_sd::adapter::{ClipVisionConfig, ClipVisionModel};
 
 use crate::{
     Outcome,

@@ -1,4 +1,4 @@
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use serde::Deserialize;
 
 use crate::kernel;
@@ -34,6 +34,23 @@ impl Activation {
             Self::GeluTanh => kernel::gelu_tanh(x),
             Self::QuickGelu => kernel::quick_gelu(x),
         }
+    }
+}
+
+/// Largest finite f16.
+const F16_LIMIT: f64 = 65504.0;
+
+/// Clamps f16 streams to finite numbers, as transformers and diffusers do after the blocks of T5 and FLUX; other dtypes
+/// pass unchanged.
+///
+/// # Shapes
+///
+/// Any.
+pub fn keep_finite<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.dtype() == DType::F16 {
+        x.clamp(-F16_LIMIT, F16_LIMIT)
+    } else {
+        x
     }
 }
 

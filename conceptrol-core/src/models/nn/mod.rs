@@ -9,7 +9,7 @@ mod embedding;
 mod linear;
 mod norm;
 
-pub use activation::Activation;
+pub use activation::{Activation, keep_finite};
 pub use conv::Conv2d;
 pub use embedding::Embedding;
 pub use linear::Linear;

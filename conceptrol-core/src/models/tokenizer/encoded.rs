@@ -16,7 +16,7 @@ pub struct EncodedPrompt {
     /// All tokens of the prompt, for finding concepts.
     pub tokens: PromptTokens,
     /// What did not fit.
-    pub cut: Option<Truncation>,
+    pub truncated: Option<Truncation>,
 }
 
 impl EncodedPrompt {

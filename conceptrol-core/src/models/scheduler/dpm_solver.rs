@@ -1,0 +1,220 @@
+//! Multistep DPM-Solver++ up to order 3, and its stochastic form: Lu et al. (2022), arXiv 2211.01095.
+//!
+//! <https://github.com/huggingface/diffusers/blob/v0.32.2/src/diffusers/schedulers/scheduling_dpmsolver_multistep.py>
+
+use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
+use super::error::SchedulerError;
+use super::fields::{Choice, Fields};
+use super::multistep::{
+    LastLevel, Level, Levels, MOST_ORDER, Multistep, MultistepParts, SHORT_RUN, Update,
+};
+use super::options::SchedulerOptions;
+use super::prediction::Prediction;
+use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
+
+/// Which integral is approximated (`algorithm_type`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Algorithm {
+    PlusPlus,
+    Stochastic,
+}
+
+impl Choice for Algorithm {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("dpmsolver++", Self::PlusPlus),
+        ("sde-dpmsolver++", Self::Stochastic),
+        // A DEIS configuration under this class.
+        ("deis", Self::PlusPlus),
+    ];
+}
+
+/// The form of the second order (`solver_type`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum SolverType {
+    Midpoint,
+    Heun,
+}
+
+impl Choice for SolverType {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("midpoint", Self::Midpoint),
+        ("heun", Self::Heun),
+        // Solver types of DEIS and UniPC under this class.
+        ("logrho", Self::Midpoint),
+        ("bh1", Self::Midpoint),
+        ("bh2", Self::Midpoint),
+    ];
+}
+
+/// What the model predicts beside its output (`variance_type`). DDPM's configurations always say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Variance {
+    /// Nothing.
+    Fixed,
+    /// The variance, in further channels.
+    Learned,
+}
+
+impl Choice for Variance {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("fixed_small", Self::Fixed),
+        ("fixed_small_log", Self::Fixed),
+        ("fixed_large", Self::Fixed),
+        ("fixed_large_log", Self::Fixed),
+        ("learned", Self::Learned),
+        ("learned_range", Self::Learned),
+    ];
+}
+
+/// The solver a `DPMSolverMultistepScheduler` configuration describes.
+pub(super) fn build(
+    fields: Fields<'_>,
+    steps: usize,
+    options: &SchedulerOptions,
+) -> Result<Multistep, SchedulerError> {
+    let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?;
+    let table = SigmaTable::new(&alphas);
+    fields.refuse("thresholding")?;
+    if fields.choice("variance_type", Variance::Fixed)? == Variance::Learned {
+        return Err(fields.unsupported("variance_type"));
+    }
+    let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
+    let algorithm = fields.choice("algorithm_type", Algorithm::PlusPlus)?;
+    let solver = fields.choice("solver_type", SolverType::Midpoint)?;
+    let last = fields.choice("final_sigmas_type", FinalSigma::Zero)?;
+    let euler_at_final = fields.flag("euler_at_final", false)?;
+    let order = Order {
+        highest: fields.order(MOST_ORDER)?,
+        lower_at_end: fields.flag("lower_order_final", true)?,
+        first_at_end: euler_at_final || last == FinalSigma::Zero,
+    };
+    let curve = match (
+        SigmaCurve::read(fields)?,
+        fields.flag("use_lu_lambdas", false)?,
+    ) {
+        (SigmaCurve::Timesteps | SigmaCurve::Exponential, true) => SigmaCurve::Lu,
+        (curve, _) => curve,
+    };
+    let last = match last {
+        FinalSigma::Zero => LastLevel::Zero,
+        FinalSigma::Min => LastLevel::TableMin,
+    };
+    let clipped = clipped_length(&alphas, fields.lower_bound("lambda_min_clipped")?);
+    let levels = Levels::new(fields, &table, clipped, steps, curve, last)?;
+
+    let mut original = Vec::with_capacity(levels.steps());
+    let mut updates = Vec::with_capacity(levels.steps());
+    for i in 0..levels.steps() {
+        let now = levels.level(i);
+        original.push(prediction.original(now.alpha, now.sigma));
+        let known: Vec<Level> = (0..order.at(i, levels.steps()))
+            .map(|back| levels.level(i - back))
+            .collect();
+        updates.push(update(algorithm, solver, levels.level(i + 1), &known));
+    }
+    let parts = MultistepParts {
+        convert: original.clone(),
+        original,
+        levels,
+        updates,
+        stochastic: algorithm == Algorithm::Stochastic,
+        train: table.len(),
+    };
+    Multistep::new(fields.class, parts, options)
+}
+
+/// Number of training timesteps whose lambda is at least `least`.
+fn clipped_length(alphas: &[f32], least: f64) -> usize {
+    let lambda = |alpha: &f32| alpha.sqrt().ln() - (1.0 - alpha).sqrt().ln();
+    alphas
+        .iter()
+        .filter(|alpha| f64::from(lambda(alpha)) >= least)
+        .count()
+}
+
+/// Which order each step takes.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    highest: usize,
+    lower_at_end: bool,
+    first_at_end: bool,
+}
+
+impl Order {
+    fn at(self, step: usize, steps: usize) -> usize {
+        let left = steps - step;
+        let short = self.lower_at_end && steps < SHORT_RUN;
+        match left {
+            1 if self.first_at_end || short => 1,
+            2 if short => self.highest.min(step + 1).min(2),
+            _ => self.highest.min(step + 1),
+        }
+    }
+}
+
+/// The step from the levels in `known` (newest first, as many as the order) to `next`.
+fn update(algorithm: Algorithm, solver: SolverType, next: Level, known: &[Level]) -> Update {
+    let now = known[0];
+    let h = next.lambda - now.lambda;
+    // Weights of the output and of its first and second difference quotient.
+    let (sample, phi, noise) = match algorithm {
+        Algorithm::PlusPlus => {
+            let decay = (-h).exp() - 1.0;
+            let heun = decay / h + 1.0;
+            let first = match (known.len(), solver) {
+                (2, SolverType::Midpoint) => -0.5 * (next.alpha * decay),
+                _ => next.alpha * heun,
+            };
+            let second = -(next.alpha * ((decay + h) / (h * h) - 0.5));
+            (
+                next.sigma / now.sigma,
+                [-(next.alpha * decay), first, second],
+                0.0,
+            )
+        }
+        Algorithm::Stochastic => {
+            let decay = 1.0 - (-2.0 * h).exp();
+            let first = match (known.len(), solver) {
+                (2, SolverType::Midpoint) => 0.5 * (next.alpha * decay),
+                _ => next.alpha * (decay / (-2.0 * h) + 1.0),
+            };
+            let second = next.alpha * ((decay - 2.0 * h) / (2.0 * h).powi(2) - 0.5);
+            let sample = next.sigma / now.sigma * (-h).exp();
+            (
+                sample,
+                [next.alpha * decay, first, second],
+                next.sigma * decay.sqrt(),
+            )
+        }
+    };
+    let quotients = difference_quotients(h, known);
+    let weight = |output: usize| {
+        (0..known.len())
+            .map(|i| phi[i] * quotients[i][output])
+            .sum()
+    };
+    Update {
+        sample,
+        outputs: std::array::from_fn(weight),
+        noise,
+    }
+}
+
+/// Difference quotients of order 0, 1 and 2 in lambda, as weights of the outputs (newest first).
+fn difference_quotients(h: f32, known: &[Level]) -> [[f32; MOST_ORDER]; MOST_ORDER] {
+    let mut quotients = [[1.0, 0.0, 0.0], [0.0; 3], [0.0; 3]];
+    let ratio = |i: usize| (known[i].lambda - known[i + 1].lambda) / h;
+    if known.len() >= 2 {
+        let r0 = ratio(0);
+        quotients[1] = [1.0 / r0, -1.0 / r0, 0.0];
+        if known.len() >= 3 {
+            let r1 = ratio(1);
+            let older = [0.0, 1.0 / r1, -1.0 / r1];
+            let newer = quotients[1];
+            quotients[1] =
+                std::array::from_fn(|i| newer[i] + r0 / (r0 + r1) * (newer[i] - older[i]));
+            quotients[2] = std::array::from_fn(|i| (newer[i] - older[i]) / (r0 + r1));
+        }
+    }
+    quotients
+}

@@ -1,0 +1,149 @@
+//! What can be wrong with a scheduler's configuration or use.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An unusable scheduler configuration, an impossible step count, or a step out of order.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchedulerError {
+    /// The configuration file cannot be read.
+    #[error("cannot read scheduler config {}", path.display())]
+    Read {
+        /// File that was asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configuration is not JSON.
+    #[error("scheduler config is not JSON")]
+    Json(#[source] serde_json::Error),
+    /// The configuration is JSON, but not an object with a string `_class_name`.
+    #[error("scheduler config is not an object with a `_class_name`")]
+    NoClass,
+    /// The file is larger than any configuration.
+    #[error("scheduler config {} has more than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Number of bytes that are read.
+        limit: u64,
+    },
+    /// `_class_name` or the name on the command line is not a scheduler of this crate.
+    #[error("unknown scheduler `{name}`, known are {known}")]
+    UnknownClass {
+        /// The name as given.
+        name: String,
+        /// The names understood.
+        known: String,
+    },
+    /// A field holds a value of the wrong type or range.
+    #[error("{class} field `{field}` is {value}, but must be {expected}")]
+    Field {
+        /// Class in whose configuration the field stands.
+        class: &'static str,
+        /// Name of the field.
+        field: &'static str,
+        /// Its value, shortened.
+        value: String,
+        /// What would be accepted.
+        expected: String,
+    },
+    /// A value that diffusers knows and this crate does not.
+    #[error("{class} field `{field}` = {value} is not supported")]
+    Unsupported {
+        /// Class in whose configuration the field stands.
+        class: &'static str,
+        /// Name of the field.
+        field: &'static str,
+        /// Its value, shortened.
+        value: String,
+    },
+    /// The number of inference steps is outside what the configuration allows.
+    #[error("{class} cannot run {steps} steps, the number must lie in {min}..={max}")]
+    Steps {
+        /// Class of the scheduler.
+        class: &'static str,
+        /// Number of steps asked for.
+        steps: usize,
+        /// Smallest number that works.
+        min: usize,
+        /// Largest number that works.
+        max: usize,
+    },
+    /// An option of the run is outside its range.
+    #[error("scheduler option `{option}` is {value}, but must be {expected}")]
+    Option {
+        /// Name of the option.
+        option: &'static str,
+        /// Its value.
+        value: f64,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// Spacing and offset lead outside the training schedule.
+    #[error("{class} reaches timestep {timestep} at step {step}, but the model knows 0..{train}")]
+    Timestep {
+        /// Class of the scheduler.
+        class: &'static str,
+        /// Index of the step.
+        step: usize,
+        /// The timestep there.
+        timestep: i64,
+        /// Number of training timesteps.
+        train: usize,
+    },
+    /// The configuration needs an option of the run.
+    #[error("{class} with field `{field}` needs the option `{option}`")]
+    Missing {
+        /// Class of the scheduler.
+        class: &'static str,
+        /// Name of the option.
+        option: &'static str,
+        /// The field that needs it.
+        field: &'static str,
+    },
+    /// The noise levels do not fall from 1 to 0.
+    #[error("{class} has no falling noise levels at step {step} with this configuration")]
+    Levels {
+        /// Class of the scheduler.
+        class: &'static str,
+        /// Index of the step.
+        step: usize,
+    },
+    /// The scheduler is not of a diffusion with betas.
+    #[error("{class} has no betas")]
+    NoBetas {
+        /// Class of the scheduler.
+        class: &'static str,
+    },
+    /// The update has no finite coefficients, e.g. an epsilon prediction at zero signal.
+    #[error("{class} has no finite update at step {step} with this configuration")]
+    NotFinite {
+        /// Class of the scheduler.
+        class: &'static str,
+        /// Index of the step.
+        step: usize,
+    },
+    /// A scheduler keeps the history of its steps, so they must come in order.
+    #[error("scheduler step {got} was called, but {expected} of {steps} is next")]
+    Order {
+        /// Step that was called.
+        got: usize,
+        /// Step that is due.
+        expected: usize,
+        /// Number of steps.
+        steps: usize,
+    },
+}
+
+impl SchedulerError {
+    /// A name that is not one of the known.
+    pub(super) fn unknown(name: &str, known: String) -> Self {
+        const LONGEST: usize = 60;
+        Self::UnknownClass {
+            name: name.chars().take(LONGEST).collect(),
+            known,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The session: everything that changes during one generation.
+
+use burn::tensor::Tensor;
+
+use crate::{
+    concept::Concept,
+    mask::MaskBoard,
+    seam::{
+        AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
+        BatchLayout, CacheKey, Cancel, Captures, ConditionSchedule, InstallError, Projected,
+        ProjectionCache, SiteId, StepInfo,
+    },
+};
+
+/// The state of one generation: its step, published masks, cached keys and values, captures.
+///
+/// Created per generation and dropped with it: nothing leaks into the next picture. A model
+/// sees two of its methods, [`attend`](Self::attend) and [`constant`](Self::constant).
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::{
+///     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Grid, Session, SiteId, SiteKind,
+/// };
+///
+/// let sites = AttentionSites::new([AttentionSite::new("attn1", SiteKind::SelfAttention, 2, 8, 1)]);
+/// let plan = AttentionPlan::plain(&sites);
+/// let mut session = Session::new(&plan, BatchLayout::unguided(1), [])?;
+/// let x = Tensor::<4>::ones([1, 2, 16, 8], &Device::flex()); // [rows, heads, tokens, head_dim]
+/// let out = session.attend(SiteId::new(0), AttentionCall::self_attention(x.clone(), x.clone(), x, Grid::new(4, 4)))?;
+/// assert_eq!(out.dims(), [1, 2, 16, 8]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    plan: AttentionPlan,
+    batch: BatchLayout,
+    concepts: Vec<Concept>,
+    condition: ConditionSchedule,
+    step: StepInfo,
+    board: MaskBoard,
+    cache: ProjectionCache,
+    captures: Captures,
+    cancel: Cancel,
+}
+
+impl Session {
+    /// A session for one generation of `batch` with these concepts.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`] for an empty batch, a concept without tokens, with a scale that is not
+    /// finite, or with spans or reference tokens for another number of images.
+    pub fn new(
+        plan: &AttentionPlan,
+        batch: BatchLayout,
+        concepts: impl IntoIterator<Item = Concept>,
+    ) -> Result<Self, InstallError> {
+        if batch.images == 0 {
+            return Err(InstallError::EmptyBatch);
+        }
+        let concepts: Vec<Concept> = concepts.into_iter().collect();
+        for concept in &concepts {
+            concept.check(batch)?;
+        }
+        Ok(Self {
+            plan: plan.clone(),
+            batch,
+            board: MaskBoard::new(concepts.len()),
+            concepts,
+            condition: ConditionSchedule::default(),
+            step: StepInfo::new(0, 1, 0.0),
+            cache: ProjectionCache::default(),
+            captures: Captures::default(),
+            cancel: Cancel::default(),
+        })
+    }
+
+    /// Sets how strongly the image condition acts over the steps.
+    pub const fn condition(mut self, condition: ConditionSchedule) -> Self {
+        self.condition = condition;
+        self
+    }
+
+    /// Changes how strongly the image condition acts, from the next call on.
+    pub const fn set_condition(&mut self, condition: ConditionSchedule) {
+        self.condition = condition;
+    }
+
+    /// Sets the byte budget of captures.
+    pub fn with_captures(mut self, captures: Captures) -> Self {
+        self.captures = captures;
+        self
+    }
+
+    /// Sets what stops the generation: the next call is then an error.
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// Starts the next evaluation of the denoiser. Published masks stay.
+    pub const fn begin_step(&mut self, step: StepInfo) {
+        self.step = step;
+    }
+
+    /// Computes one attention call of the model.
+    ///
+    /// # Errors
+    ///
+    /// [`AttentionError::At`], which names the site and the layers down to the one that failed.
+    pub fn attend(
+        &mut self,
+        site: SiteId,
+        call: AttentionCall,
+    ) -> Result<Tensor<4>, AttentionError> {
+        let unknown = AttentionError::UnknownSite {
+            site: site.index(),
+            sites: self.plan.sites().len(),
+        };
+        let (site, processor) = self.plan.entry(site).ok_or(unknown)?;
+        if self.cancel.is_cancelled() {
+            return Err(AttentionError::Cancelled.at(site));
+        }
+        let [rows, ..] = call.query.dims();
+        if rows != self.batch.rows() {
+            let expected = self.batch.rows();
+            return Err(AttentionError::WrongBatch { rows, expected }.at(site));
+        }
+        let mut cx = AttentionContext {
+            site,
+            step: self.step,
+            batch: self.batch,
+            concepts: &self.concepts,
+            condition_strength: self.condition.at(self.step),
+            board: &mut self.board,
+            cache: &mut self.cache,
+            captures: &mut self.captures,
+        };
+        processor
+            .attend(call, &mut cx)
+            .map_err(|error| error.at(site))
+    }
+
+    /// Keys and values that do not change over the steps: projected at the first call, kept for
+    /// the rest of the generation.
+    pub fn constant(
+        &mut self,
+        site: SiteId,
+        project: impl FnOnce() -> (Tensor<4>, Tensor<4>),
+    ) -> (Tensor<4>, Tensor<4>) {
+        self.cache
+            .get_or_project(CacheKey::new(site, Projected::Text), project)
+    }
+
+    /// The rows of the generation.
+    pub const fn batch(&self) -> BatchLayout {
+        self.batch
+    }
+
+    /// The current step.
+    pub const fn step(&self) -> StepInfo {
+        self.step
+    }
+
+    /// Strength of the image condition at the current step.
+    pub fn condition_strength(&self) -> f32 {
+        self.condition.at(self.step)
+    }
+
+    /// The concepts of the generation.
+    pub fn concepts(&self) -> &[Concept] {
+        &self.concepts
+    }
+
+    /// Published concept masks.
+    pub const fn board(&self) -> &MaskBoard {
+        &self.board
+    }
+
+    /// What was captured so far.
+    pub const fn captures(&self) -> &Captures {
+        &self.captures
+    }
+
+    /// The sites of the model.
+    pub fn sites(&self) -> &AttentionSites {
+        self.plan.sites()
+    }
+
+    /// Ends the generation and hands out what was captured.
+    pub fn finish(self) -> Captures {
+        self.captures
+    }
+}
