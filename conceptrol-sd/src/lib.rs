@@ -5,6 +5,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod adapter;
 pub mod config;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use conceptrol_core::{
-    AttentionSites,
+    AttentionSites, Installation,
     mask::{ConceptBlock, ConceptMaskSource},
 };
 
@@ -27,7 +27,7 @@ impl Topology {
     pub fn of(sites: &AttentionSites) -> Self {
         let places = places(sites);
         let same = |config: &UNetConfig| self::places(&attention_sites(config)) == places;
-        let has = |block: &ConceptBlock| block.check(sites).is_ok();
+        let has = |block: &ConceptBlock| block.check(&Installation::everywhere(sites)).is_ok();
         if same(&UNetConfig::sd15()) && has(&ConceptBlock::sd15()) {
             Self::Sd15
         } else if same(&UNetConfig::sdxl()) && has(&ConceptBlock::sdxl()) {

@@ -13,6 +13,7 @@ mod processor;
 mod report;
 mod request;
 mod stable_diffusion;
+mod trace;
 
 use std::{path::PathBuf, process::ExitCode};
 

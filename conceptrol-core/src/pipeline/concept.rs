@@ -4,7 +4,11 @@ use std::ops::Range;
 
 use image::RgbImage;
 
-use crate::{concept::Occurrence, mask::ConceptMask, pipeline::PipelineError};
+use crate::{
+    concept::{MaskRole, Occurrence},
+    mask::ConceptMask,
+    pipeline::PipelineError,
+};
 
 /// Which words of a prompt a concept stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct ConceptRequest {
     pub scale: f32,
     /// Where it may act.
     pub mask: Option<ConceptMask>,
+    /// Whether that mask bounds what attention says, or takes its place.
+    pub mask_role: MaskRole,
     /// Which of the loaded adapters carries it.
     pub adapter: usize,
 }
@@ -55,6 +61,7 @@ impl ConceptRequest {
             image: None,
             scale: 1.0,
             mask: None,
+            mask_role: MaskRole::default(),
             adapter: 0,
         }
     }
@@ -76,9 +83,15 @@ impl ConceptRequest {
         self
     }
 
-    /// Sets where it may act.
+    /// Sets where it may act: within this mask, where attention says.
     pub fn mask(mut self, mask: ConceptMask) -> Self {
         self.mask = Some(mask);
+        self
+    }
+
+    /// Sets whether the mask bounds what attention says, or takes its place.
+    pub fn mask_role(mut self, role: MaskRole) -> Self {
+        self.mask_role = role;
         self
     }
 

@@ -4,7 +4,10 @@ use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
     concept::Concept,
-    models::{scheduler::Scheduler, tokenizer::Truncation},
+    models::{
+        scheduler::{Scheduler, SchedulerConfig},
+        tokenizer::Truncation,
+    },
     pipeline::{
         Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds, Stage, finite,
         locate::locate, memory,
@@ -140,8 +143,18 @@ pub(super) fn scheduler<F: Family + ?Sized>(
 ) -> Result<Box<dyn Scheduler>, PipelineError> {
     let profile = family.profile();
     let config = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
+    let flows = |config: &SchedulerConfig| {
+        let kind = config.kind()?;
+        Ok::<_, PipelineError>(kind.is_flow_matching())
+    };
+    if flows(config)? != flows(&profile.scheduler)? {
+        let name = "the scheduler";
+        let expected = format!("one for {}, as {}", profile.name, profile.scheduler.kind()?);
+        return Err(PipelineError::bad_request(name, config.kind()?, expected));
+    }
     let steps = request.steps.unwrap_or(profile.defaults.steps);
-    Ok(config.build(steps, &request.scheduler_options)?)
+    let tokens = size.pixels() / (profile.multiple * profile.multiple);
+    Ok(config.build(steps, &request.scheduler_options.image_tokens(tokens))?)
 }
 
 /// The noise to start from, of unit variance.
@@ -185,10 +198,11 @@ fn concepts<X>(
             })
             .collect();
         let nowhere = spans.iter().all(Vec::is_empty);
-        let mut concept = Concept::new(&asked.name, if nowhere { Vec::new() } else { spans })
-            .with_scale(asked.scale);
+        let mut concept =
+            Concept::new(&asked.name, if nowhere { Vec::new() } else { spans }).scale(asked.scale);
         concept.reference = references.get(index).cloned().flatten();
         concept.mask = asked.mask.clone();
+        concept.mask_role = asked.mask_role;
         concept
     };
     request.concepts.iter().enumerate().map(one).collect()

@@ -25,11 +25,11 @@ pub(super) fn denoise<F: Family + ?Sized>(
     let mut seeds = conditioning.seeds.clone();
     let mut latents = conditioning.latents.clone() * scheduler.init_noise_sigma();
     let strength = ConditionSchedule::new(request.scale, request.window)
-        .with_outside(request.outside.unwrap_or(profile.defaults.outside));
+        .outside(request.outside.unwrap_or(profile.defaults.outside));
     let concepts = family.concepts_of(request, &conditioning.concepts);
     let mut session = Session::new(plan, conditioning.batch, concepts)?
-        .with_condition(strength)
-        .with_cancel(request.cancel.clone());
+        .condition(strength)
+        .cancel(request.cancel.clone());
 
     observer.on_stage(Stage::Loading);
     let denoiser = family.denoiser()?;
@@ -42,11 +42,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
         let cancelled = |done| PipelineError::Cancelled {
             stage: Stage::Denoising { done, total },
         };
-        let step = StepInfo {
-            index,
-            total,
-            timestep,
-        };
+        let step = StepInfo::new(index, total, timestep);
         session.begin_step(step);
         let sample = scheduler.scale_model_input(latents.clone(), index);
         let rows = if conditioning.batch.guided {

@@ -85,8 +85,8 @@ pub fn concept_block_of(
     let block = block(SiteSelector::named(concept_block.site));
     Ok(Some(match concept_block.normalization {
         None => block,
-        Some(Normalization::Max) => block.with_norm(MaskNorm::Max),
-        Some(Normalization::Mean) => block.with_norm(MaskNorm::Mean),
-        Some(Normalization::None) => block.with_norm(MaskNorm::None),
+        Some(Normalization::Max) => block.norm(MaskNorm::Max),
+        Some(Normalization::Mean) => block.norm(MaskNorm::Mean),
+        Some(Normalization::None) => block.norm(MaskNorm::None),
     }))
 }

@@ -4,8 +4,7 @@ use burn::tensor::Tensor;
 use image::RgbImage;
 
 use crate::{
-    mask::ConceptMask, models::tokenizer::Truncation, pipeline::LocatedConcept,
-    processors::Captures,
+    mask::ConceptMask, models::tokenizer::Truncation, pipeline::LocatedConcept, seam::Captures,
 };
 
 /// The outcome of a generation.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    mask::{ConceptMaskSource, Fixed},
+    mask::{ConceptMaskSource, Fixed, OwnMask},
     pipeline::{Family, Mode, PipelineError, Request, Words},
     processors::ConceptrolLayer,
     seam::{AttentionPlan, AttentionPlanBuilder},
@@ -84,7 +84,7 @@ fn mask_source<F: Family + ?Sized>(
         },
     };
     Ok(if own_masks().any(|own| own) {
-        Arc::new(Fixed::or(source))
+        Arc::new(OwnMask::over(source))
     } else {
         source
     })

@@ -32,6 +32,11 @@ impl<T> Slot<T> {
         }
     }
 
+    /// An empty slot whose part stays once it is loaded.
+    pub const fn kept() -> Self {
+        Self::new(Residency::Memory)
+    }
+
     /// The part, loaded first if it is not there. Two threads that ask at once load it once.
     ///
     /// # Errors

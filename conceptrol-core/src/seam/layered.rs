@@ -16,10 +16,15 @@ pub(crate) fn install(
     inner: ArcProcessor,
 ) -> Result<ArcProcessor, InstallError> {
     let processor = layer.layer(site, Arc::clone(&inner))?;
+    Ok(named(processor, inner))
+}
+
+/// The processor a layer has put around `inner`; `inner` itself where it has put none.
+pub(crate) fn named(processor: ArcProcessor, inner: ArcProcessor) -> ArcProcessor {
     if Arc::ptr_eq(&processor, &inner) {
-        return Ok(inner);
+        return inner;
     }
-    Ok(Arc::new(Layered { processor, inner }))
+    Arc::new(Layered { processor, inner })
 }
 
 /// What a call passes from the outside in, each in a few words.

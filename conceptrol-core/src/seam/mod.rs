@@ -11,6 +11,7 @@ mod captures;
 mod context;
 mod error;
 mod installation;
+mod layer;
 mod layered;
 mod layout;
 mod name;
@@ -20,6 +21,7 @@ mod processor;
 mod selector;
 mod session;
 mod site;
+mod stack;
 mod step;
 
 pub use cache::{CacheKey, Projected, ProjectionCache};
@@ -29,15 +31,15 @@ pub use captures::{Capture, Captures};
 pub use context::AttentionContext;
 pub use error::{AttentionError, InstallError, MaskError};
 pub use installation::Installation;
+pub use layer::{Identity, LayerFn, ProcessorLayer, layer_fn};
 pub use layout::{Grid, GridRange, TokenLayout};
 pub use plan::{AttentionPlan, AttentionPlanBuilder};
 pub use probe::Probe;
-pub use processor::{
-    ArcProcessor, AttentionProcessor, Identity, LayerFn, ProcessorLayer, Sdpa, Stack, layer_fn,
-};
+pub use processor::{ArcProcessor, AttentionProcessor, Sdpa};
 pub use selector::SiteSelector;
 pub use session::Session;
 pub use site::{AttentionSite, AttentionSites, SiteId, SiteKind};
+pub use stack::Stack;
 pub use step::{BatchLayout, ConditionSchedule, StepInfo, StepWindow};
 
 pub(crate) use layered::{install, stack};

@@ -1,4 +1,4 @@
-//! The plug-in seam: processors compute attention calls, layers wrap processors.
+//! Processors compute attention calls.
 
 use std::{fmt, sync::Arc};
 
@@ -6,10 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     kernel,
-    seam::{
-        AttentionCall, AttentionContext, AttentionError, AttentionSite, InstallError, Installation,
-        layered, type_name,
-    },
+    seam::{AttentionCall, AttentionContext, AttentionError, type_name},
 };
 
 /// Computes one attention operation.
@@ -94,123 +91,6 @@ macro_rules! forward_processor {
 }
 
 forward_processor!(&P, Box<P>, Arc<P>);
-
-/// Puts a processor around another at the sites that a selector picks.
-pub trait ProcessorLayer: fmt::Debug {
-    /// Wraps `inner`, the processor so far, at one site.
-    ///
-    /// # Errors
-    ///
-    /// When the layer cannot serve the site.
-    fn layer(
-        &self,
-        site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError>;
-
-    /// Checks the layer against the model and the sites it is put on, before any site is wrapped.
-    ///
-    /// # Errors
-    ///
-    /// When the layer does not fit the model.
-    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
-        let _ = at;
-        Ok(())
-    }
-}
-
-impl<L: ProcessorLayer + ?Sized> ProcessorLayer for Box<L> {
-    fn layer(
-        &self,
-        site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError> {
-        (**self).layer(site, inner)
-    }
-
-    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
-        (**self).check(at)
-    }
-}
-
-/// The layer that changes nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Identity;
-
-impl ProcessorLayer for Identity {
-    fn layer(
-        &self,
-        _site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError> {
-        Ok(inner)
-    }
-}
-
-/// Two layers as one; the outer one sees a call first.
-#[derive(Debug, Clone)]
-pub struct Stack<Outer, Inner> {
-    outer: Outer,
-    inner: Inner,
-}
-
-impl<Outer, Inner> Stack<Outer, Inner> {
-    /// `outer` around `inner`.
-    pub const fn new(outer: Outer, inner: Inner) -> Self {
-        Self { outer, inner }
-    }
-}
-
-impl<Outer: ProcessorLayer, Inner: ProcessorLayer> ProcessorLayer for Stack<Outer, Inner> {
-    fn layer(
-        &self,
-        site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError> {
-        self.outer
-            .layer(site, layered::install(&self.inner, site, inner)?)
-    }
-
-    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
-        self.outer.check(at)?;
-        self.inner.check(at)
-    }
-}
-
-/// A layer from a closure, as `tower::layer_fn`.
-pub fn layer_fn<F, P>(wrap: F) -> LayerFn<F>
-where
-    F: Fn(&AttentionSite, ArcProcessor) -> P,
-    P: AttentionProcessor + 'static,
-{
-    LayerFn { wrap }
-}
-
-/// A layer from a closure; see [`layer_fn`].
-#[derive(Clone)]
-pub struct LayerFn<F> {
-    wrap: F,
-}
-
-impl<F> fmt::Debug for LayerFn<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LayerFn").finish_non_exhaustive()
-    }
-}
-
-impl<F, P> ProcessorLayer for LayerFn<F>
-where
-    F: Fn(&AttentionSite, ArcProcessor) -> P,
-    P: AttentionProcessor + 'static,
-{
-    fn layer(
-        &self,
-        site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError> {
-        Ok(Arc::new((self.wrap)(site, inner)))
-    }
-}
 
 /// Plain attention, the innermost processor of every site:
 /// `softmax(q k^T / sqrt(head_dim) + bias) v`.

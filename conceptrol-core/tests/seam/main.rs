@@ -1,11 +1,21 @@
 //! Properties of the plug-in seam, against plain attention.
 
+mod ask;
+mod bias;
+#[path = "../common/mod.rs"]
+mod common;
 mod cross;
+mod dense;
+mod display;
+mod errors;
 mod joint;
 mod misuse;
+mod own_mask;
 mod sources;
+mod threads;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use common::largest;
 use conceptrol_core::{
     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Concept,
     ConditionSchedule, Grid, ReferenceTokens, Session, SiteId, SiteKind, SiteSelector, StepInfo,
@@ -105,5 +115,12 @@ fn run(
 
 fn max_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
-    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    largest(pairs.map(|(a, b)| (a - b).abs()))
+}
+
+/// All levels of an error, joined as a program prints them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let levels = std::iter::successors(Some(error), |error| error.source());
+    let messages: Vec<String> = levels.map(ToString::to_string).collect();
+    messages.join(": ")
 }

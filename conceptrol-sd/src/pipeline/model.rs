@@ -15,8 +15,8 @@ use conceptrol_core::{
         weights::Checkpoint,
     },
     pipeline::{
-        AdapterFiles, Family, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile,
-        Residency, Slot, concept_block_of,
+        AdapterFiles, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency, Slot,
+        concept_block_of,
     },
 };
 
@@ -187,7 +187,7 @@ impl StableDiffusion {
     ///
     /// # Panics
     ///
-    /// Panics if `index` is not below [`adapters`](Family::adapters).
+    /// Panics if `index` is not below [`adapters`](conceptrol_core::pipeline::Family::adapters).
     pub fn adapter(&self, index: usize) -> Result<Arc<IpAdapterWeights>, PipelineError> {
         let adapter = &self.adapters[index];
         adapter.weights.get(|| {
@@ -210,7 +210,7 @@ impl StableDiffusion {
     ///
     /// # Panics
     ///
-    /// Panics if `index` is not below [`adapters`](Family::adapters).
+    /// Panics if `index` is not below [`adapters`](conceptrol_core::pipeline::Family::adapters).
     pub fn image_encoder(
         &self,
         index: usize,
