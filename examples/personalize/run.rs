@@ -2,12 +2,11 @@
 
 use std::{
     error::Error,
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use conceptrol_core::{Grid, Session, mask::ConceptMask};
+use conceptrol_core::{Grid, Session, mask::ConceptMask, models::config::Fields};
 use conceptrol_examples::memory;
 use image::RgbImage;
 
@@ -48,14 +47,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 /// Whether `model_index.json` names a FLUX pipeline.
 fn is_flux(folder: &Path) -> Result<bool, Box<dyn Error>> {
-    let path = folder.join("model_index.json");
-    let text = fs::read_to_string(&path)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let index: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(index["_class_name"]
-        .as_str()
-        .is_some_and(|class| class.starts_with("Flux")))
+    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    Ok(class.is_some_and(|class| class.starts_with("Flux")))
 }
 
 /// The published masks for the first picture.

@@ -2,7 +2,10 @@
 
 use thiserror::Error;
 
-use crate::seam::{AttentionSite, Grid, name::Enumeration};
+use crate::{
+    message::shown,
+    seam::{AttentionSite, Grid, name::Enumeration},
+};
 
 /// An attention call could not be computed.
 ///
@@ -197,7 +200,7 @@ pub enum MaskError {
 #[non_exhaustive]
 pub enum InstallError {
     /// A selector names no site of the model.
-    #[error("no site matches `{name}`{}", did_you_mean(.suggestion.as_deref()))]
+    #[error("no site matches `{}`{}", shown(name), did_you_mean(.suggestion.as_deref()))]
     UnknownSite {
         /// What was asked for.
         name: String,
@@ -217,7 +220,7 @@ pub enum InstallError {
         serves: &'static str,
     },
     /// A selector names sites of the model, but none that can be used for what it is given to.
-    #[error("{selector} {}; {}", unserved(*.kind, needs), those(candidates))]
+    #[error("{} {}; {}", shown(selector), unserved(*.kind, needs), those(candidates))]
     Unserved {
         /// The selector, or the name or prefix in it.
         selector: String,

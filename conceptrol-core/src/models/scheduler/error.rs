@@ -1,63 +1,21 @@
 //! What can be wrong with a scheduler's configuration or use.
 
-use std::io;
-use std::path::PathBuf;
+use crate::{message::shown, models::config::ConfigError};
 
 /// An unusable scheduler configuration, an impossible step count, or a step out of order.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchedulerError {
-    /// The configuration file cannot be read.
-    #[error("cannot read scheduler config {}", path.display())]
-    Read {
-        /// File that was asked for.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The configuration is not JSON.
-    #[error("scheduler config is not JSON")]
-    Json(#[source] serde_json::Error),
-    /// The configuration is JSON, but not an object with a string `_class_name`.
-    #[error("scheduler config is not an object with a `_class_name`")]
-    NoClass,
-    /// The file is larger than any configuration.
-    #[error("scheduler config {} has more than {limit} bytes", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Number of bytes that are read.
-        limit: u64,
-    },
+    /// The configuration cannot be read, or a field of it has the wrong type, is out of range or not supported.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// `_class_name` or the name on the command line is not a scheduler of this crate.
-    #[error("unknown scheduler `{name}`, known are {known}")]
+    #[error("unknown scheduler `{}`, known are {known}", shown(name))]
     UnknownClass {
         /// The name as given.
         name: String,
         /// The names understood.
         known: String,
-    },
-    /// A field holds a value of the wrong type or range.
-    #[error("{class} field `{field}` is {value}, but must be {expected}")]
-    Field {
-        /// Class in whose configuration the field stands.
-        class: &'static str,
-        /// Name of the field.
-        field: &'static str,
-        /// Its value, shortened.
-        value: String,
-        /// What would be accepted.
-        expected: String,
-    },
-    /// A value that diffusers knows and this crate does not.
-    #[error("{class} field `{field}` = {value} is not supported")]
-    Unsupported {
-        /// Class in whose configuration the field stands.
-        class: &'static str,
-        /// Name of the field.
-        field: &'static str,
-        /// Its value, shortened.
-        value: String,
     },
     /// The number of inference steps is outside what the configuration allows.
     #[error("{class} cannot run {steps} steps, the number must lie in {min}..={max}")]
@@ -150,10 +108,7 @@ pub enum SchedulerError {
 impl SchedulerError {
     /// A name that is not one of the known.
     pub(super) fn unknown(name: &str, known: String) -> Self {
-        const LONGEST: usize = 60;
-        Self::UnknownClass {
-            name: name.chars().take(LONGEST).collect(),
-            known,
-        }
+        let name = name.to_owned();
+        Self::UnknownClass { name, known }
     }
 }
