@@ -29,8 +29,7 @@ fn check(manifest: &str, build: impl FnOnce(&Weights)) -> Value {
 }
 
 fn vision(config: Value) -> impl FnOnce(&Weights) {
-    let config: ClipVisionConfig = serde_json::from_value(config).unwrap();
-    config.validate().unwrap();
+    let config = ClipVisionConfig::from_json(&config.to_string()).unwrap();
     move |w| drop(ClipVisionModel::new(&config, w))
 }
 
