@@ -129,7 +129,7 @@ struct Block<'a, T: Stored> {
 impl<T: Stored> Job for Block<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        self.pack_head();
+        self.pack_head(s);
         self.load_queries();
         let rows = self.queries.len();
         self.scratch.sums.fill(0.0);
@@ -152,12 +152,12 @@ impl<T: Stored> Job for Block<'_, T> {
 impl<T: Stored> Block<'_, T> {
     /// Keys and values of the head, unless the task before was of the same.
     #[inline(always)]
-    fn pack_head(&mut self) {
+    fn pack_head<S: Simd>(&mut self, s: S) {
         let scratch = &mut *self.scratch;
         if scratch.head.replace(self.head) != Some(self.head) {
             scratch
                 .key_panels
-                .pack(self.k, self.head, &mut scratch.keys);
+                .pack(s, self.k, self.head, &mut scratch.keys);
             scratch
                 .value_rows
                 .pack::<T>(self.v, self.head, &mut scratch.values);

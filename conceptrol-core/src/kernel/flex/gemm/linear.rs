@@ -55,10 +55,17 @@ impl<'a, E: Scalar> Matrix<'a, E> {
 impl<'a, T: Stored> Matrix<'a, T> {
     /// Packs the columns `k` of the rows of panel `index`.
     #[inline(always)]
-    fn pack_panel(&self, index: usize, nr: usize, k: Range<usize>, to: &mut [T::Packed]) {
+    fn pack_panel<S: Simd>(
+        &self,
+        s: S,
+        index: usize,
+        nr: usize,
+        k: Range<usize>,
+        to: &mut [T::Packed],
+    ) {
         let rows = index * nr..((index + 1) * nr).min(self.rows);
         let rows = rows.map(|row| &self.row(row)[k.clone()]);
-        pack_rhs(to, nr, k.len(), rows);
+        pack_rhs(s, to, nr, k.len(), rows);
     }
 }
 
@@ -152,8 +159,12 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
                 .par_chunks_exact_mut(panel.max(1))
                 .enumerate()
                 .for_each(|(index, to)| {
-                    self.weight
-                        .pack_panel(first + index, self.nr, 0..self.x.cols, to);
+                    vectorised(PackPanel {
+                        weight: self.weight,
+                        index: first + index,
+                        nr: self.nr,
+                        to,
+                    });
                 });
             let strips = group.div_ceil(PANELS);
             let strip = group.div_ceil(strips);
@@ -172,6 +183,22 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
                 },
             );
         }
+    }
+}
+
+/// A whole panel of the weight.
+struct PackPanel<'a, T: Stored> {
+    weight: Matrix<'a, T>,
+    index: usize,
+    nr: usize,
+    to: &'a mut [T::Packed],
+}
+
+impl<T: Stored> Job for PackPanel<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let k = 0..self.weight.cols;
+        self.weight.pack_panel(s, self.index, self.nr, k, self.to);
     }
 }
 
@@ -230,7 +257,7 @@ impl<T: Stored, E: Scalar> Job for Block<'_, T, E> {
                 let rhs = match self.packed {
                     Some(packed) => &packed[(index * depth + from) * nr..][..k.len() * nr],
                     None => {
-                        weight.pack_panel(column, nr, k.clone(), panel);
+                        weight.pack_panel(s, column, nr, k.clone(), panel);
                         &panel[..k.len() * nr]
                     }
                 };
