@@ -3,30 +3,33 @@
 //!
 //! `cargo run --release --example custom_mask_source`
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{error::Error, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
-    Concept, MaskError, Probe,
-    mask::{ConceptMask, ConceptMaskSource, MaskBoard, Product},
+    MaskError,
+    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, MemoryKey, Product},
     models::image,
 };
+use conceptrol_examples::say;
 use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
 
 /// 1 in the left half of the picture, 0 in the right half.
-#[derive(Debug)]
-struct LeftHalf;
+#[derive(Debug, Default)]
+struct LeftHalf {
+    memory: MemoryKey,
+}
 
 impl ConceptMaskSource for LeftHalf {
     fn mask(
         &self,
-        index: usize,
-        _concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        let grid = probe.grid();
-        if board.recall("left half", index, grid).is_none() {
+        let grid = query.grid();
+        if board.recall(&self.memory, query.index, grid).is_none() {
             let left = |cell: usize| {
                 if cell % grid.width < grid.width / 2 {
                     1.0
@@ -35,10 +38,12 @@ impl ConceptMaskSource for LeftHalf {
                 }
             };
             let cells: Vec<f32> = (0..grid.cells()).map(left).collect();
-            let row = Tensor::<1>::from_floats(cells.as_slice(), &probe.call().query.device());
-            board.remember("left half", index, ConceptMask::new(row.unsqueeze(), grid)?);
+            let device = query.probe.call().query.device();
+            let row = Tensor::<1>::from_floats(cells.as_slice(), &device);
+            let mask = ConceptMask::new(row.unsqueeze(), grid)?;
+            board.remember(&self.memory, query.index, grid, mask);
         }
-        Ok(board.recall("left half", index, grid).cloned())
+        Ok(board.recall(&self.memory, query.index, grid).cloned())
     }
 }
 
@@ -59,11 +64,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .concept_block()
         .ok_or("the model names no concept block")?
         .clone();
-    request.mask_source = Some(Arc::new(Product(LeftHalf, block)));
+    request.mask_source = Some(Arc::new(Product(LeftHalf::default(), block)));
 
     let generation = pipeline.generate(&request, &mut Silent)?;
     let path = Path::new("target/custom_mask_source.png");
     image::save_png(path, &generation.images[0], &[])?;
-    println!("wrote {}", path.display());
+    say!("wrote {}", path.display());
     Ok(())
 }

@@ -60,7 +60,7 @@ fn main() -> Result<(), Failure> {
     let mut sessions = BTreeMap::new();
     for (name, plan) in plans(&sites, &adapter)? {
         let tokens = ReferenceTokens::new(inputs.image(1), inputs.image(0));
-        let concept = Concept::new("concept", [vec![WORDS]]).with_reference(tokens);
+        let concept = Concept::new("concept", [vec![WORDS]]).reference(tokens);
         sessions.insert(
             name,
             Session::new(&plan, BatchLayout::guided(1), [concept])?,
@@ -71,11 +71,7 @@ fn main() -> Result<(), Failure> {
         let (request, peak, start) = (request?, Peak::start(), Instant::now());
         let session = sessions.get_mut(request.as_str());
         let session = session.ok_or_else(|| format!("no plan {request}"))?;
-        session.begin_step(StepInfo {
-            index,
-            total: usize::MAX,
-            timestep: 500.0,
-        });
+        session.begin_step(StepInfo::new(index, usize::MAX, 500.0));
         let output = inputs.step(&unet, session)?;
         let seconds = start.elapsed().as_secs_f64();
         println!("{seconds} {} {output}", peak.total().unwrap_or(0));
@@ -173,10 +169,10 @@ fn adapter(
         .iter()
         .filter(|site| site.kind == SiteKind::CrossAttention)
     {
-        let projection = IpProjection {
-            key: read(&file, &format!("{}.to_k_ip", site.name), device, dtype)?,
-            value: read(&file, &format!("{}.to_v_ip", site.name), device, dtype)?,
-        };
+        let projection = IpProjection::new(
+            read(&file, &format!("{}.to_k_ip", site.name), device, dtype)?,
+            read(&file, &format!("{}.to_v_ip", site.name), device, dtype)?,
+        );
         projections.push((site.name.clone(), projection));
     }
     Ok(IpAdapterLayer::new(projections))

@@ -50,7 +50,7 @@ impl GuidedStep {
         let is_sdxl = config.added.is_some();
         let tokens = || noise([1, IMAGE_TOKENS, dim], &device);
         let concept = Concept::new("concept", [vec![3..5]])
-            .with_reference(ReferenceTokens::new(tokens(), tokens()));
+            .reference(ReferenceTokens::new(tokens(), tokens()));
         Ok(Self {
             latents: noise([rows, 4, side, side], &device),
             context: noise([rows, TEXT_TOKENS, dim], &device),
@@ -69,11 +69,8 @@ impl GuidedStep {
     ///
     /// If the UNet was installed for another plan.
     pub fn run(&mut self, unet: &UNet2DConditionModel) -> Result<Cost, Failure> {
-        self.session.begin_step(StepInfo {
-            index: self.index,
-            total: usize::MAX,
-            timestep: TIMESTEP,
-        });
+        self.session
+            .begin_step(StepInfo::new(self.index, usize::MAX, TIMESTEP));
         self.index += 1;
         let (latents, context) = (self.latents.clone(), self.context.clone());
         let (peak, start) = (Peak::start(), Instant::now());

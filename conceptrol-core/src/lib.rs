@@ -10,14 +10,22 @@
 //!
 //! - `models`: CLIP text encoder, `AutoencoderKL`, checkpoint loading, tokenizers, noise, image
 //!   files: what the model crates share.
+//! - `analysis`: heat maps and measures of masks, on `ndarray` arrays.
 //! - `flex`, `cuda`, `rocm`, `wgpu`, `vulkan`, `metal`, `remote`: backends, forwarded to burn.
 //!   None is on by default; the application chooses, and the device chooses at run time.
 //! - `autodiff`, `fusion`, `autotune`, `simd`, `rayon`, `x86-v4`: forwarded to burn.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// Allowed for the kernels of the CPU alone; see `kernel/mod.rs`.
+#![deny(unsafe_code)]
+
+#[cfg(feature = "analysis")]
 pub mod analysis;
 mod concept;
 pub mod kernel;
 pub mod mask;
+pub mod message;
 #[cfg(feature = "models")]
 pub mod models;
 #[cfg(feature = "models")]
@@ -25,14 +33,23 @@ pub mod pipeline;
 pub mod processors;
 mod seam;
 
+pub use burn;
+#[cfg(feature = "models")]
+pub use image;
+
 pub use concept::{
-    Concept, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan, TokenStyle,
-    check_disjoint,
+    Concept, MaskRole, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan,
+    TokenStyle, check_disjoint,
 };
 pub use seam::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
     AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
-    ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError, LayerFn, MaskError, Probe,
-    ProcessorLayer, Projected, ProjectionCache, Sdpa, Session, SiteId, SiteKind, SiteSelector,
-    Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
+    Cancel, Capture, Captures, ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError,
+    Installation, LayerFn, MaskError, Probe, ProcessorLayer, Projected, ProjectionCache, Sdpa,
+    Session, SiteId, SiteKind, SiteSelector, Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
 };
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -80,11 +80,11 @@ fn equals_the_reference(residency: Residency) {
     let model = model(&case, residency);
     let plan = conceptrol_plan(model.config(), Fidelity::Authors).expect("a plan");
     let window = StepWindow::new(0.25, 1.0).expect("a window");
-    let strength = ConditionSchedule::new(0.7, window).with_outside(0.5);
+    let strength = ConditionSchedule::new(0.7, window).outside(0.5);
     let batch = BatchLayout::unguided(1);
     let mut session = Session::new(&plan, batch, [concept()])
         .expect("a session")
-        .with_condition(strength);
+        .condition(strength);
 
     let (mut latents, mut masks) = (Vec::new(), Vec::new());
     let mut observer = |progress: Progress<'_>| {
@@ -171,7 +171,7 @@ fn conditions_of_any_size_stay_finite() {
         conceptrol_plan(model.config(), Fidelity::Paper).expect("a plan"),
         ominicontrol_plan(model.config()).expect("a plan"),
     ] {
-        let concepts = [concept(), Concept::new("man", [vec![2..3]]).with_scale(0.0)];
+        let concepts = [concept(), Concept::new("man", [vec![2..3]]).scale(0.0)];
         let mut session =
             Session::new(&plan, BatchLayout::unguided(1), concepts).expect("a session");
         let latents = finish(denoise(&case, &model, &conditions, 2), &mut session);
@@ -187,8 +187,8 @@ fn no_strength_is_no_condition() {
     let model = model(&case, Residency::Memory);
     let conditions = [condition(&case)];
     let plan = ominicontrol_plan(model.config()).expect("a plan");
-    let mut session = Session::new(&plan, BatchLayout::unguided(1), [concept().with_scale(0.0)])
-        .expect("a session");
+    let mut session =
+        Session::new(&plan, BatchLayout::unguided(1), [concept().scale(0.0)]).expect("a session");
     let blocked = finish(denoise(&case, &model, &conditions, 2), &mut session);
 
     let plan = AttentionPlan::plain(session.sites());

@@ -43,7 +43,7 @@ fn request(case: &Case) -> FluxRequest {
             number("condition_scale") as f32,
             window.expect("a window"),
         )
-        .with_outside(0.5),
+        .outside(0.5),
         text_tokens: size("max_sequence_length"),
         fidelity: Fidelity::Authors,
         ..FluxRequest::new(params["prompt"].as_str().expect("a prompt"))

@@ -38,11 +38,7 @@ struct Heap {
 fn step(unet: &UNet2DConditionModel, session: &mut Session, index: usize, device: &Device) -> Heap {
     let zeros = |shape: [usize; 3]| Tensor::<3>::zeros(shape, (device, DType::F32));
     let latents = Tensor::<4>::ones([2, 4, SIDE, SIDE], (device, DType::F32));
-    session.begin_step(StepInfo {
-        index,
-        total: 4,
-        timestep: 500.0,
-    });
+    session.begin_step(StepInfo::new(index, 4, 500.0));
     let text = zeros([2, 77, 64]);
     let region = Region::new(ALLOCATOR);
     let out = unet
@@ -63,10 +59,7 @@ fn adapter(sites: &AttentionSites, device: &Device) -> IpAdapterLayer {
         .filter(|site| site.kind == SiteKind::CrossAttention);
     IpAdapterLayer::new(cross.map(|site| {
         let weight = || Tensor::ones([site.heads * site.head_dim, 64], (device, DType::F32));
-        let projection = IpProjection {
-            key: weight(),
-            value: weight(),
-        };
+        let projection = IpProjection::new(weight(), weight());
         (site.name.clone(), projection)
     }))
 }
@@ -90,7 +83,7 @@ fn conceptrol_allocates_no_more_than_the_plain_adapter() {
         let plan = plan.build().expect("a plan");
         let tokens = || Tensor::ones([1, 16, 64], (&device, DType::F32));
         let concept = Concept::new("concept", [vec![WORDS]])
-            .with_reference(ReferenceTokens::new(tokens(), tokens()));
+            .reference(ReferenceTokens::new(tokens(), tokens()));
         let mut session =
             Session::new(&plan, BatchLayout::guided(1), [concept]).expect("a session");
         [0, 1, 2, 3].map(|index| step(&unet, &mut session, index, &device))

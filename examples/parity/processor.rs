@@ -107,10 +107,7 @@ fn cross(case: &Case, device: &Device, report: &mut Report) -> Outcome {
         let weight = |which: &str| ip.at(which).tensor("weight", [hidden, context_dim]).val();
         adapter.push((
             name.clone(),
-            IpProjection {
-                key: weight("to_k_ip"),
-                value: weight("to_v_ip"),
-            },
+            IpProjection::new(weight("to_k_ip"), weight("to_v_ip")),
         ));
         sites.push(AttentionSite::new(
             name,
@@ -137,7 +134,7 @@ fn cross(case: &Case, device: &Device, report: &mut Report) -> Outcome {
             image.slice_dim(0, 0..half),
         );
         let span = spans.get(index).map(|span| vec![span.clone()]);
-        Concept::new(format!("concept {index}"), span).with_reference(reference)
+        Concept::new(format!("concept {index}"), span).reference(reference)
     });
 
     let is_conceptrol = params["method"] == "conceptrol";

@@ -153,8 +153,7 @@ fn request(arguments: &Arguments) -> Result<FluxRequest, Box<dyn Error>> {
         seeds: (0..u64::from(arguments.images))
             .map(|index| seed.wrapping_add(index))
             .collect(),
-        condition: ConditionSchedule::new(strength, window)
-            .with_outside(defaults.condition.outside),
+        condition: ConditionSchedule::new(strength, window).outside(defaults.condition.outside),
         vae_tile: arguments.vae_tile,
         fidelity: arguments.fidelity.into(),
         ..defaults

@@ -14,7 +14,7 @@ use crate::{
 /// ```
 /// use conceptrol_core::Concept;
 /// // "a cat" at text tokens 1..3 of the only prompt (0 is the start token)
-/// let concept = Concept::new("a cat", [vec![1..3]]).with_scale(0.8);
+/// let concept = Concept::new("a cat", [vec![1..3]]).scale(0.8);
 /// assert_eq!(concept.end(), 3);
 /// ```
 #[derive(Debug, Clone)]
@@ -32,10 +32,24 @@ pub struct Concept {
     pub scale: f32,
     /// A mask given by the user.
     pub mask: Option<ConceptMask>,
+    /// What becomes of the mask read from attention where there is one of the user's.
+    pub mask_role: MaskRole,
+}
+
+/// How a concept's own mask and the one read from attention go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum MaskRole {
+    /// The concept acts where both let it: their product.
+    #[default]
+    Within,
+    /// The user's mask is the mask; attention is not read for this concept.
+    Instead,
 }
 
 /// The reference picture as tokens of an adapter.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ReferenceTokens {
     /// Which of the installed adapters they belong to, counted from 0.
     pub adapter: usize,
@@ -58,24 +72,31 @@ impl Concept {
             reference: None,
             scale: 1.0,
             mask: None,
+            mask_role: MaskRole::default(),
         }
     }
 
     /// Sets the reference tokens.
-    pub fn with_reference(mut self, reference: ReferenceTokens) -> Self {
+    pub fn reference(mut self, reference: ReferenceTokens) -> Self {
         self.reference = Some(reference);
         self
     }
 
     /// Sets the factor on the strength of the condition.
-    pub const fn with_scale(mut self, scale: f32) -> Self {
+    pub const fn scale(mut self, scale: f32) -> Self {
         self.scale = scale;
         self
     }
 
     /// Sets the user's mask.
-    pub fn with_mask(mut self, mask: ConceptMask) -> Self {
+    pub fn mask(mut self, mask: ConceptMask) -> Self {
         self.mask = Some(mask);
+        self
+    }
+
+    /// Sets how the user's mask and the one read from attention go together.
+    pub const fn mask_role(mut self, role: MaskRole) -> Self {
+        self.mask_role = role;
         self
     }
 
@@ -209,7 +230,7 @@ impl ReferenceTokens {
     }
 
     /// Sets which of the installed adapters they belong to.
-    pub const fn for_adapter(mut self, adapter: usize) -> Self {
+    pub const fn adapter(mut self, adapter: usize) -> Self {
         self.adapter = adapter;
         self
     }

@@ -7,7 +7,7 @@ mod reference;
 mod span;
 mod token;
 
-pub use definition::{Concept, ReferenceTokens};
+pub use definition::{Concept, MaskRole, ReferenceTokens};
 pub use error::SpanError;
 pub use find::Occurrence;
 pub use span::{TokenSpan, check_disjoint};

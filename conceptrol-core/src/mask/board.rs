@@ -1,10 +1,13 @@
 //! Published masks: how a mask gets from one site to later sites and steps.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use crate::{
     mask::{ConceptMask, ResizeFilter},
-    seam::Grid,
+    seam::{Grid, SiteId},
 };
 
 /// The masks that sources publish for later sites and steps, one per concept, and what sources
@@ -16,7 +19,7 @@ use crate::{
 pub struct MaskBoard {
     published: Vec<Option<ConceptMask>>,
     resized: HashMap<(usize, Grid, ResizeFilter), ConceptMask>,
-    memory: HashMap<(&'static str, usize, Grid), ConceptMask>,
+    memory: HashMap<(u64, usize, Place), ConceptMask>,
 }
 
 impl MaskBoard {
@@ -57,13 +60,75 @@ impl MaskBoard {
         Some(resized.clone())
     }
 
-    /// What a source remembered for a concept on a grid.
-    pub fn recall(&self, source: &'static str, concept: usize, grid: Grid) -> Option<&ConceptMask> {
-        self.memory.get(&(source, concept, grid))
+    /// What the owner of `key` remembered for a concept at a place.
+    pub fn recall(
+        &self,
+        key: &MemoryKey,
+        concept: usize,
+        place: impl Into<Place>,
+    ) -> Option<&ConceptMask> {
+        self.memory.get(&(key.0, concept, place.into()))
     }
 
-    /// Remembers a mask for a source, a concept and the mask's grid until the session ends.
-    pub fn remember(&mut self, source: &'static str, concept: usize, mask: ConceptMask) {
-        self.memory.insert((source, concept, mask.grid()), mask);
+    /// Remembers a mask for the owner of `key` until the session ends, in place of the one before.
+    pub fn remember(
+        &mut self,
+        key: &MemoryKey,
+        concept: usize,
+        place: impl Into<Place>,
+        mask: ConceptMask,
+    ) {
+        self.memory.insert((key.0, concept, place.into()), mask);
+    }
+}
+
+/// Whose memory it is: a source that remembers something between calls holds one.
+///
+/// No two keys are the same, a key and its clone included. So two sources of one type in one plan, or a source and its
+/// clone, never share what they remember; one source behind an `Arc` in two layers does. Keys are compared and nothing
+/// else: results do not depend on how many were made before.
+#[derive(Debug)]
+pub struct MemoryKey(u64);
+
+impl MemoryKey {
+    /// A key that no other source has.
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Default for MemoryKey {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for MemoryKey {
+    /// Another key: the clone of a source remembers for itself.
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+/// Where a remembered mask holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Place {
+    /// At every site of this grid.
+    Grid(Grid),
+    /// At one site.
+    Site(SiteId),
+}
+
+impl From<Grid> for Place {
+    fn from(grid: Grid) -> Self {
+        Self::Grid(grid)
+    }
+}
+
+impl From<SiteId> for Place {
+    fn from(site: SiteId) -> Self {
+        Self::Site(site)
     }
 }

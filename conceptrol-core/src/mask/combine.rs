@@ -3,9 +3,8 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    concept::Concept,
-    mask::{ConceptMask, ConceptMaskSource, MaskBoard},
-    seam::{AttentionSites, InstallError, MaskError, Probe},
+    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, MemoryKey},
+    seam::{InstallError, Installation, MaskError},
 };
 
 /// Where both sources let the concept act: the product of their masks. A source without an
@@ -18,12 +17,15 @@ pub struct Product<A, B>(pub A, pub B);
 #[derive(Debug, Clone)]
 pub struct Union<A, B>(pub A, pub B);
 
-/// A running mean of a source's masks over the calls on a grid:
-/// `decay * before + (1 - decay) * now`.
+/// A running mean of a source's masks over the calls of a site, that is over the steps:
+/// `decay * before + (1 - decay) * now`, from the first mask on.
+///
+/// Each site has its own mean, each `Ema` its own memory. What the source publishes stays as it is.
 #[derive(Debug, Clone)]
 pub struct Ema<S> {
     source: S,
     decay: f32,
+    memory: MemoryKey,
 }
 
 /// 1 where a source's mask is at least `level`, 0 elsewhere.
@@ -48,7 +50,11 @@ impl<S: ConceptMaskSource> Ema<S> {
                 expected: "in 0..1",
             });
         }
-        Ok(Self { source, decay })
+        Ok(Self {
+            source,
+            decay,
+            memory: MemoryKey::new(),
+        })
     }
 }
 
@@ -74,79 +80,85 @@ impl<S: ConceptMaskSource> Threshold<S> {
 impl<A: ConceptMaskSource, B: ConceptMaskSource> ConceptMaskSource for Product<A, B> {
     fn mask(
         &self,
-        index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        let (a, b) = both(&self.0, &self.1, index, concept, probe, board)?;
+        let (a, b) = both(&self.0, &self.1, query, board)?;
         Ok(match (a, b) {
-            (Some(a), Some(b)) => Some(a.map(|values| values * b.values().clone())),
+            (Some(a), Some(b)) => Some(a.times(b)),
             (a, b) => a.or(b),
         })
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.0.check(sites)?;
-        self.1.check(sites)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        self.0.check(at)?;
+        self.1.check(at)
+    }
+
+    fn describe(&self) -> String {
+        format!("Product({}, {})", self.0.describe(), self.1.describe())
     }
 }
 
 impl<A: ConceptMaskSource, B: ConceptMaskSource> ConceptMaskSource for Union<A, B> {
     fn mask(
         &self,
-        index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        let (a, b) = both(&self.0, &self.1, index, concept, probe, board)?;
+        let (a, b) = both(&self.0, &self.1, query, board)?;
         Ok(a.zip(b)
             .map(|(a, b)| a.map(|values| larger(values, b.values().clone()))))
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.0.check(sites)?;
-        self.1.check(sites)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        self.0.check(at)?;
+        self.1.check(at)
+    }
+
+    fn describe(&self) -> String {
+        format!("Union({}, {})", self.0.describe(), self.1.describe())
     }
 }
 
 impl<S: ConceptMaskSource> ConceptMaskSource for Ema<S> {
     fn mask(
         &self,
-        index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        let Some(now) = self.source.mask(index, concept, probe, board)? else {
+        let Some(now) = self.source.mask(query, board)? else {
             return Ok(None);
         };
-        let mean = match board.recall("ema", index, now.grid()) {
+        let now = query.fitting(now)?;
+        let site = query.probe.site().id;
+        let mean = match board.recall(&self.memory, query.index, site) {
             None => now,
             Some(before) => {
                 let before = before.values().clone() * self.decay;
                 now.map(|values| values * (1.0 - self.decay) + before)
             }
         };
-        board.remember("ema", index, mean.clone());
+        board.remember(&self.memory, query.index, site, mean.clone());
         Ok(Some(mean))
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.source.check(sites)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        self.source.check(at)
+    }
+
+    fn describe(&self) -> String {
+        format!("Ema({}, {})", self.decay, self.source.describe())
     }
 }
 
 impl<S: ConceptMaskSource> ConceptMaskSource for Threshold<S> {
     fn mask(
         &self,
-        index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        let mask = self.source.mask(index, concept, probe, board)?;
+        let mask = self.source.mask(query, board)?;
         let binary = |values: Tensor<2>| {
             let zeros = values.zeros_like();
             zeros.mask_fill(values.greater_equal_elem(self.level), 1.0)
@@ -154,8 +166,12 @@ impl<S: ConceptMaskSource> ConceptMaskSource for Threshold<S> {
         Ok(mask.map(|mask| mask.map(binary)))
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.source.check(sites)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        self.source.check(at)
+    }
+
+    fn describe(&self) -> String {
+        format!("Threshold({}, {})", self.level, self.source.describe())
     }
 }
 
@@ -164,18 +180,12 @@ type Masks = (Option<ConceptMask>, Option<ConceptMask>);
 fn both(
     a: &impl ConceptMaskSource,
     b: &impl ConceptMaskSource,
-    index: usize,
-    concept: &Concept,
-    probe: &Probe<'_>,
+    query: &MaskQuery<'_>,
     board: &mut MaskBoard,
 ) -> Result<Masks, MaskError> {
-    let on_grid = |mask: Option<ConceptMask>| {
-        mask.map(|mask| mask.expect_grid(&concept.name, probe.grid()))
-            .transpose()
-    };
-    let a = on_grid(a.mask(index, concept, probe, board)?)?;
-    let b = on_grid(b.mask(index, concept, probe, board)?)?;
-    Ok((a, b))
+    let a = a.mask(query, board)?.map(|mask| query.fitting(mask));
+    let b = b.mask(query, board)?.map(|mask| query.fitting(mask));
+    Ok((a.transpose()?, b.transpose()?))
 }
 
 /// Element-wise maximum with broadcasting, `b + relu(a - b)`.

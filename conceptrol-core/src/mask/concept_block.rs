@@ -1,13 +1,13 @@
 //! The method's own source: the map of a concept-specific block, published for all others.
 
 use crate::{
-    concept::Concept,
-    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskNorm, ResizeFilter},
-    seam::{AttentionSites, InstallError, MaskError, Probe, SiteSelector},
+    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskNorm, MaskQuery, ResizeFilter},
+    seam::{InstallError, Installation, MaskError, SiteSelector},
 };
 
 /// Whether the concept block itself already uses the mask it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Publish {
     /// Reads, publishes, then attends with the fresh mask (SD, SDXL).
     BeforeUse,
@@ -17,6 +17,7 @@ pub enum Publish {
 
 /// The mask of a site before anything was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum BeforeFirst {
     /// The site's own map (SD, SDXL).
     Local,
@@ -94,13 +95,25 @@ impl ConceptBlock {
     }
 
     /// Sets the normalisation.
-    pub const fn with_norm(mut self, norm: MaskNorm) -> Self {
+    pub const fn norm(mut self, norm: MaskNorm) -> Self {
         self.norm = norm;
         self
     }
 
+    /// Sets whether the block itself uses its fresh mask.
+    pub const fn publish(mut self, publish: Publish) -> Self {
+        self.publish = publish;
+        self
+    }
+
+    /// Sets the mask before the first.
+    pub const fn before_first(mut self, before_first: BeforeFirst) -> Self {
+        self.before_first = before_first;
+        self
+    }
+
     /// Sets the filter that brings the mask to other grids.
-    pub const fn with_filter(mut self, filter: ResizeFilter) -> Self {
+    pub const fn filter(mut self, filter: ResizeFilter) -> Self {
         self.filter = filter;
         self
     }
@@ -109,53 +122,52 @@ impl ConceptBlock {
 impl ConceptMaskSource for ConceptBlock {
     fn mask(
         &self,
-        index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        let fresh = || {
-            probe
-                .concept_map(concept)
-                .map(|map| map.normalized(self.norm))
-        };
-        if !self.sites.matches(probe.site()) {
-            return self.published(index, concept, probe, board).map(Some);
+        let fresh = || query.concept_map().map(|map| map.normalized(self.norm));
+        if !self.sites.matches(query.probe.site()) {
+            return self.published(query, board).map(Some);
         }
         match self.publish {
             Publish::BeforeUse => {
                 let mask = fresh()?;
-                board.publish(index, mask.clone());
+                board.publish(query.index, mask.clone());
                 Ok(Some(mask))
             }
             Publish::AfterUse => {
-                let before = self.published(index, concept, probe, board)?;
-                board.publish(index, fresh()?);
+                let before = self.published(query, board)?;
+                board.publish(query.index, fresh()?);
                 Ok(Some(before))
             }
         }
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.sites.resolve(sites).map(drop)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        at.resolve_readable(&self.sites).map(drop)
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, {:?}", self.sites, self.norm)
     }
 }
 
 impl ConceptBlock {
     fn published(
         &self,
-        index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<ConceptMask, MaskError> {
-        let grid = probe.grid();
-        if let Some(mask) = board.latest_on(index, grid, self.filter) {
+        let grid = query.grid();
+        if let Some(mask) = board.latest_on(query.index, grid, self.filter) {
             return Ok(mask);
         }
         match self.before_first {
-            BeforeFirst::Local => Ok(probe.concept_map(concept)?.normalized(self.norm)),
-            BeforeFirst::Ones => ConceptMask::ones(grid, &probe.call().query),
+            BeforeFirst::Local => Ok(query.concept_map()?.normalized(self.norm)),
+            BeforeFirst::Ones => {
+                let device = query.probe.call().query.device();
+                Ok(ConceptMask::ones(grid, &device))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A mask over the latent tokens of a grid: normalising and resizing it.
 
 use burn::tensor::{
-    Int, Tensor, TensorData,
+    DType, Device, Int, Tensor, TensorData,
     module::{adaptive_avg_pool2d, interpolate},
     ops::{InterpolateMode, InterpolateOptions},
 };
@@ -13,6 +13,7 @@ const MAX_EPSILON: f32 = 1e-6;
 
 /// When and where a mask was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stamp {
     /// The site it was read at.
     pub site: SiteId,
@@ -20,8 +21,16 @@ pub struct Stamp {
     pub step: usize,
 }
 
+impl Stamp {
+    /// A mask read at `site` in `step`.
+    pub const fn new(site: SiteId, step: usize) -> Self {
+        Self { site, step }
+    }
+}
+
 /// How a map becomes a mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum MaskNorm {
     /// Left as it is.
     None,
@@ -34,6 +43,7 @@ pub enum MaskNorm {
 
 /// How a mask gets from one grid to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum ResizeFilter {
     /// The cell at `floor(index * in / out)`, as the authors' code does.
     #[default]
@@ -54,7 +64,7 @@ pub struct ConceptMask {
 
 impl ConceptMask {
     /// A mask with one row a picture, `[images, cells]`, or one for all, `[1, cells]`; the cells
-    /// of `grid` row by row.
+    /// of `grid` row by row. Kept in f32, whatever the type of `values`.
     ///
     /// # Errors
     ///
@@ -69,18 +79,19 @@ impl ConceptMask {
             });
         }
         Ok(Self {
-            values,
+            values: values.cast(DType::F32),
             grid,
             stamp: None,
         })
     }
 
-    /// The mask that lets a condition act everywhere, on the device and in the type of `like`.
-    pub(crate) fn ones(grid: Grid, like: &Tensor<4>) -> Result<Self, MaskError> {
-        Self::new(
-            Tensor::ones([1, grid.cells()], (&like.device(), like.dtype())),
+    /// The mask that lets a condition act everywhere.
+    pub(crate) fn ones(grid: Grid, device: &Device) -> Self {
+        Self {
+            values: Tensor::ones([1, grid.cells()], (device, DType::F32)),
             grid,
-        )
+            stamp: None,
+        }
     }
 
     /// Marks when and where it was made.
@@ -89,7 +100,7 @@ impl ConceptMask {
         self
     }
 
-    /// The values, `[images | 1, cells]`.
+    /// The values in f32, `[images | 1, cells]`.
     pub const fn values(&self) -> &Tensor<2> {
         &self.values
     }
@@ -110,6 +121,20 @@ impl ConceptMask {
             values: change(self.values),
             ..self
         }
+    }
+
+    /// The product with a mask on the same grid; made when and where the first of them with a stamp was.
+    pub(crate) fn times(self, other: Self) -> Self {
+        let stamp = self.stamp.or(other.stamp);
+        Self {
+            stamp,
+            ..self.map(|values| values * other.values)
+        }
+    }
+
+    /// The mask on another device.
+    pub(crate) fn on(self, device: &Device) -> Self {
+        self.map(|values| values.to_device(device))
     }
 
     /// Normalises every picture's mask on its own.
@@ -156,22 +181,6 @@ impl ConceptMask {
             .clone()
             .reshape([images, 1, self.grid.height, self.grid.width])
     }
-
-    /// The mask on the grid of a call.
-    ///
-    /// # Errors
-    ///
-    /// [`MaskError::WrongGrid`] when it lies on another one.
-    pub(crate) fn expect_grid(self, concept: &str, expected: Grid) -> Result<Self, MaskError> {
-        if self.grid == expected {
-            return Ok(self);
-        }
-        Err(MaskError::WrongGrid {
-            concept: concept.to_owned(),
-            found: self.grid,
-            expected,
-        })
-    }
 }
 
 /// For each cell of `to` the cell of `from` that torch's `nearest` takes.
@@ -202,8 +211,6 @@ fn nearest(index: usize, from: usize, to: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::*;
 
     fn mask(values: &[f32], grid: Grid) -> ConceptMask {

@@ -1,9 +1,8 @@
 //! Every site's own map, without a concept block.
 
 use crate::{
-    concept::Concept,
-    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskNorm},
-    seam::{MaskError, Probe},
+    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskNorm, MaskQuery},
+    seam::MaskError,
 };
 
 /// The site's own textual map, the authors' `global_masking = false`.
@@ -21,7 +20,7 @@ impl Local {
     }
 
     /// Sets the normalisation.
-    pub const fn with_norm(mut self, norm: MaskNorm) -> Self {
+    pub const fn norm(mut self, norm: MaskNorm) -> Self {
         self.norm = norm;
         self
     }
@@ -30,11 +29,13 @@ impl Local {
 impl ConceptMaskSource for Local {
     fn mask(
         &self,
-        _index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         _board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        Ok(Some(probe.concept_map(concept)?.normalized(self.norm)))
+        Ok(Some(query.concept_map()?.normalized(self.norm)))
+    }
+
+    fn describe(&self) -> String {
+        format!("Local({:?})", self.norm)
     }
 }

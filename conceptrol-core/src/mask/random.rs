@@ -1,55 +1,59 @@
 //! A mask without meaning, for ablations.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::{
-    concept::Concept,
-    mask::{ConceptMask, ConceptMaskSource, MaskBoard, ResizeFilter},
-    seam::{Grid, MaskError, Probe},
+    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, MemoryKey, ResizeFilter},
+    seam::{Grid, MaskError},
 };
-
-/// Under which resized masks are remembered.
-const MEMORY: &str = "random";
 
 /// The noise is drawn on this grid, whatever the site, so that all sites agree.
 const NOISE_GRID: Grid = Grid::new(64, 64);
 
 /// Uniform noise in 0..1, the same at every site and step of a generation: what is left of the
 /// method when the mask knows nothing.
-#[derive(Debug, Clone, Copy)]
+///
+/// Each concept has its own noise, all pictures of a batch the same: a picture does not depend on its place in the batch.
+#[derive(Debug, Clone)]
 pub struct Random {
     seed: u64,
+    memory: MemoryKey,
 }
 
 impl Random {
-    /// Noise from this seed; each concept and picture gets its own.
-    pub const fn new(seed: u64) -> Self {
-        Self { seed }
+    /// Noise from this seed.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            memory: MemoryKey::new(),
+        }
     }
 }
 
 impl ConceptMaskSource for Random {
     fn mask(
         &self,
-        index: usize,
-        _concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        let grid = probe.grid();
-        if board.recall(MEMORY, index, grid).is_none() {
-            let images = probe.batch().images;
-            let mut state = self.seed.wrapping_add((index as u64) << 32);
-            let values: Vec<f32> = (0..images * NOISE_GRID.cells())
-                .map(|_| uniform(&mut state))
-                .collect();
-            let query = &probe.call().query;
-            let values = TensorData::new(values, [images, NOISE_GRID.cells()]);
-            let values = Tensor::from_data(values, (&query.device(), query.dtype()));
-            let noise = ConceptMask::new(values, NOISE_GRID)?;
-            board.remember(MEMORY, index, noise.resized(grid, ResizeFilter::Nearest));
+        let grid = query.grid();
+        if let Some(mask) = board.recall(&self.memory, query.index, grid) {
+            return Ok(Some(mask.clone()));
         }
-        Ok(board.recall(MEMORY, index, grid).cloned())
+        let mut state = self.seed.wrapping_add((query.index as u64) << 32);
+        let values: Vec<f32> = (0..NOISE_GRID.cells())
+            .map(|_| uniform(&mut state))
+            .collect();
+        let values = TensorData::new(values, [1, NOISE_GRID.cells()]);
+        let device = query.probe.call().query.device();
+        let noise = ConceptMask::new(Tensor::from_data(values, (&device, DType::F32)), NOISE_GRID)?;
+        let mask = noise.resized(grid, ResizeFilter::Nearest);
+        board.remember(&self.memory, query.index, grid, mask.clone());
+        Ok(Some(mask))
+    }
+
+    fn describe(&self) -> String {
+        format!("Random({})", self.seed)
     }
 }
 

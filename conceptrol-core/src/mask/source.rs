@@ -3,16 +3,16 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    concept::Concept,
-    mask::{ConceptMask, MaskBoard},
-    seam::{AttentionSites, InstallError, MaskError, Probe},
+    mask::{ConceptMask, MaskBoard, MaskQuery},
+    seam::{InstallError, Installation, MaskError, type_name},
 };
 
 /// Says which mask is in force for a concept at a call.
 ///
 /// Called by [`Conceptrol`](crate::processors::ConceptrolLayer) before the attention of every
 /// site it is installed on, once per concept in the session's order, with `&self`: what must be
-/// remembered between calls goes to the board. Never reads tensor values back to the host.
+/// remembered between calls goes to the board, under a [`MemoryKey`](crate::mask::MemoryKey) of the source. Never reads
+/// tensor values back to the host.
 ///
 /// # Example
 ///
@@ -21,48 +21,51 @@ use crate::{
 /// ```
 /// use burn::tensor::Tensor;
 /// use conceptrol_core::{
-///     Concept, MaskError, Probe,
-///     mask::{ConceptMask, ConceptMaskSource, MaskBoard},
+///     MaskError,
+///     mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery},
 /// };
 ///
 /// #[derive(Debug)]
 /// struct LeftHalf;
 ///
 /// impl ConceptMaskSource for LeftHalf {
-///     fn mask(&self, _: usize, _: &Concept, probe: &Probe<'_>, _: &mut MaskBoard) -> Result<Option<ConceptMask>, MaskError> {
-///         let grid = probe.grid();
+///     fn mask(&self, query: &MaskQuery<'_>, _: &mut MaskBoard) -> Result<Option<ConceptMask>, MaskError> {
+///         let grid = query.grid();
 ///         let cells: Vec<f32> = (0..grid.cells())
 ///             .map(|cell| if cell % grid.width < grid.width / 2 { 1.0 } else { 0.0 })
 ///             .collect();
-///         let row = Tensor::<1>::from_floats(cells.as_slice(), &probe.call().query.device());
+///         let row = Tensor::<1>::from_floats(cells.as_slice(), &query.probe.call().query.device());
 ///         Ok(Some(ConceptMask::new(row.unsqueeze(), grid)?))
 ///     }
 /// }
 /// ```
 pub trait ConceptMaskSource: fmt::Debug + Send + Sync {
-    /// The mask of `concept`, number `index` of the session, at this call, on the call's grid;
-    /// `[images, latents]` or `[1, latents]` for all. May publish to `board` for later sites and
-    /// steps. `Ok(None)` leaves the image condition ungated.
+    /// The mask of the concept at this call, on the call's grid; `[images, latents]` or `[1, latents]` for all. May
+    /// publish to `board` for later sites and steps. `Ok(None)` leaves the image condition ungated.
     ///
     /// # Errors
     ///
     /// [`MaskError`] when no mask can be given.
     fn mask(
         &self,
-        index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError>;
 
-    /// Checks the source against a model when it is installed.
+    /// Checks the source against the model and the sites it is asked at, when it is installed.
     ///
     /// # Errors
     ///
-    /// [`InstallError`] when it names sites the model does not have.
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        let _ = sites;
+    /// [`InstallError`] when it names sites that the model does not have, or where it could not be read.
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        let _ = at;
         Ok(())
+    }
+
+    /// What the source is, in a few words for the [display of a plan](crate::AttentionPlan). The name of the type
+    /// unless said otherwise.
+    fn describe(&self) -> String {
+        type_name::<Self>()
     }
 }
 
@@ -71,16 +74,18 @@ macro_rules! forward_source {
         impl<S: ConceptMaskSource + ?Sized> ConceptMaskSource for $pointer {
             fn mask(
                 &self,
-                index: usize,
-                concept: &Concept,
-                probe: &Probe<'_>,
+                query: &MaskQuery<'_>,
                 board: &mut MaskBoard,
             ) -> Result<Option<ConceptMask>, MaskError> {
-                (**self).mask(index, concept, probe, board)
+                (**self).mask(query, board)
             }
 
-            fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-                (**self).check(sites)
+            fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+                (**self).check(at)
+            }
+
+            fn describe(&self) -> String {
+                (**self).describe()
             }
         }
     )*};

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::{
-    mask::ConceptMaskSource,
+    mask::{ConceptMaskSource, MaskQuery},
     seam::{
         ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
-        AttentionSite, AttentionSites, Gate, InstallError, MaskError, Probe, ProcessorLayer,
-        SiteKind,
+        AttentionSite, Gate, InstallError, Installation, MaskError, Probe, ProcessorLayer,
     },
 };
 
@@ -43,7 +42,7 @@ impl<S: ConceptMaskSource + 'static> ProcessorLayer for ConceptrolLayer<S> {
         site: &AttentionSite,
         inner: ArcProcessor,
     ) -> Result<ArcProcessor, InstallError> {
-        if site.kind == SiteKind::SelfAttention {
+        if !site.kind.sees_text() {
             return Err(InstallError::WrongKind {
                 site: site.name.clone(),
                 kind: site.kind.as_str(),
@@ -57,8 +56,8 @@ impl<S: ConceptMaskSource + 'static> ProcessorLayer for ConceptrolLayer<S> {
         }))
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.source.check(sites)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        self.source.check(at)
     }
 }
 
@@ -74,12 +73,13 @@ impl<S: ConceptMaskSource> AttentionProcessor for Conceptrol<S> {
         mut call: AttentionCall,
         cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError> {
-        let gates = self.gates(&call, cx).map_err(|source| {
-            let site = cx.site.name.clone();
-            AttentionError::Mask { site, source }
-        })?;
+        let gates = self.gates(&call, cx)?;
         gates.into_iter().for_each(|gate| call.push_gate(gate));
         self.inner.attend(call, cx)
+    }
+
+    fn describe(&self) -> String {
+        format!("Conceptrol({})", self.source.describe())
     }
 }
 
@@ -93,8 +93,9 @@ impl<S: ConceptMaskSource> Conceptrol<S> {
         let probe = Probe::new(cx.site, cx.step, cx.batch, call);
         let mut gates = Vec::with_capacity(cx.concepts.len());
         for (index, concept) in cx.concepts.iter().enumerate() {
-            if let Some(mask) = self.source.mask(index, concept, &probe, cx.board)? {
-                let mask = mask.expect_grid(&concept.name, probe.grid())?;
+            let query = MaskQuery::new(index, concept, &probe);
+            if let Some(mask) = self.source.mask(&query, cx.board)? {
+                let mask = query.fitting(mask)?;
                 gates.push(Gate::new(index, mask.values().clone()));
             }
         }

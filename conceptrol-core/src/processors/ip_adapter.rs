@@ -4,23 +4,32 @@ use std::{collections::HashMap, sync::Arc};
 
 use burn::tensor::{FloatDType, Tensor};
 
+use super::site_scales::{SiteScales, check_scale};
 use crate::{
     concept::ReferenceTokens,
     kernel,
     seam::{
         ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
-        AttentionSite, AttentionSites, BatchLayout, CacheKey, Gate, InstallError, ProcessorLayer,
+        AttentionSite, BatchLayout, CacheKey, Gate, InstallError, Installation, ProcessorLayer,
         Projected, SiteKind, SiteSelector,
     },
 };
 
 /// The weights of an adapter at one site; cast to the type of the image tokens when keys and values are projected.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct IpProjection {
     /// `to_k_ip`, `[inner, context]`
     pub key: Tensor<2>,
     /// `to_v_ip`, `[inner, context]`
     pub value: Tensor<2>,
+}
+
+impl IpProjection {
+    /// The weights `to_k_ip` and `to_v_ip`, `[inner, context]` each.
+    pub const fn new(key: Tensor<2>, value: Tensor<2>) -> Self {
+        Self { key, value }
+    }
 }
 
 /// Installs an IP-Adapter: `out + sum over concepts of scale * gate * attention(q, k_ip, v_ip)`.
@@ -35,7 +44,7 @@ pub struct IpProjection {
 pub struct IpAdapterLayer {
     projections: Arc<HashMap<String, IpProjection>>,
     scale: f32,
-    site_scales: Vec<(SiteSelector, f32)>,
+    site_scales: SiteScales,
     adapter: usize,
 }
 
@@ -45,7 +54,7 @@ impl IpAdapterLayer {
         Self {
             projections: Arc::new(projections.into_iter().collect()),
             scale: 1.0,
-            site_scales: Vec::new(),
+            site_scales: SiteScales::default(),
             adapter: 0,
         }
     }
@@ -60,7 +69,7 @@ impl IpAdapterLayer {
     /// Sets the factor at some sites; sites that no selector names keep 1, the last one that
     /// names a site wins.
     pub fn site_scale(mut self, sites: SiteSelector, scale: f32) -> Self {
-        self.site_scales.push((sites, scale));
+        self.site_scales.push(sites, scale);
         self
     }
 
@@ -91,37 +100,19 @@ impl ProcessorLayer for IpAdapterLayer {
                 site: site.name.clone(),
             });
         };
-        let site_scale = self
-            .site_scales
-            .iter()
-            .rev()
-            .find(|(sites, _)| sites.matches(site));
         Ok(Arc::new(IpAdapter {
             projection: projection.clone(),
-            scale: self.scale * site_scale.map_or(1.0, |(_, scale)| *scale),
+            scale: self.scale * self.site_scales.at(site),
             adapter: self.adapter,
             inner,
         }))
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        for (selector, scale) in &self.site_scales {
-            selector.resolve(sites)?;
-            check_scale("the scale of a site", *scale)?;
-        }
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        let adapted = |site: &AttentionSite| self.projections.contains_key(&site.name);
+        (self.site_scales).check(at, "that has the adapter", adapted)?;
         check_scale("the scale of the adapter", self.scale)
     }
-}
-
-fn check_scale(name: &'static str, scale: f32) -> Result<(), InstallError> {
-    if scale.is_finite() {
-        return Ok(());
-    }
-    Err(InstallError::OutOfRange {
-        name,
-        value: f64::from(scale),
-        expected: "finite",
-    })
 }
 
 #[derive(Debug)]
@@ -153,10 +144,7 @@ impl AttentionProcessor for IpAdapter {
             let concept = concepts
                 .get(gate.concept)
                 .map_or_else(String::new, |concept| concept.name.clone());
-            return Err(AttentionError::NoReference {
-                site: cx.site.name.clone(),
-                concept,
-            });
+            return Err(AttentionError::NoReference { concept });
         }
         let gates = call.take_gates(|gate| reference(gate.concept).is_some_and(serves));
         let query = call.query.clone();
@@ -184,6 +172,13 @@ impl AttentionProcessor for IpAdapter {
         }
         Ok(out)
     }
+
+    fn describe(&self) -> String {
+        match self.adapter {
+            0 => format!("IpAdapter(scale {})", self.scale),
+            adapter => format!("IpAdapter({adapter}, scale {})", self.scale),
+        }
+    }
 }
 
 impl IpAdapter {
@@ -197,17 +192,10 @@ impl IpAdapter {
         let [_, _, found] = reference.conditional.dims();
         let [_, expected] = self.projection.key.dims();
         if found != expected {
-            return Err(AttentionError::WrongReference {
-                site: cx.site.name.clone(),
-                found,
-                expected,
-            });
+            return Err(AttentionError::WrongReference { found, expected });
         }
         let (batch, heads) = (cx.batch, cx.site.heads);
-        let key = CacheKey {
-            site: cx.site.id,
-            source: Projected::Reference(concept),
-        };
+        let key = CacheKey::new(cx.site.id, Projected::Reference(concept));
         let (key, value) = cx.cache.get_or_project(key, || {
             let tokens = reference.rows(batch); // [rows, tokens, context]
             let dtype = FloatDType::from(tokens.dtype());

@@ -5,8 +5,9 @@ mod conceptrol;
 mod ip_adapter;
 mod joint_condition;
 mod scheduled;
+mod site_scales;
 
-pub use capture::{Capture, CaptureLayer, Captures};
+pub use capture::CaptureLayer;
 pub use conceptrol::ConceptrolLayer;
 pub use ip_adapter::{IpAdapterLayer, IpProjection};
 pub use joint_condition::JointConditionLayer;

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::seam::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
-    AttentionSite, AttentionSites, InstallError, ProcessorLayer, StepWindow,
+    AttentionSite, InstallError, Installation, ProcessorLayer, StepWindow, install, stack,
 };
 
 /// Installs a layer that is bypassed outside a window of steps.
@@ -32,7 +32,7 @@ impl<L: ProcessorLayer> ProcessorLayer for ScheduledLayer<L> {
         site: &AttentionSite,
         inner: ArcProcessor,
     ) -> Result<ArcProcessor, InstallError> {
-        let within = self.layer.layer(site, Arc::clone(&inner))?;
+        let within = install(&self.layer, site, Arc::clone(&inner))?;
         Ok(Arc::new(Scheduled {
             window: self.window,
             within,
@@ -40,8 +40,8 @@ impl<L: ProcessorLayer> ProcessorLayer for ScheduledLayer<L> {
         }))
     }
 
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.layer.check(sites)
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        self.layer.check(at)
     }
 }
 
@@ -61,5 +61,11 @@ impl AttentionProcessor for Scheduled {
         let active = self.window.contains(cx.step.index, cx.step.total);
         let processor = if active { &self.within } else { &self.outside };
         processor.attend(call, cx)
+    }
+
+    fn describe(&self) -> String {
+        let mut within = stack(&self.within);
+        within.truncate(within.len() - stack(&self.outside).len());
+        format!("Scheduled({}: {})", self.window, within.join(" > "))
     }
 }

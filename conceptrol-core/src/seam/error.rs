@@ -2,33 +2,39 @@
 
 use thiserror::Error;
 
-use crate::seam::Grid;
+use crate::seam::{AttentionSite, Grid, name::Enumeration};
 
 /// An attention call could not be computed.
+///
+/// A processor says what went wrong; the plan adds where, as [`At`](Self::At).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AttentionError {
-    /// A processor attached a gate and no adapter below it applied it.
-    #[error("{site}: the mask of concept {concept} was not applied; is an adapter layer missing?")]
-    UnappliedGate {
+    /// Where a call failed; the source says why.
+    #[error("{site}{}", inside(layers))]
+    At {
         /// Name of the site.
         site: String,
+        /// What the call had passed there, from the outermost layer to the one that failed.
+        layers: Vec<String>,
+        /// What went wrong.
+        source: Box<Self>,
+    },
+    /// A processor attached a gate and no adapter below it applied it.
+    #[error("the mask of concept {concept} was not applied; is an adapter layer missing?")]
+    UnappliedGate {
         /// Index of the concept in the session.
         concept: usize,
     },
     /// A mask was asked for, for a concept that has no reference picture.
-    #[error("{site}: concept `{concept}` has no reference picture")]
+    #[error("concept `{concept}` has no reference picture")]
     NoReference {
-        /// Name of the site.
-        site: String,
         /// Name of the concept.
         concept: String,
     },
     /// The call's rows do not match the session's batch.
-    #[error("{site}: the call has {rows} rows, the session {expected}")]
+    #[error("the call has {rows} rows, the session {expected}")]
     WrongBatch {
-        /// Name of the site.
-        site: String,
         /// Rows of the query.
         rows: usize,
         /// Rows the session was made for.
@@ -43,41 +49,80 @@ pub enum AttentionError {
         sites: usize,
     },
     /// The adapter's reference tokens do not fit.
-    #[error("{site}: reference tokens are {found} wide, the adapter takes {expected}")]
+    #[error("reference tokens are {found} wide, the adapter takes {expected}")]
     WrongReference {
-        /// Name of the site.
-        site: String,
         /// Width of the tokens.
         found: usize,
         /// Width the adapter takes.
         expected: usize,
     },
     /// A condition range has no concept behind it, or the other way round.
-    #[error("{site}: {conditions} condition ranges for {concepts} concepts")]
+    #[error("{conditions} condition ranges for {concepts} concepts")]
     ConditionCount {
-        /// Name of the site.
-        site: String,
         /// Condition ranges in the sequence.
         conditions: usize,
         /// Concepts of the session.
         concepts: usize,
     },
+    /// The session's switch was turned.
+    #[error("cancelled")]
+    Cancelled,
     /// A mask source failed.
-    #[error("{site}: {source}")]
-    Mask {
-        /// Name of the site.
-        site: String,
-        /// What went wrong.
-        source: MaskError,
-    },
+    #[error(transparent)]
+    Mask(#[from] MaskError),
     /// An error of a processor written elsewhere.
-    #[error("{site}: {source}")]
-    Processor {
-        /// Name of the site.
-        site: String,
-        /// What went wrong.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error(transparent)]
+    Processor(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl AttentionError {
+    /// An error of a processor written elsewhere.
+    ///
+    /// ```
+    /// use conceptrol_core::AttentionError;
+    /// assert_eq!(AttentionError::processor("the prompt is too loud").to_string(), "the prompt is too loud");
+    /// ```
+    pub fn processor(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Processor(error.into())
+    }
+
+    /// The same error, known to be from this site.
+    pub(crate) fn at(self, site: &AttentionSite) -> Self {
+        match self {
+            Self::At { .. } => self,
+            error => Self::At {
+                site: site.name.clone(),
+                layers: Vec::new(),
+                source: Box::new(error),
+            },
+        }
+    }
+
+    /// The same error, known to have come through this layer.
+    pub(crate) fn within(self, site: &AttentionSite, layer: String) -> Self {
+        match self.at(site) {
+            Self::At {
+                site,
+                mut layers,
+                source,
+            } => {
+                layers.insert(0, layer);
+                Self::At {
+                    site,
+                    layers,
+                    source,
+                }
+            }
+            error => error,
+        }
+    }
+}
+
+fn inside(layers: &[String]) -> String {
+    if layers.is_empty() {
+        return String::new();
+    }
+    format!(", in {}", layers.join(" > "))
 }
 
 /// A mask source could not give a mask.
@@ -93,6 +138,16 @@ pub enum MaskError {
         found: Grid,
         /// Grid of the call.
         expected: Grid,
+    },
+    /// The mask is for another number of pictures than the batch has.
+    #[error("the mask of concept `{concept}` has {rows} rows, the batch {images} pictures")]
+    WrongRows {
+        /// Name of the concept.
+        concept: String,
+        /// Rows of the mask.
+        rows: usize,
+        /// Pictures of the batch.
+        images: usize,
     },
     /// A fixed mask was asked for, and the concept has none.
     #[error("concept `{concept}` has no mask of its own")]
@@ -161,6 +216,18 @@ pub enum InstallError {
         /// The kinds it serves.
         serves: &'static str,
     },
+    /// A selector names sites of the model, but none that can be used for what it is given to.
+    #[error("{selector} {}; {}", unserved(*.kind, needs), those(candidates))]
+    Unserved {
+        /// The selector, or the name or prefix in it.
+        selector: String,
+        /// The kind of the site, where it is one.
+        kind: Option<&'static str>,
+        /// What sites that can be used have: "that sees words".
+        needs: &'static str,
+        /// All sites that can be used, the most similar names first.
+        candidates: Vec<String>,
+    },
     /// The adapter has no weights for a selected site.
     #[error("the adapter has no weights for {site}")]
     NoWeights {
@@ -192,4 +259,18 @@ pub enum InstallError {
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+fn unserved(kind: Option<&str>, needs: &str) -> String {
+    kind.map_or_else(
+        || format!("selects no site {needs}"),
+        |kind| format!("is a {kind} site, not one {needs}"),
+    )
+}
+
+fn those(candidates: &[String]) -> String {
+    if candidates.is_empty() {
+        return "there is none".into();
+    }
+    format!("such are: {}", Enumeration(candidates))
 }

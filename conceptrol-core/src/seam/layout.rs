@@ -44,6 +44,7 @@ impl fmt::Display for Grid {
 
 /// A run of tokens that lie on a grid.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GridRange {
     /// Positions in the sequence.
     pub range: Range<usize>,

@@ -4,24 +4,43 @@
 //! [plan](AttentionPlan) says which [processor](AttentionProcessor) computes which site; [layers](ProcessorLayer) wrap
 //! processors around each other.
 
+mod cache;
 mod call;
+mod cancel;
+mod captures;
+mod context;
 mod error;
+mod installation;
+mod layer;
+mod layered;
 mod layout;
+mod name;
 mod plan;
+mod probe;
 mod processor;
 mod selector;
 mod session;
 mod site;
+mod stack;
 mod step;
 
-pub use call::{AttentionCall, Gate, Probe};
+pub use cache::{CacheKey, Projected, ProjectionCache};
+pub use call::{AttentionCall, Gate};
+pub use cancel::Cancel;
+pub use captures::{Capture, Captures};
+pub use context::AttentionContext;
 pub use error::{AttentionError, InstallError, MaskError};
+pub use installation::Installation;
+pub use layer::{Identity, LayerFn, ProcessorLayer, layer_fn};
 pub use layout::{Grid, GridRange, TokenLayout};
-pub use plan::{AttentionContext, AttentionPlan, AttentionPlanBuilder};
-pub use processor::{
-    ArcProcessor, AttentionProcessor, Identity, LayerFn, ProcessorLayer, Sdpa, Stack, layer_fn,
-};
+pub use plan::{AttentionPlan, AttentionPlanBuilder};
+pub use probe::Probe;
+pub use processor::{ArcProcessor, AttentionProcessor, Sdpa};
 pub use selector::SiteSelector;
-pub use session::{CacheKey, Projected, ProjectionCache, Session};
+pub use session::Session;
 pub use site::{AttentionSite, AttentionSites, SiteId, SiteKind};
+pub use stack::Stack;
 pub use step::{BatchLayout, ConditionSchedule, StepInfo, StepWindow};
+
+pub(crate) use layered::{install, stack};
+pub(crate) use name::type_name;

@@ -1,15 +1,10 @@
 //! The plan: which processor computes which site.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use crate::{
-    concept::Concept,
-    mask::MaskBoard,
-    processors::Captures,
-    seam::{
-        ArcProcessor, AttentionSite, AttentionSites, BatchLayout, InstallError, ProcessorLayer,
-        ProjectionCache, Sdpa, SiteId, SiteSelector, StepInfo,
-    },
+use crate::seam::{
+    ArcProcessor, AttentionSite, AttentionSites, InstallError, Installation, ProcessorLayer, Sdpa,
+    SiteId, SiteKind, SiteSelector, layered, name::Enumeration,
 };
 
 /// The resolved table of sites and processors: immutable, cheap to clone, shared by threads.
@@ -19,14 +14,24 @@ use crate::{
 /// The layer added first sees a call first, as in tower. Conceptrol goes before the adapter
 /// whose condition it gates.
 ///
+/// Its display says what each site computes, outermost layer first; sites with the same stack are one line.
+///
 /// # Example
 ///
 /// ```
-/// use conceptrol_core::{AttentionPlan, AttentionSite, AttentionSites, Identity, SiteKind, SiteSelector};
+/// use conceptrol_core::{
+///     AttentionPlan, AttentionSite, AttentionSites, Identity, SiteKind, SiteSelector, processors::CaptureLayer,
+/// };
 ///
-/// let sites = AttentionSites::new([AttentionSite::new("attn2", SiteKind::CrossAttention, 8, 40, 1)]);
-/// let plan = AttentionPlan::builder(&sites).layer(SiteSelector::cross(), Identity).build()?;
-/// assert_eq!(plan.sites().len(), 1);
+/// let sites = AttentionSites::new([
+///     AttentionSite::new("attn1", SiteKind::SelfAttention, 8, 40, 1),
+///     AttentionSite::new("attn2", SiteKind::CrossAttention, 8, 40, 1),
+/// ]);
+/// let plan = AttentionPlan::builder(&sites).layer(SiteSelector::cross(), CaptureLayer::new()).build()?;
+/// assert_eq!(plan.to_string(), "\
+/// 2 sites
+/// 1 self-attention   Sdpa
+/// 1 cross-attention  Capture(0..1) > Sdpa");
 ///
 /// let wrong = AttentionPlan::builder(&sites).layer(SiteSelector::named("atn2"), Identity).build();
 /// assert_eq!(wrong.unwrap_err().to_string(), "no site matches `atn2`; did you mean `attn2`?");
@@ -80,6 +85,51 @@ impl AttentionPlan {
     }
 }
 
+impl fmt::Display for AttentionPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups = self.groups();
+        write!(f, "{} sites", self.sites().len())?;
+        let digits = self.sites().len().to_string().len();
+        for group in &groups {
+            let (count, kind) = (group.sites.len(), group.kind.as_str());
+            write!(f, "\n{count:digits$} {kind:15}  {}", group.stack)?;
+            // the most common stack of a kind needs no names: it is at all the other sites
+            let larger = |other: &Group<'_>| other.kind == group.kind && other.sites.len() > count;
+            if groups.iter().any(larger) {
+                let names = Enumeration(&group.sites);
+                write!(f, "\n{:digits$}   at {names}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sites of a kind with the same stack, in execution order.
+struct Group<'a> {
+    kind: SiteKind,
+    stack: String,
+    sites: Vec<&'a str>,
+}
+
+impl AttentionPlan {
+    fn groups(&self) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for (site, processor) in self.sites().iter().zip(&self.table.processors) {
+            let stack = layered::stack(processor).join(" > ");
+            let same = |group: &&mut Group<'_>| group.kind == site.kind && group.stack == stack;
+            match groups.iter_mut().find(same) {
+                Some(group) => group.sites.push(&site.name),
+                None => groups.push(Group {
+                    kind: site.kind,
+                    stack,
+                    sites: vec![&site.name],
+                }),
+            }
+        }
+        groups
+    }
+}
+
 /// Collects the layers of a plan.
 #[derive(Debug)]
 pub struct AttentionPlanBuilder<'a> {
@@ -103,10 +153,11 @@ impl AttentionPlanBuilder<'_> {
         let plan = AttentionPlan::plain(self.sites);
         let mut processors = plan.table.processors.clone();
         for (selector, layer) in self.layers.iter().rev() {
-            layer.check(self.sites)?;
-            for site in selector.resolve(self.sites)? {
-                let inner = processors[site.id.index()].clone();
-                processors[site.id.index()] = layer.layer(site, inner)?;
+            let selected = selector.resolve(self.sites)?;
+            layer.check(&Installation::on(self.sites, selector))?;
+            for site in selected {
+                let processor = &mut processors[site.id.index()];
+                *processor = layered::install(layer.as_ref(), site, Arc::clone(processor))?;
             }
         }
         Ok(AttentionPlan {
@@ -116,26 +167,4 @@ impl AttentionPlanBuilder<'_> {
             }),
         })
     }
-}
-
-/// What a processor sees and may change of the running generation.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct AttentionContext<'a> {
-    /// The site that is called.
-    pub site: &'a AttentionSite,
-    /// The step it is called in.
-    pub step: StepInfo,
-    /// The rows of the call.
-    pub batch: BatchLayout,
-    /// The concepts of the generation.
-    pub concepts: &'a [Concept],
-    /// Strength of the image condition at this step.
-    pub condition_strength: f32,
-    /// Published concept masks.
-    pub board: &'a mut MaskBoard,
-    /// Step-invariant keys and values.
-    pub cache: &'a mut ProjectionCache,
-    /// What was captured for later study.
-    pub captures: &'a mut Captures,
 }

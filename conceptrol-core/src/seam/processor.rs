@@ -1,4 +1,4 @@
-//! The plug-in seam: processors compute attention calls, layers wrap processors.
+//! Processors compute attention calls.
 
 use std::{fmt, sync::Arc};
 
@@ -6,10 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     kernel,
-    seam::{
-        AttentionCall, AttentionContext, AttentionError, AttentionSite, AttentionSites,
-        InstallError, Probe,
-    },
+    seam::{AttentionCall, AttentionContext, AttentionError, type_name},
 };
 
 /// Computes one attention operation.
@@ -48,162 +45,52 @@ pub trait AttentionProcessor: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever makes the call impossible, naming the site.
+    /// Whatever makes the call impossible. The plan adds where: the site, and the layers down to this one.
     fn attend(
         &self,
         call: AttentionCall,
         cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError>;
+
+    /// What it is, in a few words, for errors and for the display of a [plan](crate::AttentionPlan). The name of the
+    /// type unless said otherwise.
+    fn describe(&self) -> String {
+        type_name::<Self>()
+    }
+
+    /// The processor inside this one. A plan knows it; only a layer that puts several processors around what is there
+    /// needs to say it, for all but the last of them, so that the display of a plan shows them all.
+    fn inner(&self) -> Option<&ArcProcessor> {
+        None
+    }
 }
 
 /// A processor that sites and layers can share.
 pub type ArcProcessor = Arc<dyn AttentionProcessor>;
 
-impl<P: AttentionProcessor + ?Sized> AttentionProcessor for &P {
-    fn attend(
-        &self,
-        call: AttentionCall,
-        cx: &mut AttentionContext<'_>,
-    ) -> Result<Tensor<4>, AttentionError> {
-        (**self).attend(call, cx)
-    }
+macro_rules! forward_processor {
+    ($($pointer:ty),*) => {$(
+        impl<P: AttentionProcessor + ?Sized> AttentionProcessor for $pointer {
+            fn attend(
+                &self,
+                call: AttentionCall,
+                cx: &mut AttentionContext<'_>,
+            ) -> Result<Tensor<4>, AttentionError> {
+                (**self).attend(call, cx)
+            }
+
+            fn describe(&self) -> String {
+                (**self).describe()
+            }
+
+            fn inner(&self) -> Option<&ArcProcessor> {
+                (**self).inner()
+            }
+        }
+    )*};
 }
 
-impl<P: AttentionProcessor + ?Sized> AttentionProcessor for Box<P> {
-    fn attend(
-        &self,
-        call: AttentionCall,
-        cx: &mut AttentionContext<'_>,
-    ) -> Result<Tensor<4>, AttentionError> {
-        (**self).attend(call, cx)
-    }
-}
-
-impl<P: AttentionProcessor + ?Sized> AttentionProcessor for Arc<P> {
-    fn attend(
-        &self,
-        call: AttentionCall,
-        cx: &mut AttentionContext<'_>,
-    ) -> Result<Tensor<4>, AttentionError> {
-        (**self).attend(call, cx)
-    }
-}
-
-/// Puts a processor around another at the sites that a selector picks.
-pub trait ProcessorLayer: fmt::Debug {
-    /// Wraps `inner`, the processor so far, at one site.
-    ///
-    /// # Errors
-    ///
-    /// When the layer cannot serve the site.
-    fn layer(
-        &self,
-        site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError>;
-
-    /// Checks the layer against the whole model, before any site is wrapped.
-    ///
-    /// # Errors
-    ///
-    /// When the layer does not fit the model.
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        let _ = sites;
-        Ok(())
-    }
-}
-
-impl<L: ProcessorLayer + ?Sized> ProcessorLayer for Box<L> {
-    fn layer(
-        &self,
-        site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError> {
-        (**self).layer(site, inner)
-    }
-
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        (**self).check(sites)
-    }
-}
-
-/// The layer that changes nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Identity;
-
-impl ProcessorLayer for Identity {
-    fn layer(
-        &self,
-        _site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError> {
-        Ok(inner)
-    }
-}
-
-/// Two layers as one; the outer one sees a call first.
-#[derive(Debug, Clone)]
-pub struct Stack<Outer, Inner> {
-    outer: Outer,
-    inner: Inner,
-}
-
-impl<Outer, Inner> Stack<Outer, Inner> {
-    /// `outer` around `inner`.
-    pub const fn new(outer: Outer, inner: Inner) -> Self {
-        Self { outer, inner }
-    }
-}
-
-impl<Outer: ProcessorLayer, Inner: ProcessorLayer> ProcessorLayer for Stack<Outer, Inner> {
-    fn layer(
-        &self,
-        site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError> {
-        self.outer.layer(site, self.inner.layer(site, inner)?)
-    }
-
-    fn check(&self, sites: &AttentionSites) -> Result<(), InstallError> {
-        self.outer.check(sites)?;
-        self.inner.check(sites)
-    }
-}
-
-/// A layer from a closure, as `tower::layer_fn`.
-pub fn layer_fn<F, P>(wrap: F) -> LayerFn<F>
-where
-    F: Fn(&AttentionSite, ArcProcessor) -> P,
-    P: AttentionProcessor + 'static,
-{
-    LayerFn { wrap }
-}
-
-/// A layer from a closure; see [`layer_fn`].
-#[derive(Clone)]
-pub struct LayerFn<F> {
-    wrap: F,
-}
-
-impl<F> fmt::Debug for LayerFn<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LayerFn").finish_non_exhaustive()
-    }
-}
-
-impl<F, P> ProcessorLayer for LayerFn<F>
-where
-    F: Fn(&AttentionSite, ArcProcessor) -> P,
-    P: AttentionProcessor + 'static,
-{
-    fn layer(
-        &self,
-        site: &AttentionSite,
-        inner: ArcProcessor,
-    ) -> Result<ArcProcessor, InstallError> {
-        Ok(Arc::new((self.wrap)(site, inner)))
-    }
-}
+forward_processor!(&P, Box<P>, Arc<P>);
 
 /// Plain attention, the innermost processor of every site:
 /// `softmax(q k^T / sqrt(head_dim) + bias) v`.
@@ -217,26 +104,18 @@ impl AttentionProcessor for Sdpa {
     fn attend(
         &self,
         call: AttentionCall,
-        cx: &mut AttentionContext<'_>,
+        _cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError> {
         if let Some(gate) = call.gates().first() {
-            return Err(AttentionError::UnappliedGate {
-                site: cx.site.name.clone(),
-                concept: gate.concept,
-            });
+            let concept = gate.concept;
+            return Err(AttentionError::UnappliedGate { concept });
         }
+        let bias = call.bias().cloned();
         Ok(kernel::attention(
             call.query,
             call.key,
             call.value,
-            call.bias.as_ref(),
+            bias.as_ref(),
         ))
-    }
-}
-
-impl<'a> AttentionContext<'a> {
-    /// The read-only view of a call that mask sources take.
-    pub const fn probe<'c>(&'c self, call: &'c AttentionCall) -> Probe<'c> {
-        Probe::new(self.site, self.step, self.batch, call)
     }
 }

@@ -1,5 +1,7 @@
 //! Choosing sites by kind and name, with set algebra.
 
+use std::fmt;
+
 use crate::seam::{AttentionSite, AttentionSites, InstallError, SiteKind};
 
 /// Which sites a layer, a scale or a mask source means.
@@ -98,6 +100,55 @@ impl SiteSelector {
         self.0.check(sites)?;
         Ok(sites.iter().filter(|site| self.matches(site)).collect())
     }
+
+    /// The selected sites that `serves` accepts, in execution order: what a source that can only use some sites asks.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve), and [`InstallError::Unserved`] when the selection, or a name or prefix in it,
+    /// has no such site. `needs` says in the message what those sites are: "that sees words".
+    pub fn resolve_where<'a>(
+        &self,
+        sites: &'a AttentionSites,
+        needs: &'static str,
+        serves: impl Fn(&AttentionSite) -> bool,
+    ) -> Result<Vec<&'a AttentionSite>, InstallError> {
+        let selected = self.resolve(sites)?;
+        let mut parts = Vec::new();
+        self.0.parts(&mut parts);
+        let idle = parts
+            .into_iter()
+            .find(|part| !sites.iter().any(|site| part.matches(site) && serves(site)));
+        let served: Vec<_> = selected.into_iter().filter(|site| serves(site)).collect();
+        let idle = idle.or(served.is_empty().then_some(&self.0));
+        match idle {
+            None => Ok(served),
+            Some(part) => Err(part.unserved(sites, needs, &serves)),
+        }
+    }
+}
+
+impl fmt::Display for SiteSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all sites"),
+            Self::Kind(kind) => write!(f, "{kind}"),
+            Self::Named(name) => f.write_str(name),
+            Self::Under(prefix) => write!(f, "{prefix}.*"),
+            Self::And(a, b) => match &**b {
+                Self::Not(b) => write!(f, "({a} except {b})"),
+                b => write!(f, "({a} and {b})"),
+            },
+            Self::Or(a, b) => write!(f, "({a} or {b})"),
+            Self::Not(a) => write!(f, "not {a}"),
+        }
+    }
 }
 
 impl Expr {
@@ -128,6 +179,43 @@ impl Expr {
             }
             Self::And(a, b) | Self::Or(a, b) => a.check(sites).and_then(|()| b.check(sites)),
             Self::Not(a) => a.check(sites),
+        }
+    }
+
+    /// The names and prefixes that add sites to the selection.
+    fn parts<'a>(&'a self, parts: &mut Vec<&'a Self>) {
+        match self {
+            Self::Named(_) | Self::Under(_) => parts.push(self),
+            Self::And(a, b) | Self::Or(a, b) => {
+                a.parts(parts);
+                b.parts(parts);
+            }
+            Self::All | Self::Kind(_) | Self::Not(_) => {}
+        }
+    }
+
+    fn unserved(
+        &self,
+        sites: &AttentionSites,
+        needs: &'static str,
+        serves: &dyn Fn(&AttentionSite) -> bool,
+    ) -> InstallError {
+        let selector = self.to_string();
+        let kind = match self {
+            Self::Named(name) => sites.site(name).map(|site| site.kind.as_str()),
+            _ => None,
+        };
+        let mut candidates: Vec<String> = sites
+            .iter()
+            .filter(|site| serves(site))
+            .map(|site| site.name.clone())
+            .collect();
+        candidates.sort_by_cached_key(|name| edit_distance(&selector, name));
+        InstallError::Unserved {
+            selector,
+            kind,
+            needs,
+            candidates,
         }
     }
 }

@@ -1,16 +1,14 @@
 //! The session: everything that changes during one generation.
 
-use std::collections::HashMap;
-
 use burn::tensor::Tensor;
 
 use crate::{
     concept::Concept,
     mask::MaskBoard,
-    processors::Captures,
     seam::{
         AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
-        BatchLayout, ConditionSchedule, InstallError, SiteId, StepInfo,
+        BatchLayout, CacheKey, Cancel, Captures, ConditionSchedule, InstallError, Projected,
+        ProjectionCache, SiteId, StepInfo,
     },
 };
 
@@ -43,6 +41,7 @@ pub struct Session {
     board: MaskBoard,
     cache: ProjectionCache,
     captures: Captures,
+    cancel: Cancel,
 }
 
 impl Session {
@@ -70,18 +69,15 @@ impl Session {
             board: MaskBoard::new(concepts.len()),
             concepts,
             condition: ConditionSchedule::default(),
-            step: StepInfo {
-                index: 0,
-                total: 1,
-                timestep: 0.0,
-            },
+            step: StepInfo::new(0, 1, 0.0),
             cache: ProjectionCache::default(),
             captures: Captures::default(),
+            cancel: Cancel::default(),
         })
     }
 
     /// Sets how strongly the image condition acts over the steps.
-    pub const fn with_condition(mut self, condition: ConditionSchedule) -> Self {
+    pub const fn condition(mut self, condition: ConditionSchedule) -> Self {
         self.condition = condition;
         self
     }
@@ -97,6 +93,12 @@ impl Session {
         self
     }
 
+    /// Sets what stops the generation: the next call is then an error.
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
     /// Starts the next evaluation of the denoiser. Published masks stay.
     pub const fn begin_step(&mut self, step: StepInfo) {
         self.step = step;
@@ -106,7 +108,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`AttentionError`], naming the site.
+    /// [`AttentionError::At`], which names the site and the layers down to the one that failed.
     pub fn attend(
         &mut self,
         site: SiteId,
@@ -117,14 +119,13 @@ impl Session {
             sites: self.plan.sites().len(),
         };
         let (site, processor) = self.plan.entry(site).ok_or(unknown)?;
+        if self.cancel.is_cancelled() {
+            return Err(AttentionError::Cancelled.at(site));
+        }
         let [rows, ..] = call.query.dims();
         if rows != self.batch.rows() {
-            let (site, expected) = (site.name.clone(), self.batch.rows());
-            return Err(AttentionError::WrongBatch {
-                site,
-                rows,
-                expected,
-            });
+            let expected = self.batch.rows();
+            return Err(AttentionError::WrongBatch { rows, expected }.at(site));
         }
         let mut cx = AttentionContext {
             site,
@@ -136,7 +137,9 @@ impl Session {
             cache: &mut self.cache,
             captures: &mut self.captures,
         };
-        processor.attend(call, &mut cx)
+        processor
+            .attend(call, &mut cx)
+            .map_err(|error| error.at(site))
     }
 
     /// Keys and values that do not change over the steps: projected at the first call, kept for
@@ -146,13 +149,8 @@ impl Session {
         site: SiteId,
         project: impl FnOnce() -> (Tensor<4>, Tensor<4>),
     ) -> (Tensor<4>, Tensor<4>) {
-        self.cache.get_or_project(
-            CacheKey {
-                site,
-                source: Projected::Text,
-            },
-            project,
-        )
+        self.cache
+            .get_or_project(CacheKey::new(site, Projected::Text), project)
     }
 
     /// The rows of the generation.
@@ -193,41 +191,5 @@ impl Session {
     /// Ends the generation and hands out what was captured.
     pub fn finish(self) -> Captures {
         self.captures
-    }
-}
-
-/// What a cached pair of keys and values was projected from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Projected {
-    /// The prompt.
-    Text,
-    /// The reference picture of a concept, by its index.
-    Reference(usize),
-}
-
-/// Where a cached pair belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CacheKey {
-    /// The site.
-    pub site: SiteId,
-    /// What was projected.
-    pub source: Projected,
-}
-
-/// Keys and values that do not change over the steps of a generation.
-#[derive(Debug, Default)]
-pub struct ProjectionCache {
-    entries: HashMap<CacheKey, (Tensor<4>, Tensor<4>)>,
-}
-
-impl ProjectionCache {
-    /// The cached pair, projected first if it is not there yet.
-    pub fn get_or_project(
-        &mut self,
-        key: CacheKey,
-        project: impl FnOnce() -> (Tensor<4>, Tensor<4>),
-    ) -> (Tensor<4>, Tensor<4>) {
-        self.entries.entry(key).or_insert_with(project).clone()
     }
 }

@@ -20,6 +20,7 @@ impl SiteId {
 
 /// What attends to what at a site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SiteKind {
     /// Latent tokens attend to latent tokens (`attn1`).
     SelfAttention,
@@ -30,6 +31,14 @@ pub enum SiteKind {
 }
 
 impl SiteKind {
+    /// Whether latent tokens attend to text tokens there, so that a textual map can be read.
+    pub const fn sees_text(self) -> bool {
+        match self {
+            Self::SelfAttention => false,
+            Self::CrossAttention | Self::Joint => true,
+        }
+    }
+
     /// The kind as a word for messages.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,11 +1,12 @@
 //! Where a generation stands, and which rows of a batch are which.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use crate::seam::InstallError;
 
 /// One evaluation of the denoiser.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct StepInfo {
     /// Number of the evaluation, counted from 0.
     pub index: usize,
@@ -13,6 +14,17 @@ pub struct StepInfo {
     pub total: usize,
     /// The scheduler's timestep.
     pub timestep: f64,
+}
+
+impl StepInfo {
+    /// Evaluation `index` of `total`, at this timestep of the scheduler.
+    pub const fn new(index: usize, total: usize, timestep: f64) -> Self {
+        Self {
+            index,
+            total,
+            timestep,
+        }
+    }
 }
 
 /// The part of a generation in which an image condition acts.
@@ -79,8 +91,15 @@ impl StepWindow {
     }
 }
 
+impl fmt::Display for StepWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.start, self.end)
+    }
+}
+
 /// How strongly the image condition acts over a generation.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct ConditionSchedule {
     /// Strength inside the window: the IP-Adapter scale, or OminiControl's condition scale.
     pub scale: f32,
@@ -101,7 +120,7 @@ impl ConditionSchedule {
     }
 
     /// Sets the strength outside the window.
-    pub const fn with_outside(mut self, outside: f32) -> Self {
+    pub const fn outside(mut self, outside: f32) -> Self {
         self.outside = outside;
         self
     }
@@ -127,6 +146,7 @@ impl Default for ConditionSchedule {
 /// With guidance they are `[unconditional x images, conditional x images]`, without it
 /// `[conditional x images]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BatchLayout {
     /// Pictures made at once.
     pub images: usize,

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Concept, ConditionSchedule, Grid, ReferenceTokens, Session, SiteId,
-    SiteSelector, StepInfo, StepWindow, kernel,
+    AttentionPlan, BatchLayout, Captures, Concept, ConditionSchedule, Grid, ReferenceTokens,
+    Session, SiteId, SiteSelector, StepInfo, StepWindow, kernel,
     mask::{ConceptMask, Fixed},
-    processors::{CaptureLayer, Captures},
+    processors::CaptureLayer,
 };
 
 use crate::{
@@ -46,7 +46,7 @@ fn scale_zero_is_text_only_and_ones_are_the_vanilla_adapter() {
     let gated = run(
         &plan_of(Fixed::required()),
         batch,
-        vec![cat().with_mask(ones)],
+        vec![cat().mask(ones)],
         always,
     );
     let plain = run(&vanilla, batch, vec![cat()], always);
@@ -68,8 +68,8 @@ fn a_gate_is_the_formula() {
     let mask = noise([1, 24], 3.0).abs();
     let plan = plan_of(Fixed::required());
     let concept = cat()
-        .with_scale(0.5)
-        .with_mask(ConceptMask::new(mask.clone(), grid).expect("24 cells"));
+        .scale(0.5)
+        .mask(ConceptMask::new(mask.clone(), grid).expect("24 cells"));
     let mut session =
         Session::new(&plan, BatchLayout::unguided(1), [concept]).expect("valid session");
     let out = session
@@ -99,11 +99,7 @@ fn masks_flow_from_the_concept_block_to_later_sites_and_the_next_step() {
     let plan = plan_of(block());
     let mut session = Session::new(&plan, BatchLayout::guided(1), [cat()]).expect("valid session");
     for step in 0..2 {
-        session.begin_step(StepInfo {
-            index: step,
-            total: 2,
-            timestep: 0.0,
-        });
+        session.begin_step(StepInfo::new(step, 2, 0.0));
         for site in 0..3 {
             let stamp = |session: &Session| {
                 session
@@ -170,7 +166,7 @@ fn concepts_commute() {
     let dog = || {
         let tokens = |seed| noise([1, 4, CONTEXT], seed);
         Concept::new("dog", [vec![5..6]])
-            .with_reference(ReferenceTokens::new(tokens(17.0), tokens(18.0)))
+            .reference(ReferenceTokens::new(tokens(17.0), tokens(18.0)))
     };
     let batch = BatchLayout::guided(1);
     let ab = run(

@@ -1,11 +1,21 @@
 //! Properties of the plug-in seam, against plain attention.
 
+mod ask;
+mod bias;
+#[path = "../common/mod.rs"]
+mod common;
 mod cross;
+mod dense;
+mod display;
+mod errors;
 mod joint;
 mod misuse;
+mod own_mask;
 mod sources;
+mod threads;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use common::largest;
 use conceptrol_core::{
     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Concept,
     ConditionSchedule, Grid, ReferenceTokens, Session, SiteId, SiteKind, SiteSelector, StepInfo,
@@ -48,9 +58,11 @@ fn cross_call(site: usize, rows: usize, step: usize) -> AttentionCall {
 }
 
 fn adapter() -> IpAdapterLayer {
-    let weights = |seed| IpProjection {
-        key: noise([HEADS * HEAD_DIM, CONTEXT], seed),
-        value: noise([HEADS * HEAD_DIM, CONTEXT], seed + 0.5),
+    let weights = |seed| {
+        IpProjection::new(
+            noise([HEADS * HEAD_DIM, CONTEXT], seed),
+            noise([HEADS * HEAD_DIM, CONTEXT], seed + 0.5),
+        )
     };
     let names = ["before", "concept", "after"];
     IpAdapterLayer::new(
@@ -63,7 +75,7 @@ fn adapter() -> IpAdapterLayer {
 
 fn cat() -> Concept {
     let tokens = |seed| noise([1, 4, CONTEXT], seed);
-    Concept::new("cat", [vec![2..4]]).with_reference(ReferenceTokens::new(tokens(7.0), tokens(8.0)))
+    Concept::new("cat", [vec![2..4]]).reference(ReferenceTokens::new(tokens(7.0), tokens(8.0)))
 }
 
 fn plan_of(source: impl conceptrol_core::mask::ConceptMaskSource + 'static) -> AttentionPlan {
@@ -87,14 +99,10 @@ fn run(
 ) -> Vec<Vec<f32>> {
     let mut session = Session::new(plan, batch, concepts)
         .expect("valid session")
-        .with_condition(condition);
+        .condition(condition);
     let mut outputs = Vec::new();
     for step in 0..2 {
-        session.begin_step(StepInfo {
-            index: step,
-            total: 2,
-            timestep: 0.0,
-        });
+        session.begin_step(StepInfo::new(step, 2, 0.0));
         for site in 0..3 {
             let out = session
                 .attend(SiteId::new(site), cross_call(site, batch.rows(), step))
@@ -107,5 +115,12 @@ fn run(
 
 fn max_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
-    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    largest(pairs.map(|(a, b)| (a - b).abs()))
+}
+
+/// All levels of an error, joined as a program prints them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let levels = std::iter::successors(Some(error), |error| error.source());
+    let messages: Vec<String> = levels.map(ToString::to_string).collect();
+    messages.join(": ")
 }

@@ -47,10 +47,7 @@ impl IpAdapterSite {
 
     /// The weights as the processor takes them.
     pub fn projection(&self) -> IpProjection {
-        IpProjection {
-            key: self.to_k_ip.val(),
-            value: self.to_v_ip.val(),
-        }
+        IpProjection::new(self.to_k_ip.val(), self.to_v_ip.val())
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use conceptrol_core::{
-    Concept, MaskError, Probe, SiteSelector,
-    mask::{ConceptBlock, ConceptMask, ConceptMaskSource, MaskBoard},
+    MaskError, SiteSelector,
+    mask::{ConceptBlock, ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery},
 };
 
 use crate::case::{Case, array};
@@ -61,18 +61,16 @@ impl ConceptMaskSource for Counter {
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
     fn mask(
         &self,
-        index: usize,
-        concept: &Concept,
-        probe: &Probe<'_>,
+        query: &MaskQuery<'_>,
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
-        let (step, call) = (probe.step().index, probe.site().id.index());
+        let (step, call) = (query.probe.step().index, query.probe.site().id.index());
         let count = step * self.calls_per_step + call;
         if count % self.blocks != self.concept_block {
-            return self.reading.mask(index, concept, probe, board);
+            return self.reading.mask(query, board);
         }
-        let mask = self.refreshing.mask(index, concept, probe, board)?;
-        if let Some(fresh) = board.latest(index) {
+        let mask = self.refreshing.mask(query, board)?;
+        if let Some(fresh) = board.latest(query.index) {
             let log_mask = array(fresh.values().clone().log()).values;
             let refresh = Refresh {
                 when: [step as f32, call as f32, count as f32],

@@ -1,0 +1,71 @@
+//! What a mask source is asked.
+
+use crate::{
+    concept::Concept,
+    mask::ConceptMask,
+    seam::{Grid, MaskError, Probe},
+};
+
+/// The question to a [mask source](crate::mask::ConceptMaskSource): where does this concept act at this call?
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MaskQuery<'a> {
+    /// Number of the concept in the session: its identity on the [board](crate::mask::MaskBoard), as names need not be
+    /// unique.
+    pub index: usize,
+    /// The concept.
+    pub concept: &'a Concept,
+    /// The call, read-only.
+    pub probe: &'a Probe<'a>,
+}
+
+impl<'a> MaskQuery<'a> {
+    /// The question for `concept`, number `index` of the session, at the call that `probe` views.
+    pub const fn new(index: usize, concept: &'a Concept, probe: &'a Probe<'a>) -> Self {
+        Self {
+            index,
+            concept,
+            probe,
+        }
+    }
+
+    /// Grid of the call's latent tokens, on which the mask must lie.
+    pub fn grid(&self) -> Grid {
+        self.probe.grid()
+    }
+
+    /// The textual map of the concept at this call, not normalised.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::concept_map`].
+    pub fn concept_map(&self) -> Result<ConceptMask, MaskError> {
+        self.probe.concept_map(self.concept)
+    }
+
+    /// Gives `mask` back if it fits the call: what a source that wraps another does with its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`MaskError::WrongGrid`] when it lies on another grid, [`MaskError::WrongRows`] when it is for another number of
+    /// pictures.
+    pub fn fitting(&self, mask: ConceptMask) -> Result<ConceptMask, MaskError> {
+        let (found, expected) = (mask.grid(), self.grid());
+        if found != expected {
+            return Err(MaskError::WrongGrid {
+                concept: self.concept.name.clone(),
+                found,
+                expected,
+            });
+        }
+        let ([rows, _], images) = (mask.values().dims(), self.probe.batch().images);
+        if rows != 1 && rows != images {
+            return Err(MaskError::WrongRows {
+                concept: self.concept.name.clone(),
+                rows,
+                images,
+            });
+        }
+        Ok(mask)
+    }
+}
