@@ -10,8 +10,8 @@ use ndarray::Array2;
 use super::convert::{luma, to_rgb};
 use super::decode::{picture, read};
 use super::error::ImageError;
-use crate::layout::Grid;
 use crate::mask::ConceptMask;
+use crate::seam::Grid;
 
 /// Below this a mask is as good as black; labels 0 and 1 of an 8-bit picture are.
 const DARK: f32 = 2.0 / 255.0;
@@ -118,9 +118,10 @@ fn brightness(picture: DynamicImage) -> Array2<f32> {
         DynamicImage::ImageLuma16(p) => p.pixels().map(|p| unit16(p.0[0])).collect(),
         DynamicImage::ImageLumaA16(p) => p.pixels().map(|p| unit16(p.0[0])).collect(),
         DynamicImage::ImageRgb16(p) => p.pixels().map(|p| luma16(p.0)).collect(),
-        DynamicImage::ImageRgba16(p) => {
-            p.pixels().map(|p| luma16([p.0[0], p.0[1], p.0[2]])).collect()
-        }
+        DynamicImage::ImageRgba16(p) => p
+            .pixels()
+            .map(|p| luma16([p.0[0], p.0[1], p.0[2]]))
+            .collect(),
         other => return luma(&to_rgb(other)),
     };
     filled(shape, values)
