@@ -4,4 +4,5 @@ pub mod device;
 pub mod map;
 pub mod memory;
 pub mod progress;
+pub mod report;
 pub mod sheet;

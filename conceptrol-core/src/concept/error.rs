@@ -1,6 +1,7 @@
 //! Why a concept has no place in a prompt.
 
-use super::span::TokenSpan;
+use std::ops::Range;
+
 use super::token::Token;
 
 /// A concept's words could not be located.
@@ -66,9 +67,9 @@ pub enum SpanError {
     },
     /// The authors' look-up gives a range without tokens, on which their code computes with NaN.
     #[error(
-        "the reference look-up of `{phrase}` gives the empty token range {start}..{end} of {length} tokens"
+        "the authors' look-up of `{phrase}` gives the empty token range {start}..{end} of {length} tokens"
     )]
-    ReferenceEmpty {
+    AuthorsEmpty {
         /// The phrase as its tokens spell it.
         phrase: String,
         /// First index.
@@ -80,17 +81,17 @@ pub enum SpanError {
     },
     /// Two concepts claim the same words.
     #[error(
-        "the concepts `{first}` (tokens {first_span}) and `{second}` (tokens {second_span}) overlap: choose another occurrence of one"
+        "the concepts `{first}` (tokens {first_span:?}) and `{second}` (tokens {second_span:?}) overlap: choose another occurrence of one"
     )]
     Overlap {
         /// One concept.
         first: String,
         /// Where it is.
-        first_span: TokenSpan,
+        first_span: Range<usize>,
         /// The other one.
         second: String,
         /// Where that is.
-        second_span: TokenSpan,
+        second_span: Range<usize>,
     },
 }
 

@@ -73,16 +73,6 @@ pub enum AttentionError {
 }
 
 impl AttentionError {
-    /// An error of a processor written elsewhere.
-    ///
-    /// ```
-    /// use conceptrol_core::AttentionError;
-    /// assert_eq!(AttentionError::processor("the prompt is too loud").to_string(), "the prompt is too loud");
-    /// ```
-    pub fn processor(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Processor(error.into())
-    }
-
     /// The same error, known to be from this site.
     pub(crate) fn at(self, site: &AttentionSite) -> Self {
         match self {

@@ -102,6 +102,12 @@ fn misuse_is_a_clear_error() {
         new(Concept::new("cat", [vec![3..3]])),
         "concept `cat`: it has no tokens"
     );
+    // a range that ends before it begins
+    let reversed = std::ops::Range { start: 5, end: 3 };
+    assert_eq!(
+        new(Concept::new("cat", [vec![1..2, reversed]])),
+        "concept `cat`: its tokens 5..3 end before they begin"
+    );
     assert_eq!(
         new(cat().scale(f32::NAN)),
         "concept `cat`: scale NaN is not finite"

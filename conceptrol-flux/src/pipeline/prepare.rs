@@ -134,7 +134,7 @@ impl FluxPipeline {
             let phrase = self.tokenizers().t5.tokens(&concept.words)?;
             Ok(match request.fidelity {
                 Fidelity::Paper => tokens.find(&phrase, concept.occurrence)?,
-                Fidelity::Authors => vec![tokens.find_reference(&phrase)?],
+                Fidelity::Authors => vec![tokens.find_as_authors(&phrase)?],
             })
         };
         let found: Vec<_> = request

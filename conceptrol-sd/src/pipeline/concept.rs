@@ -166,7 +166,7 @@ fn spans(
             let phrase = tokenizer.tokens(&concept.name);
             match fidelity {
                 Fidelity::Paper => tokens.find(&phrase, *occurrence),
-                Fidelity::Authors => Ok(vec![tokens.find_reference(&phrase)?]),
+                Fidelity::Authors => Ok(vec![tokens.find_as_authors(&phrase)?]),
             }
         }
         Words::Bytes(bytes) => Ok(vec![tokens.at_bytes(bytes.clone())?]),
