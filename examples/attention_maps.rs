@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example attention_maps -- --word rocket --step 12`
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
@@ -9,7 +11,7 @@ use conceptrol_core::{
     Capture, SiteSelector, analysis::heat_map, mask::MaskNorm, models::image::save_png,
     processors::CaptureLayer,
 };
-use conceptrol_examples::{device::Backend, sheet::sheet};
+use conceptrol_examples::{device::Backend, say, say_err, sheet::sheet};
 use conceptrol_sd::pipeline::{
     ConceptRequest, LoadOptions, Mode, Request, Silent, StableDiffusion,
 };
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say_err!("error: {error}");
             ExitCode::from(2)
         }
     }
@@ -68,7 +70,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let plan = pipeline.plan_around(&request, SiteSelector::cross(), CaptureLayer::new())?;
     let generation = pipeline.generate_with(&plan, &request, &mut Silent)?;
     if generation.captures.dropped() > 0 {
-        eprintln!(
+        say_err!(
             "warning: {} maps did not fit the capture budget",
             generation.captures.dropped()
         );
@@ -100,7 +102,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         std::fs::create_dir_all(folder)?;
     }
     save_png(&arguments.out, &sheet(&labelled, 4, 192), &[])?;
-    println!(
+    say!(
         "wrote {} ({} sites at step {})",
         arguments.out.display(),
         pictures.len() - 1,

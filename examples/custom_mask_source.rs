@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release --example custom_mask_source`
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{error::Error, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
@@ -11,6 +13,7 @@ use conceptrol_core::{
     mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, MemoryKey, Product},
     models::image,
 };
+use conceptrol_examples::say;
 use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
 
 /// 1 in the left half of the picture, 0 in the right half.
@@ -66,6 +69,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let generation = pipeline.generate(&request, &mut Silent)?;
     let path = Path::new("target/custom_mask_source.png");
     image::save_png(path, &generation.images[0], &[])?;
-    println!("wrote {}", path.display());
+    say!("wrote {}", path.display());
     Ok(())
 }

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release --example custom_processor`
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{error::Error, path::Path};
 
 use burn::tensor::{Device, Tensor};
@@ -10,6 +12,7 @@ use conceptrol_core::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
     SiteSelector, layer_fn, models::image,
 };
+use conceptrol_examples::say;
 use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
 
 /// Multiplies the logits of the attention it wraps.
@@ -50,6 +53,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let path = Path::new("target/custom_processor.png");
     image::save_png(path, &generation.images[0], &[])?;
-    println!("wrote {}", path.display());
+    say!("wrote {}", path.display());
     Ok(())
 }

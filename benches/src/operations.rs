@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::kernel::{self, LogitBias};
 
@@ -75,8 +77,16 @@ pub fn operations() -> Vec<Operation> {
         all.push(attention(batch, heads, q_len, k_len, dim));
     }
     all.push(attention(1, 24, 2560, 2560, 128));
-    all.push(joint("structured", |bias, _| Bias::Structured(bias)));
-    all.push(joint("dense", |bias, k_len| Bias::Dense(bias.dense(k_len))));
+    all.push(joint("structured", |keys, rows| {
+        Bias::Structured(LogitBias::new(vec![keys], rows))
+    }));
+    all.push(joint("dense", |keys, rows| {
+        let [_, _, len] = rows.dims();
+        let rows = rows.reshape([1, 1, len, 1]);
+        let unbiased = rows.zeros_like().expand([1, 1, len, keys.start]);
+        let biased = rows.expand([1, 1, len, keys.len()]);
+        Bias::Dense(Tensor::cat(vec![unbiased, biased], 3))
+    }));
     all.push(text_map(1, 8, 256, 77, 160));
     all.extend(elementwise());
     all
@@ -143,7 +153,7 @@ enum Bias {
 
 /// FLUX at 512x512 with a 512x512 condition: 512 text, 1024 latent and 1024 condition tokens, the latents weighing the
 /// condition row by row, the text not seeing it.
-fn joint(kind: &str, bias: impl Fn(LogitBias, usize) -> Bias + 'static) -> Operation {
+fn joint(kind: &str, bias: impl Fn(Range<usize>, Tensor<3>) -> Bias + 'static) -> Operation {
     const LEN: usize = 2560;
     let flops = 4.0 * (24 * LEN * LEN * 128) as f64;
     Operation::new(
@@ -155,7 +165,7 @@ fn joint(kind: &str, bias: impl Fn(LogitBias, usize) -> Bias + 'static) -> Opera
             let latents = numbers([1, 1, 1024], 4, device);
             let condition = Tensor::zeros([1, 1, 1024], device);
             let rows = Tensor::cat(vec![text, latents, condition], 2);
-            let bias = bias(LogitBias::new(vec![1536..LEN], rows), LEN);
+            let bias = bias(1536..LEN, rows);
             Box::new(move || {
                 let (q, k, v) = (q.clone(), k.clone(), v.clone());
                 let out = match &bias {

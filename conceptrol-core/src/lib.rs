@@ -15,6 +15,10 @@
 //!   None is on by default; the application chooses, and the device chooses at run time.
 //! - `autodiff`, `fusion`, `autotune`, `simd`, `rayon`, `x86-v4`: forwarded to burn.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Allowed for the kernels of the CPU alone; see `kernel/mod.rs`.
+#![deny(unsafe_code)]
+
 #[cfg(feature = "analysis")]
 pub mod analysis;
 mod concept;
@@ -40,7 +44,12 @@ pub use concept::{
 pub use seam::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
     AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
-    Capture, Captures, ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError,
+    Cancel, Capture, Captures, ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError,
     Installation, LayerFn, MaskError, Probe, ProcessorLayer, Projected, ProjectionCache, Sdpa,
     Session, SiteId, SiteKind, SiteSelector, Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
 };
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

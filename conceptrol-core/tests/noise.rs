@@ -1,8 +1,11 @@
 //! Noise against torch 2.6: `fixtures/noise.safetensors` holds draws of `torch.randn` on the CPU, named
 //! `randn[_dtype].seed<s>.n<count>`, `sequence.seed<s>.<index>.n<count>` (one generator) and `rand.seed<s>.n<count>`.
 
+mod common;
+
 use std::path::Path;
 
+use common::largest;
 use conceptrol_core::models::noise::{Generator, NoiseDtype, randn_per_seed};
 use safetensors::SafeTensors;
 
@@ -15,15 +18,12 @@ const HALF_STEP: [f32; 2] = [1.0 / 1024.0, 1.0 / 128.0];
 
 fn check(name: &str, drawn: &[f32], expected: &[f32]) {
     assert_eq!(drawn.len(), expected.len(), "{name}");
-    let worst = drawn
-        .iter()
-        .zip(expected)
-        .map(|(a, b)| match () {
-            () if name.contains("_f16") => (a - b).abs() / (b.abs().max(1.0) * HALF_STEP[0]) * ATOL,
-            () if name.contains("bf16") => (a - b).abs() / (b.abs().max(1.0) * HALF_STEP[1]) * ATOL,
-            () => (a - b).abs(),
-        })
-        .fold(0.0, f32::max);
+    let deviations = drawn.iter().zip(expected).map(|(a, b)| match () {
+        () if name.contains("_f16") => (a - b).abs() / (b.abs().max(1.0) * HALF_STEP[0]) * ATOL,
+        () if name.contains("bf16") => (a - b).abs() / (b.abs().max(1.0) * HALF_STEP[1]) * ATOL,
+        () => (a - b).abs(),
+    });
+    let worst = largest(deviations);
     let exact = drawn.len() < 16 || name.starts_with("rand.");
     println!("{name} {worst:e}");
     assert!(

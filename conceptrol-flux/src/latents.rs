@@ -1,7 +1,7 @@
 //! Latents as the transformer sees them: 2 x 2 cells packed into a token, and where each token lies.
 
 use burn::tensor::Tensor;
-use conceptrol_core::Grid;
+use conceptrol_core::{Grid, pipeline::PipelineError};
 
 /// Pixels along one side of a token: 8 of the autoencoder times 2 of the packing.
 pub const PIXELS_PER_TOKEN: usize = 16;
@@ -25,8 +25,14 @@ pub struct SizeError {
     pub limit: usize,
 }
 
+impl From<SizeError> for PipelineError {
+    fn from(error: SizeError) -> Self {
+        Self::family(error)
+    }
+}
+
 /// Largest side of a picture in pixels.
-const SIDE_LIMIT: usize = 8192;
+pub(crate) const SIDE_LIMIT: usize = 8192;
 
 /// The token grid of a picture of `height` x `width` pixels.
 ///

@@ -1,45 +1,36 @@
 //! FLUX with OminiControl and Conceptrol.
 //!
-//! - [`FluxPipeline`](pipeline::FluxPipeline): from a prompt and reference pictures to a picture, with the models of a
-//!   [`FluxFolder`](load::FluxFolder). [`pipeline::conceptrol_plan`] and [`pipeline::ominicontrol_plan`] say what the
-//!   reference pictures do; any [plan](conceptrol_core::AttentionPlan) over [`attention_sites`] can take their place.
+//! - [`Flux`] is the pipeline; what can be done with it is [`Pipeline`](conceptrol_core::pipeline::Pipeline)'s, and the same
+//!   for every family.
 //! - [`mmdit`]: the transformer. Its blocks know one line of the plug-in half, `session.attend(site, call)`.
-//! - [`t5`], [`latents`], [`omini`]: the prompt encoder, packed latents, reference pictures as condition tokens.
+//! - [`latents`], [`omini`]: packed latents, reference pictures as condition tokens.
 //!
 //! # Memory
 //!
-//! With [`Residency::Disk`](load::Residency::Disk) the two large models stay on disk and each block is read when its turn
-//! comes: FLUX.1 needs memory for one block (1.4 GB in f32) instead of 48 GB. With
-//! [`Residency::WhileUsed`](load::Residency::WhileUsed) the text encoders make room for the transformer.
+//! With [`Residency::Disk`](conceptrol_core::pipeline::Residency::Disk) the two large models stay on disk and each block is
+//! read when its turn comes: FLUX.1 needs memory for one block (1.4 GB in f32) instead of 48 GB. With
+//! [`Residency::WhileUsed`](conceptrol_core::pipeline::Residency::WhileUsed) the text encoders make room for the transformer.
 //!
 //! # Example
 //!
 //! ```no_run
-//! use std::ops::ControlFlow;
-//!
-//! use burn::tensor::{Device, FloatDType};
-//! use conceptrol_core::pipeline::Fidelity;
+//! use burn::tensor::Device;
 //! use conceptrol_core::models::image;
-//! use conceptrol_flux::load::{FluxFolder, Residency};
-//! use conceptrol_flux::omini::Placement;
-//! use conceptrol_flux::pipeline::{ConceptRequest, FluxPipeline, FluxRequest, conceptrol_plan};
+//! use conceptrol_core::pipeline::{ConceptRequest, LoadOptions, Pipeline, Request, Residency, Silent};
+//! use conceptrol_flux::Flux;
 //!
-//! let folder = FluxFolder::open("FLUX.1-schnell", &Device::flex(), FloatDType::F32)?;
-//! let mut pipeline = FluxPipeline::load(folder, Residency::Disk)?;
-//! pipeline.load_condition_adapter("subject_512.safetensors", Placement::RightOfPicture)?;
-//!
-//! let plan = conceptrol_plan(pipeline.config(), Fidelity::Paper)?;
-//! let request = FluxRequest {
-//!     concepts: vec![ConceptRequest::new("the book", image::open("book.png")?)],
-//!     steps: 4,
-//!     ..FluxRequest::new("a statue is reading the book in the library")
-//! };
-//! let generated = pipeline.generate(&request, &plan, &mut |_| ControlFlow::Continue(()))?;
-//! for picture in image::tensor_to_images(generated.pictures) {
-//!     image::save_png("statue.png", &picture, &[])?;
-//! }
+//! let options = LoadOptions::new(Device::flex()).residency(Residency::Disk).adapter("subject_512.safetensors");
+//! let flux = Flux::open("FLUX.1-schnell", options)?;
+//! let request = Request::new("a statue is reading the book in the library")
+//!     .concept(ConceptRequest::new("the book", image::open("book.png")?))
+//!     .steps(4);
+//! let generation = flux.generate(&request, &mut Silent)?;
+//! image::save_png("statue.png", &generation.images[0], &[])?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![forbid(unsafe_code)]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod latents;
 pub mod load;
@@ -48,9 +39,13 @@ pub mod omini;
 pub mod pipeline;
 
 mod config;
-mod error;
 mod sites;
 
 pub use config::FluxConfig;
-pub use error::FluxError;
+pub use pipeline::Flux;
 pub use sites::attention_sites;
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,7 +5,7 @@ mod common;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use common::fixtures;
 use conceptrol_core::{AttentionPlan, Occurrence, SiteSelector};
 use conceptrol_core::{mask::ConceptBlock, pipeline::Fidelity};
@@ -24,8 +24,12 @@ fn lora() -> PathBuf {
 
 /// With the condition adapter, and the same file as a style adapter of `style` strength.
 fn pipeline(residency: Residency, style: Option<f64>) -> FluxPipeline {
+    pipeline_in(FloatDType::F32, residency, style)
+}
+
+fn pipeline_in(dtype: FloatDType, residency: Residency, style: Option<f64>) -> FluxPipeline {
     let path = fixtures().join("models/flux_dev");
-    let folder = FluxFolder::open(path, &Device::flex(), FloatDType::F32).expect("a folder");
+    let folder = FluxFolder::open(path, &Device::flex(), dtype).expect("a folder");
     let mut pipeline = FluxPipeline::load(folder, residency).expect("a model");
     if let Some(strength) = style {
         pipeline
@@ -124,20 +128,38 @@ fn a_style_acts_beside_the_condition() {
     );
 }
 
+/// To the bit, in every type of the weights.
 #[test]
 fn a_picture_of_a_batch_is_that_of_its_seed() {
-    let pipeline = pipeline(Residency::Memory, None);
-    let plan = plan(&pipeline);
-    let of = |seeds: &[u64]| {
-        let request = FluxRequest {
-            seeds: seeds.to_vec(),
-            ..request()
+    for dtype in [FloatDType::F32, FloatDType::BF16, FloatDType::F16] {
+        let pipeline = pipeline_in(dtype, Residency::Memory, Some(0.5));
+        let plan = plan(&pipeline);
+        let of = |seeds: &[u64]| {
+            let request = FluxRequest {
+                seeds: seeds.to_vec(),
+                ..request()
+            };
+            let generated = pipeline
+                .generate(&request, &plan, &mut |_| ControlFlow::Continue(()))
+                .expect("a picture");
+            let bytes = |data: TensorData| data.as_bytes().to_vec();
+            let (latents, pictures) = (generated.latents, generated.pictures);
+            (0..seeds.len())
+                .map(|image| {
+                    let latents = latents.clone().narrow(0, image, 1).into_data();
+                    let picture = pictures.clone().narrow(0, image, 1).into_data();
+                    (bytes(latents), bytes(picture))
+                })
+                .collect::<Vec<_>>()
         };
-        latents(&pipeline, &request, &plan)
-    };
-    let apart = Tensor::cat(vec![of(&[3]), of(&[9])], 0);
-    // The same sums in the same order; only products of other sizes may round differently.
-    assert!(difference(of(&[3, 9]), &apart) < 1e-5);
+        let seeds = [3, 9, 2, 11, 5];
+        let alone: Vec<_> = seeds.iter().flat_map(|seed| of(&[*seed])).collect();
+        assert_ne!(alone[0], alone[1], "seeds matter");
+        for count in [2, 3, 5] {
+            let together = of(&seeds[..count]);
+            assert!(together == alone[..count], "{count} pictures in {dtype:?}");
+        }
+    }
 }
 
 #[test]

@@ -3,24 +3,144 @@
 use std::path::Path;
 
 use burn::tensor::Tensor;
-use conceptrol_core::models::{
-    clip_text::{ClipTextConfig, ClipTextModel},
-    tokenizer::{ClipTokenizer, EncodedPrompt},
+use conceptrol_core::{
+    models::{
+        clip_text::{ClipTextConfig, ClipTextModel, ClipTextStates},
+        tokenizer::ClipTokenizer,
+    },
+    pipeline::{LoadOptions, PipelineError},
 };
 
-use crate::pipeline::{LoadOptions, PipelineError};
+use crate::config::UNetConfig;
 
-/// The text encoders of a checkpoint with their tokenizers.
+/// Subfolders of tokenizer and encoder, of the first and of the second text encoder.
+const FOLDERS: [[&str; 2]; 2] = [
+    ["tokenizer", "text_encoder"],
+    ["tokenizer_2", "text_encoder_2"],
+];
+
+/// Tokenizers and configurations of the text encoders of a checkpoint.
 #[derive(Debug)]
-pub struct TextEncoders {
-    first: TextEncoder,
-    second: Option<TextEncoder>,
+pub struct TextParts {
+    first: TextPart,
+    second: Option<TextPart>,
 }
 
 #[derive(Debug)]
-struct TextEncoder {
+struct TextPart {
     tokenizer: ClipTokenizer,
-    model: ClipTextModel,
+    config: ClipTextConfig,
+}
+
+impl TextParts {
+    /// Reads `tokenizer` and the configuration of `text_encoder` of a diffusers folder, and of `tokenizer_2` and
+    /// `text_encoder_2` where they are.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for files that are missing or malformed.
+    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
+        let [first, second] = FOLDERS;
+        let has_second = folder.join(second[1]).exists();
+        Ok(Self {
+            first: TextPart::open(folder, first)?,
+            second: has_second
+                .then(|| TextPart::open(folder, second))
+                .transpose()?,
+        })
+    }
+
+    /// The tokenizer that concepts are located with.
+    pub const fn tokenizer(&self) -> &ClipTokenizer {
+        &self.first.tokenizer
+    }
+
+    /// The tokenizer of the second encoder, if there is one.
+    pub fn tokenizer_2(&self) -> Option<&ClipTokenizer> {
+        Some(&self.second.as_ref()?.tokenizer)
+    }
+
+    /// Whether there is a second encoder, as in SDXL.
+    pub const fn is_dual(&self) -> bool {
+        self.second.is_some()
+    }
+
+    /// That these encoders give what the UNet reads; `sizes` is the number of picture sizes that go in beside the pooled
+    /// text.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Mismatch`] with both numbers.
+    pub fn check(&self, unet: &UNetConfig, sizes: usize) -> Result<(), PipelineError> {
+        let expect = |part, found, expected| {
+            let axis = "channels";
+            let wrong = PipelineError::Mismatch {
+                part,
+                axis,
+                found,
+                expected,
+            };
+            (found == expected).then_some(()).ok_or(wrong)
+        };
+        let second = self.second.as_ref().map(|part| &part.config);
+        let width = self.first.config.hidden_size + second.map_or(0, |config| config.hidden_size);
+        expect("the text", width, unet.context_dim)?;
+        let Some(added) = &unet.added else {
+            return Ok(());
+        };
+        let pooled = second.map_or(0, |config| config.projection_dim);
+        let found = pooled + sizes * added.sinusoid_dim;
+        expect("pooled text with picture sizes", found, added.input_dim)
+    }
+
+    /// Loads the encoders.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for weights that are missing, malformed or of another model.
+    pub fn load<X>(
+        &self,
+        folder: &Path,
+        options: &LoadOptions<X>,
+    ) -> Result<TextEncoders, PipelineError> {
+        let [first, second] = FOLDERS;
+        let load = |part: &TextPart, [_, name]: [&str; 2]| {
+            let weights = options.weights(&folder.join(name), options.dtype)?;
+            let model = ClipTextModel::new(&part.config, &weights);
+            weights.finish()?;
+            Ok::<_, PipelineError>(model)
+        };
+        Ok(TextEncoders {
+            first: load(&self.first, first)?,
+            second: self
+                .second
+                .as_ref()
+                .map(|part| load(part, second))
+                .transpose()?,
+        })
+    }
+}
+
+impl TextPart {
+    fn open(folder: &Path, [tokenizer, encoder]: [&str; 2]) -> Result<Self, PipelineError> {
+        Ok(Self {
+            tokenizer: ClipTokenizer::open(folder.join(tokenizer))?,
+            config: ClipTextConfig::from_file(folder.join(encoder).join("config.json"))?,
+        })
+    }
+
+    /// The ids of every prompt.
+    fn ids(&self, prompts: &[&str]) -> Vec<Vec<u32>> {
+        let ids = |prompt: &&str| self.tokenizer.encode(prompt).ids;
+        prompts.iter().map(ids).collect()
+    }
+}
+
+/// The text encoders of a checkpoint.
+#[derive(Debug)]
+pub struct TextEncoders {
+    first: ClipTextModel,
+    second: Option<ClipTextModel>,
 }
 
 /// What a UNet gets of prompts.
@@ -33,43 +153,6 @@ pub struct PromptStates {
 }
 
 impl TextEncoders {
-    /// Loads `text_encoder` and `tokenizer` of a diffusers folder, and `text_encoder_2` and
-    /// `tokenizer_2` where they are.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`] for files that are missing, malformed, or do not belong together.
-    pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, PipelineError> {
-        let first = TextEncoder::load(folder, "tokenizer", "text_encoder", options)?;
-        let second = folder.join("text_encoder_2").exists();
-        let second =
-            second.then(|| TextEncoder::load(folder, "tokenizer_2", "text_encoder_2", options));
-        Ok(Self {
-            first,
-            second: second.transpose()?,
-        })
-    }
-
-    /// The tokenizer that concepts are found with.
-    pub const fn tokenizer(&self) -> &ClipTokenizer {
-        &self.first.tokenizer
-    }
-
-    /// Whether there is a second encoder, as in SDXL.
-    pub const fn is_dual(&self) -> bool {
-        self.second.is_some()
-    }
-
-    /// Tokenizes a prompt with the first tokenizer.
-    pub fn tokenize(&self, prompt: &str) -> EncodedPrompt {
-        self.first.tokenizer.encode(prompt)
-    }
-
-    /// Tokenizes a prompt with the second tokenizer, if there is one.
-    pub fn tokenize_2(&self, prompt: &str) -> Option<EncodedPrompt> {
-        Some(self.second.as_ref()?.tokenizer.encode(prompt))
-    }
-
     /// Encodes prompts; the second encoder, where there is one, reads `prompts_2`.
     ///
     /// SD1.5 takes the last state behind the final layer norm, `clip_skip = k` the one k layers before. SDXL
@@ -80,61 +163,36 @@ impl TextEncoders {
     /// [`PipelineError::ClipText`] if `clip_skip` is not smaller than the number of layers.
     pub fn encode(
         &self,
-        prompts: &[impl AsRef<str>],
-        prompts_2: &[impl AsRef<str>],
+        parts: &TextParts,
+        prompts: &[&str],
+        prompts_2: &[&str],
         clip_skip: usize,
     ) -> Result<PromptStates, PipelineError> {
-        let states = self.first.states(prompts)?;
-        let Some(second) = &self.second else {
+        let states: ClipTextStates = self.first.forward(&parts.first.ids(prompts))?;
+        let (Some(second), Some(part)) = (&self.second, &parts.second) else {
             let context = match clip_skip {
                 0 => states.last_hidden_state(),
-                skip => self
-                    .first
-                    .model
-                    .final_layer_norm(states.hidden_state(skip)?),
+                skip => self.first.final_layer_norm(states.hidden_state(skip)?),
             };
             return Ok(PromptStates {
                 context,
                 pooled: None,
             });
         };
-        let states_2 = second.states(prompts_2)?;
+        let states_2 = second.forward(&part.ids(prompts_2))?;
         let penultimate = [
             states.hidden_state(clip_skip + 1)?,
             states_2.hidden_state(clip_skip + 1)?,
         ];
-        let pooled = states_2.text_embeds().ok_or(PipelineError::NoProjection)?;
+        let unprojected = || PipelineError::Mismatch {
+            part: "text_encoder_2",
+            axis: "text projections",
+            found: 0,
+            expected: 1,
+        };
         Ok(PromptStates {
             context: Tensor::cat(penultimate.into(), 2),
-            pooled: Some(pooled),
+            pooled: Some(states_2.text_embeds().ok_or_else(unprojected)?),
         })
-    }
-}
-
-impl TextEncoder {
-    fn load(
-        folder: &Path,
-        tokenizer: &str,
-        model: &str,
-        options: &LoadOptions,
-    ) -> Result<Self, PipelineError> {
-        let tokenizer = ClipTokenizer::open(folder.join(tokenizer))?;
-        let folder = folder.join(model);
-        let config = ClipTextConfig::from_file(folder.join("config.json"))?;
-        let weights = options.weights(&folder, options.dtype)?;
-        let model = ClipTextModel::new(&config, &weights);
-        weights.finish()?;
-        Ok(Self { tokenizer, model })
-    }
-
-    fn states(
-        &self,
-        prompts: &[impl AsRef<str>],
-    ) -> Result<conceptrol_core::models::clip_text::ClipTextStates, PipelineError> {
-        let ids: Vec<Vec<u32>> = prompts
-            .iter()
-            .map(|prompt| self.tokenizer.encode(prompt.as_ref()).ids)
-            .collect();
-        Ok(self.model.forward(&ids)?)
     }
 }

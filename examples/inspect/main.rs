@@ -7,6 +7,8 @@
 //! Prints for every checkpoint the model it is, its types, parameters and size, and the tensors that are missing, left
 //! over or of another shape. Headers only: no tensor is read. Exit status 1 if anything does not fit, 2 without a path.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod compare;
 mod find;
 mod identify;
@@ -15,46 +17,64 @@ mod model;
 mod pipeline;
 mod published;
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use conceptrol_examples::{say, say_err};
 
 use compare::Report;
 
+/// Which model is it, and are all its tensors there?
+///
+/// Only headers are read. The exit status is 1 if anything is missing, left over or of another shape.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Checkpoints, or folders with some in them.
+    #[arg(required = true, value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
+}
+
 fn main() -> ExitCode {
-    let paths: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
-    if paths.is_empty() || paths.iter().any(|path| path.as_os_str() == "--help") {
-        eprintln!("inspect DIR|FILE...: which model is it, and are all its tensors there?");
-        return ExitCode::from(2);
-    }
     let mut fits = true;
-    for path in paths {
-        match pipeline::summary(&path) {
-            Ok(None) => {}
-            Ok(Some(summary)) => {
-                println!("{summary}\n");
-                fits &= summary.absent.is_empty();
+    for path in Arguments::parse().paths {
+        fits &= inspect(&path);
+    }
+    ExitCode::from(u8::from(!fits))
+}
+
+/// Prints what is at a path; whether all of it fits.
+fn inspect(path: &Path) -> bool {
+    let mut fits = true;
+    match pipeline::summary(path) {
+        Ok(None) => {}
+        Ok(Some(summary)) => {
+            say!("{summary}\n");
+            fits &= summary.absent.is_empty();
+        }
+        Err(error) => {
+            say_err!("{error}\n");
+            fits = false;
+        }
+    }
+    let checkpoints = find::checkpoints(path);
+    if checkpoints.is_empty() {
+        say_err!("{}: no checkpoint here", path.display());
+        fits = false;
+    }
+    for checkpoint in checkpoints {
+        match Report::of(&checkpoint) {
+            Ok(report) => {
+                say!("{report}\n");
+                fits &= report.fits();
             }
             Err(error) => {
-                eprintln!("{error}\n");
+                say_err!("{error}\n");
                 fits = false;
             }
         }
-        let checkpoints = find::checkpoints(&path);
-        if checkpoints.is_empty() {
-            eprintln!("{}: no checkpoint here", path.display());
-            fits = false;
-        }
-        for checkpoint in checkpoints {
-            match Report::of(&checkpoint) {
-                Ok(report) => {
-                    println!("{report}\n");
-                    fits &= report.fits();
-                }
-                Err(error) => {
-                    eprintln!("{error}\n");
-                    fits = false;
-                }
-            }
-        }
     }
-    ExitCode::from(u8::from(!fits))
+    fits
 }

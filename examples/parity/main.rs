@@ -4,6 +4,8 @@
 //! each other directory. One line a tensor: `case tensor max_abs max_rel tolerance ok|FAIL`; the last
 //! line is `N passed, N failed`, the exit status 1 on any failure. Tolerances come from the case.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod case;
 mod component;
 mod flux;
@@ -11,11 +13,12 @@ mod processor;
 mod report;
 mod request;
 mod stable_diffusion;
+mod trace;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use conceptrol_examples::device::Backend;
+use conceptrol_examples::{device::Backend, say, say_err};
 
 use crate::{case::Case, report::Report};
 
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error}");
+            say_err!("error: {error}");
             ExitCode::from(2)
         }
     }
@@ -81,6 +84,6 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
             report.failed(&error.to_string());
         }
     }
-    println!("{} passed, {} failed", report.passed, report.failed_count);
+    say!("{} passed, {} failed", report.passed, report.failed_count);
     Ok(report.failed_count == 0)
 }

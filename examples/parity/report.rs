@@ -1,6 +1,7 @@
 //! Comparing tensors and counting.
 
 use burn::tensor::Tensor;
+use conceptrol_examples::say;
 
 use crate::case::{Array, Arrays, Case, array};
 
@@ -66,7 +67,7 @@ impl Report {
     pub(crate) fn within(&mut self, name: &str, actual: &Array, expected: &Array, tolerance: f64) {
         if actual.shape != expected.shape {
             self.line(name, "-", "-", "-", false);
-            println!("  shape {:?}, expected {:?}", actual.shape, expected.shape);
+            say!("  shape {:?}, expected {:?}", actual.shape, expected.shape);
             return;
         }
         let tolerance = tolerance * self.factor;
@@ -101,23 +102,23 @@ impl Report {
             same,
         );
         if !same {
-            println!("  {}", detail());
+            say!("  {}", detail());
         }
     }
 
     /// A case, or a part of one, that cannot be run here.
     pub(crate) fn skipped(&self, reason: &str) {
-        println!("{} skipped: {reason}", self.case);
+        say!("{} skipped: {reason}", self.case);
     }
 
     /// A case that ended in an error.
     pub(crate) fn failed(&mut self, error: &str) {
         self.line("-", "-", "-", "-", false);
-        println!("  {error}");
+        say!("  {error}");
     }
 
     fn line(&mut self, name: &str, max_abs: &str, max_rel: &str, tolerance: &str, ok: bool) {
-        println!(
+        say!(
             "{} {name} {max_abs} {max_rel} {tolerance} {}",
             self.case,
             if ok { "ok" } else { "FAIL" }

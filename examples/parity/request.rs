@@ -1,64 +1,44 @@
-//! The parameters of a Stable Diffusion case as a request.
+//! The parameters of a case as a request.
 
 use std::error::Error;
 
-use conceptrol_core::models::scheduler::SchedulerConfig;
 use conceptrol_core::{
     SiteSelector, StepWindow,
     mask::{ConceptBlock, Local},
-    models::image::open,
-    pipeline::Fidelity,
+    models::{image::open, scheduler::SchedulerConfig},
+    pipeline::{ConceptRequest, Fidelity, ImageSize, Mode, Request, Words},
 };
-use conceptrol_sd::pipeline::{ConceptRequest, MicroConditioning, Mode, Request, Words};
+use conceptrol_sd::pipeline::{Extra, MicroConditioning};
 use serde_json::Value;
 
 use crate::case::Case;
 
-/// The case as a request.
-pub(crate) fn request(case: &Case) -> Result<Request, Box<dyn Error>> {
+/// What every family's cases have.
+pub(crate) fn common<X: Default>(case: &Case) -> Result<Request<X>, Box<dyn Error>> {
     let params = case.params();
-    let text = |field: &str| {
-        params[field]
-            .as_str()
-            .map(str::to_owned)
-            .ok_or(format!("no string `{field}`"))
-    };
     let number = |field: &str| params[field].as_f64().ok_or(format!("no number `{field}`"));
-    let whole = |field: &str| {
-        params[field]
-            .as_u64()
-            .ok_or(format!("no whole number `{field}`"))
-    };
-
-    let mut request = Request::new(text("prompt")?)
-        .window(StepWindow::new(
-            number("control_guidance_start")?,
-            number("control_guidance_end")?,
+    let whole = |field: &str| -> Result<usize, Box<dyn Error>> {
+        let value = params[field].as_u64();
+        Ok(usize::try_from(
+            value.ok_or(format!("no whole number `{field}`"))?,
         )?)
-        .steps(usize::try_from(whole("num_inference_steps")?)?)
-        .guidance_scale(number("guidance_scale")?)
-        .seed(whole("seed")?);
-    #[expect(clippy::cast_possible_truncation, reason = "scales are short decimals")]
-    {
-        request.scale = number("scale")? as f32;
-    }
-    request.negative_prompts = Some(vec![text("negative_prompt")?]);
-    request.size = Some((
-        usize::try_from(whole("width")?)?,
-        usize::try_from(whole("height")?)?,
-    ));
-    request.fidelity = Fidelity::Authors;
-    options(params, &mut request);
-    let mut scheduler = params["scheduler"]["config"].clone();
-    scheduler["_class_name"] = params["scheduler"]["class"].clone();
-    request.scheduler = Some(SchedulerConfig::from_json(&scheduler.to_string())?);
-
-    let conceptrol = params["method"] == "conceptrol";
-    request.mode = if conceptrol {
-        Mode::Conceptrol
-    } else {
-        Mode::IpAdapter
     };
+    let prompt = params["prompt"].as_str().ok_or("no prompt")?;
+    let window = StepWindow::new(
+        number("control_guidance_start")?,
+        number("control_guidance_end")?,
+    )?;
+    let mut request = Request::new(prompt)
+        .window(window)
+        .steps(whole("num_inference_steps")?)
+        .guidance_scale(number("guidance_scale")?)
+        .size(ImageSize::new(whole("height")?, whole("width")?))
+        .seed(whole("seed")? as u64)
+        .fidelity(Fidelity::Authors)
+        .mode(match params["method"] == "conceptrol" {
+            true => Mode::Conceptrol,
+            false => Mode::Adapter,
+        });
     let images = params["images"].as_array().cloned().unwrap_or_default();
     for (index, image) in images.iter().enumerate() {
         let picture = open(case.image(image.as_str().ok_or("an image without a name")?))?;
@@ -69,26 +49,46 @@ pub(crate) fn request(case: &Case) -> Result<Request, Box<dyn Error>> {
         }
         request = request.concept(concept);
     }
-    if conceptrol {
+    Ok(request)
+}
+
+/// A case of Stable Diffusion.
+pub(crate) fn stable_diffusion(case: &Case) -> Result<Request<Extra>, Box<dyn Error>> {
+    let params = case.params();
+    let text = |field: &str| {
+        let text = params[field].as_str().map(str::to_owned);
+        text.ok_or(format!("no string `{field}`"))
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "scales are short decimals")]
+    let scale = params["scale"].as_f64().ok_or("no number `scale`")? as f32;
+    let mut scheduler = params["scheduler"]["config"].clone();
+    scheduler["_class_name"] = params["scheduler"]["class"].clone();
+    let mut request = common(case)?
+        .scale(scale)
+        .negative_prompt(text("negative_prompt")?)
+        .scheduler(SchedulerConfig::from_json(&scheduler.to_string())?);
+    options(params, &mut request);
+    if request.mode == Mode::Conceptrol {
         let site = text("concept_mask_layer")?;
         let site = site.strip_suffix(".processor").unwrap_or(&site);
-        request.mask_source = Some(if params["global_masking"] == false {
-            std::sync::Arc::new(Local::new())
+        request = if params["global_masking"] == false {
+            request.mask_source(Local::new())
         } else {
-            std::sync::Arc::new(ConceptBlock::cross(SiteSelector::named(site)))
-        });
+            request.mask_source(ConceptBlock::cross(SiteSelector::named(site)))
+        };
     }
     Ok(request)
 }
 
 /// SDXL's options, where the case has them.
-fn options(params: &Value, request: &mut Request) {
+fn options(params: &Value, request: &mut Request<Extra>) {
     let text = |field: &str| params[field].as_str().map(|text| vec![text.to_owned()]);
-    request.prompts_2 = text("prompt_2").unwrap_or_default();
-    request.negative_prompts_2 = text("negative_prompt_2");
     request.guidance.rescale = params["guidance_rescale"].as_f64().unwrap_or(0.0);
     request.scheduler_options.denoising_end = params["denoising_end"].as_f64();
-    request.clip_skip = params["clip_skip"]
+    let extra = &mut request.extra;
+    extra.prompts_2 = text("prompt_2").unwrap_or_default();
+    extra.negative_prompts_2 = text("negative_prompt_2");
+    extra.clip_skip = params["clip_skip"]
         .as_u64()
         .and_then(|skip| usize::try_from(skip).ok())
         .unwrap_or(0);
@@ -100,14 +100,15 @@ fn options(params: &Value, request: &mut Request) {
         };
         at(0).zip(at(1))
     };
+    let size = |field: &str| pair(field).map(|(height, width)| ImageSize::new(height, width));
     let micro = |prefix: &str| MicroConditioning {
-        original_size: pair(&format!("{prefix}original_size")),
+        original_size: size(&format!("{prefix}original_size")),
         crop_top_left: pair(&format!("{prefix}crops_coords_top_left")).unwrap_or_default(),
-        target_size: pair(&format!("{prefix}target_size")),
+        target_size: size(&format!("{prefix}target_size")),
     };
-    request.micro = micro("");
+    extra.micro = micro("");
     // diffusers takes the negative sizes only when both are given
     let negative = micro("negative_");
-    request.negative_micro =
+    extra.negative_micro =
         (negative.original_size.is_some() && negative.target_size.is_some()).then_some(negative);
 }

@@ -1,8 +1,19 @@
-//! What the examples share: backends, progress, labelled sheets, memory.
+//! What the examples share: backends, output, progress, labelled sheets, memory.
 
 pub mod device;
 pub mod map;
 pub mod memory;
+pub mod output;
 pub mod progress;
 pub mod report;
 pub mod sheet;
+
+/// The code of the workspace's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+/// The code of the book compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/writing-a-processor.md")]
+struct WritingAProcessor;

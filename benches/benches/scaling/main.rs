@@ -2,9 +2,10 @@
 //! threads: seconds and peak memory, of random weights.
 //!
 //! `cargo bench -p conceptrol-benches --bench scaling [-- [--threads N] [SIDExPICTURES]..]`, for 1 and 2 threads and all sizes if
-//! absent. Prints a table, keeps what was measured in `docs/images/scaling.csv`, and draws `docs/images/scaling.png` of all that is
+//! absent. Prints a table, keeps what was measured in `docs/images/scaling.csv`, and draws `docs/images/scaling.svg` of all that is
 //! there (`-- --draw` only draws). Each row is a process of its own, so that its peak is not that of another.
 
+mod chart;
 mod plot;
 mod row;
 
@@ -52,7 +53,7 @@ impl FromStr for Size {
 
 fn main() -> Result<(), Failure> {
     let images = Path::new(IMAGES);
-    let (file, picture) = (images.join("scaling.csv"), images.join("scaling.png"));
+    let (file, picture) = (images.join("scaling.csv"), images.join("scaling.svg"));
     let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
     let (mut threads, mut sizes) = (vec![1, 2], Vec::new());
     while let Some(argument) = arguments.next() {

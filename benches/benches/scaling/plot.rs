@@ -1,140 +1,113 @@
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use conceptrol_benches::Failure;
-use epaint_default_fonts::UBUNTU_LIGHT;
-use plotters::{
-    coord::{
-        Shift,
-        ranged1d::{AsRangedCoord, ValueFormatter},
+use svg::{
+    Document,
+    node::{
+        self,
+        element::{Description, Title},
     },
-    prelude::*,
-    style::register_font,
 };
 
-use crate::row::Row;
+use crate::{
+    chart::{Axis, Chart, HEIGHT, Line, Scale, WIDTH, ground},
+    row::Row,
+};
 
-const PIXELS: (u32, u32) = (1280, 960);
-const FONT: &str = "sans-serif";
-const COLOURS: [RGBColor; 4] = [
-    RGBColor(214, 94, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(0, 158, 115),
-    RGBColor(90, 90, 90),
-];
-
-/// A quarter of the picture: what it shows of which rows.
-struct Panel<'a> {
-    title: &'a str,
-    x_name: &'a str,
-    y_name: &'a str,
-    x: fn(&Row) -> f64,
-    y: fn(&Row) -> f64,
-    rows: &'a [&'a Row],
-}
+/// For who does not see it.
+const WHAT: &str = "Seconds and peak memory against latent cells and pictures, for each number of threads: the numbers of scaling.csv";
 
 /// Draws time and memory against latent cells of one picture and against pictures of the smallest side, a line a number of
 /// threads. All axes but that of memory are logarithmic.
 pub(crate) fn draw(file: &Path, rows: &[Row]) -> Result<(), Failure> {
-    register_font(FONT, FontStyle::Normal, UBUNTU_LIGHT).map_err(|_| "the font is no font")?;
-    let root = BitMapBackend::new(file, PIXELS).into_drawing_area();
-    root.fill(&WHITE)?;
     let side = rows.iter().map(|row| row.size.side).min();
-    let one = rows.iter().filter(|row| row.size.pictures == 1);
-    let small = rows.iter().filter(|row| Some(row.size.side) == side);
-    let (one, small): (Vec<_>, Vec<_>) = (one.collect(), small.collect());
-    let many = format!("pictures of {0}x{0} latent cells", side.unwrap_or(0));
-    for (quarter, area) in root.split_evenly((2, 2)).iter().enumerate() {
-        let of_time = |title, x_name, x, rows| Panel {
-            title,
-            x_name,
-            y_name: "seconds a guided step",
-            x,
-            y: |row| row.cost.seconds,
-            rows,
-        };
-        let panel = if quarter % 2 == 0 {
-            let cells: fn(&Row) -> f64 = |row| (row.size.side * row.size.side) as f64;
-            of_time("one picture", "latent cells", cells, &one)
-        } else {
-            of_time(&many, "pictures", |row| row.size.pictures as f64, &small)
-        };
-        if quarter < 2 {
-            let range = around(rows.iter().map(panel.y));
-            panel.draw(
-                area,
-                range.clone().log_scale().with_key_points(steps(&range)),
-            )?;
-        } else {
-            let gigabytes: fn(&Row) -> f64 = |row| row.cost.peak as f64 / 1e9;
-            let greatest = rows.iter().map(gigabytes).fold(0.0, f64::max);
-            let panel = Panel {
-                y_name: "peak memory, GB",
-                y: gigabytes,
-                ..panel
-            };
-            panel.draw(area, 0.0..1.3 * greatest)?;
-        }
+    let side = side.ok_or("nothing was measured yet")?;
+    let of_one = |row: &&Row| row.size.pictures == 1;
+    let of_many = |row: &&Row| row.size.side == side;
+    let cells = |row: &Row| (row.size.side * row.size.side) as f64;
+    let pictures = |row: &Row| row.size.pictures as f64;
+    let many = format!("pictures of {side}x{side} latent cells");
+    let seconds = |row: &Row| row.cost.seconds;
+    let gigabytes = |row: &Row| row.cost.peak as f64 / 1e9;
+
+    let mut document = Document::new()
+        .set("viewBox", (0, 0, 2.0 * WIDTH, 2.0 * HEIGHT))
+        .set("role", "img")
+        .add(Title::new("Scaling of a guided step"))
+        .add(Description::new().add(node::Text::new(WHAT)))
+        .add(ground(2.0 * WIDTH, 2.0 * HEIGHT));
+    for (below, y_axis, y) in [
+        (
+            0.0,
+            time_axis(rows.iter().map(seconds)),
+            &seconds as &dyn Fn(&Row) -> f64,
+        ),
+        (HEIGHT, memory_axis(rows.iter().map(gigabytes)), &gigabytes),
+    ] {
+        let one: Vec<&Row> = rows.iter().filter(of_one).collect();
+        let small: Vec<&Row> = rows.iter().filter(of_many).collect();
+        let one = chart("one picture", ("latent cells", &cells), (&y_axis, y), &one);
+        let small = chart(&many, ("pictures", &pictures), (&y_axis, y), &small);
+        document = document
+            .add(one.draw(0.0, below))
+            .add(small.draw(WIDTH, below));
     }
-    root.present()?;
+    svg::save(file, &document)?;
     Ok(())
 }
 
-impl Panel<'_> {
-    fn draw<B: DrawingBackend, Y: AsRangedCoord<Value = f64>>(
-        &self,
-        area: &DrawingArea<B, Shift>,
-        y_axis: Y,
-    ) -> Result<(), Failure>
-    where
-        B::ErrorType: 'static,
-        Y::CoordDescType: ValueFormatter<f64>,
-    {
-        let mut lines: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
-        for row in self.rows {
-            let line = lines.entry(row.threads).or_default();
-            line.push(((self.x)(row), (self.y)(row)));
-        }
-        let mut ticks: Vec<f64> = self.rows.iter().map(|row| (self.x)(row)).collect();
-        ticks.sort_by(f64::total_cmp);
-        ticks.dedup();
-        let x_axis = around(ticks.iter().copied()).log_scale();
-        let mut chart = ChartBuilder::on(area)
-            .caption(self.title, (FONT, 26))
-            .margin(16)
-            .x_label_area_size(52)
-            .y_label_area_size(72)
-            .build_cartesian_2d(x_axis.with_key_points(ticks), y_axis)?;
-        chart
-            .configure_mesh()
-            .x_desc(self.x_name)
-            .y_desc(self.y_name)
-            .x_label_formatter(&|x| format!("{x}"))
-            .y_label_formatter(&|y| format!("{y}"))
-            .label_style((FONT, 20))
-            .light_line_style(WHITE)
-            .draw()?;
-        for (index, (threads, line)) in lines.iter().enumerate() {
-            let colour = COLOURS[index % COLOURS.len()];
-            let name = format!("{threads} thread{}", if *threads == 1 { "" } else { "s" });
-            chart
-                .draw_series(LineSeries::new(line.clone(), colour.stroke_width(2)))?
-                .label(name)
-                .legend(move |(x, y)| {
-                    PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(2))
-                });
-            // rings of several sizes, where lines meet
-            let ring =
-                |at: &(f64, f64)| Circle::new(*at, 4 + 3 * index as i32, colour.stroke_width(2));
-            chart.draw_series(line.iter().map(ring))?;
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .label_font((FONT, 20))
-            .border_style(BLACK.mix(0.3))
-            .background_style(WHITE)
-            .draw()?;
-        Ok(())
+/// Rows as lines, one a number of threads; ticks where the numbers of the rows are.
+fn chart(
+    title: &str,
+    (x_name, x): (&'static str, &dyn Fn(&Row) -> f64),
+    (y_axis, y): (&Axis, &dyn Fn(&Row) -> f64),
+    rows: &[&Row],
+) -> Chart {
+    let mut lines: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
+    for row in rows {
+        lines.entry(row.threads).or_default().push((x(row), y(row)));
+    }
+    let mut ticks: Vec<f64> = rows.iter().map(|row| x(row)).collect();
+    ticks.sort_by(f64::total_cmp);
+    ticks.dedup();
+    let name = |threads| format!("{threads} thread{}", if threads == 1 { "" } else { "s" });
+    Chart {
+        title: title.to_owned(),
+        x: Axis {
+            name: x_name,
+            scale: Scale::Logarithmic,
+            range: around(ticks.iter().copied()),
+            ticks,
+        },
+        y: y_axis.clone(),
+        lines: lines
+            .into_iter()
+            .map(|(threads, points)| Line {
+                name: name(threads),
+                points,
+            })
+            .collect(),
+    }
+}
+
+fn time_axis(seconds: impl Iterator<Item = f64> + Clone) -> Axis {
+    let range = around(seconds);
+    Axis {
+        name: "seconds a guided step",
+        scale: Scale::Logarithmic,
+        ticks: steps(&range),
+        range,
+    }
+}
+
+fn memory_axis(gigabytes: impl Iterator<Item = f64>) -> Axis {
+    let greatest = 1.3 * gigabytes.fold(0.0, f64::max);
+    let ticks = (0..).map(f64::from).take_while(|tick| *tick <= greatest);
+    Axis {
+        name: "peak memory, GB",
+        scale: Scale::Linear,
+        ticks: ticks.collect(),
+        range: 0.0..greatest,
     }
 }
 

@@ -10,12 +10,15 @@ use burn::tensor::{FloatDType, Tensor, TensorData};
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use conceptrol_core::kernel::LogitBias;
+/// use conceptrol_core::kernel::{LogitBias, attention};
 ///
-/// let rows = Tensor::<3>::from_data([[[0.5, -0.5]]], &Device::flex());
-/// let bias = LogitBias::new(vec![1..3], rows);
-/// let dense = bias.dense(3).into_data().try_to_vec::<f32>().unwrap();
-/// assert_eq!(dense, [0.0, 0.5, 0.5, 0.0, -0.5, -0.5]);
+/// let device = Device::flex();
+/// let [q, k] = [1, 3].map(|len| Tensor::<4>::zeros([1, 1, len, 8], &device));
+/// let v = Tensor::<4>::from_data([[[[1.0], [2.0], [6.0]]]], &device);
+/// // Twice the weight for the last two keys.
+/// let rows = Tensor::<3>::full([1, 1, 1], 2.0f32.ln(), &device);
+/// let out = attention(q, k, v, Some(&LogitBias::new(vec![1..3], rows)));
+/// assert!((out.into_scalar::<f32>() - (1.0 + 2.0 * 2.0 + 2.0 * 6.0) / 5.0).abs() < 1e-5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct LogitBias {
@@ -117,32 +120,6 @@ impl LogitBias {
         &self.rows
     }
 
-    /// The bias as a matrix, which no kernel needs: the oracle of tests.
-    ///
-    /// # Shapes
-    /// - output: `[batch, 1, q_len, k_len]`
-    ///
-    /// # Panics
-    /// If a range ends beyond `k_len`.
-    pub fn dense(&self, k_len: usize) -> Tensor<4> {
-        let [batch, ranges, q_len] = self.rows.dims();
-        let indicators = self.indicator_matrix(k_len, &self.rows.device()); // [k_len, ranges]
-        let mut dense = Tensor::zeros(
-            [batch, q_len, k_len],
-            (&self.rows.device(), self.rows.dtype()),
-        );
-        for range in 0..ranges {
-            // A product of one term each: exact, where a matrix product would add rounding of its own.
-            let rows = self.rows.clone().narrow(1, range, 1).swap_dims(1, 2); // [batch, q_len, 1]
-            let keys = indicators
-                .clone()
-                .narrow(1, range, 1)
-                .reshape([1, 1, k_len]);
-            dense = dense + rows * keys.cast(FloatDType::from(self.rows.dtype()));
-        }
-        dense.unsqueeze_dim(1)
-    }
-
     /// Panics unless the bias fits queries and keys of these sizes.
     pub(crate) fn check(&self, batch: usize, q_len: usize, k_len: usize) {
         let [rows, _, len] = self.rows.dims();
@@ -179,25 +156,16 @@ impl LogitBias {
     /// - k: `[batch, heads, k_len, head_dim]`
     /// - output: `[k_len, ranges]`, in the dtype of `k`
     pub(crate) fn indicators(&self, k: &Tensor<4>) -> Tensor<2> {
-        self.indicator_matrix(k.dims()[2], &k.device())
-            .cast(FloatDType::from(k.dtype()))
-    }
-
-    fn indicator_matrix(&self, k_len: usize, device: &burn::tensor::Device) -> Tensor<2> {
-        let ranges = self.keys.len();
+        let (k_len, ranges) = (k.dims()[2], self.keys.len());
         let mut ones = vec![0.0f32; k_len * ranges];
         for (range, keys) in self.keys.iter().enumerate() {
-            assert!(
-                keys.end <= k_len,
-                "key range {keys:?} of the bias ends beyond {k_len} keys"
-            );
             for key in keys.clone() {
                 ones[key * ranges + range] = 1.0;
             }
         }
         Tensor::from_data(
             TensorData::new(ones, [k_len, ranges]),
-            (device, burn::tensor::DType::F32),
+            (&k.device(), k.dtype()),
         )
     }
 }

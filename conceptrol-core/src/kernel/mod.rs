@@ -10,6 +10,10 @@ mod augment;
 mod bias;
 mod conv;
 #[cfg(feature = "flex")]
+#[allow(
+    unsafe_code,
+    reason = "intrinsics, and output that tasks write together: each block states what makes it sound"
+)]
 mod flex;
 mod linear;
 mod norm;

@@ -1,5 +1,47 @@
 //! From a request to pictures: what every family shares.
+//!
+//! A [`Family`] is Stable Diffusion, FLUX, or your own model. [`Pipeline`] is what can be done with any of them.
 
+mod concept;
+mod conditioning;
+mod denoise;
+mod error;
+mod family;
 mod fidelity;
+mod finite;
+mod folder;
+mod generation;
+mod guidance;
+mod load;
+mod locate;
+mod memory;
+mod observer;
+#[expect(
+    clippy::module_inception,
+    reason = "the trait has the name of the thing"
+)]
+mod pipeline;
+mod plan;
+mod request;
+mod residency;
+mod seeds;
+mod size;
+mod stage;
 
+pub use concept::{ConceptRequest, Words};
+pub use conditioning::Conditioning;
+pub use error::PipelineError;
+pub use family::{Defaults, Encoding, Evaluation, Family, Frame, Profile};
 pub use fidelity::Fidelity;
+pub use folder::{ModelIndex, concept_block_of};
+pub use generation::Generation;
+pub use guidance::Guidance;
+pub use load::{AdapterFiles, LoadOptions};
+pub use locate::LocatedConcept;
+pub use observer::{DenoisedLatents, Observer, Silent, StepReport};
+pub use pipeline::Pipeline;
+pub use request::{Mode, Request, check_count};
+pub use residency::{Residency, Slot};
+pub use seeds::Seeds;
+pub use size::ImageSize;
+pub use stage::Stage;

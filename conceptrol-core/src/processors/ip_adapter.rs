@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use burn::tensor::{FloatDType, Tensor};
 
+use super::site_scales::{SiteScales, check_scale};
 use crate::{
     concept::ReferenceTokens,
     kernel,
@@ -43,7 +44,7 @@ impl IpProjection {
 pub struct IpAdapterLayer {
     projections: Arc<HashMap<String, IpProjection>>,
     scale: f32,
-    site_scales: Vec<(SiteSelector, f32)>,
+    site_scales: SiteScales,
     adapter: usize,
 }
 
@@ -53,7 +54,7 @@ impl IpAdapterLayer {
         Self {
             projections: Arc::new(projections.into_iter().collect()),
             scale: 1.0,
-            site_scales: Vec::new(),
+            site_scales: SiteScales::default(),
             adapter: 0,
         }
     }
@@ -68,7 +69,7 @@ impl IpAdapterLayer {
     /// Sets the factor at some sites; sites that no selector names keep 1, the last one that
     /// names a site wins.
     pub fn site_scale(mut self, sites: SiteSelector, scale: f32) -> Self {
-        self.site_scales.push((sites, scale));
+        self.site_scales.push(sites, scale);
         self
     }
 
@@ -99,39 +100,19 @@ impl ProcessorLayer for IpAdapterLayer {
                 site: site.name.clone(),
             });
         };
-        let site_scale = self
-            .site_scales
-            .iter()
-            .rev()
-            .find(|(sites, _)| sites.matches(site));
         Ok(Arc::new(IpAdapter {
             projection: projection.clone(),
-            scale: self.scale * site_scale.map_or(1.0, |(_, scale)| *scale),
+            scale: self.scale * self.site_scales.at(site),
             adapter: self.adapter,
             inner,
         }))
     }
 
     fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
-        for (selector, scale) in &self.site_scales {
-            let scaled =
-                |site: &AttentionSite| at.covers(site) && self.projections.contains_key(&site.name);
-            selector.resolve_where(at.sites, "that has the adapter", scaled)?;
-            check_scale("the scale of a site", *scale)?;
-        }
+        let adapted = |site: &AttentionSite| self.projections.contains_key(&site.name);
+        (self.site_scales).check(at, "that has the adapter", adapted)?;
         check_scale("the scale of the adapter", self.scale)
     }
-}
-
-fn check_scale(name: &'static str, scale: f32) -> Result<(), InstallError> {
-    if scale.is_finite() {
-        return Ok(());
-    }
-    Err(InstallError::OutOfRange {
-        name,
-        value: f64::from(scale),
-        expected: "finite",
-    })
 }
 
 #[derive(Debug)]

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
 
+use super::site_scales::SiteScales;
 use crate::{
     concept::Concept,
     kernel::LogitBias,
     seam::{
         ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
-        AttentionSite, Gate, InstallError, MaskError, ProcessorLayer, SiteKind,
+        AttentionSite, Gate, InstallError, Installation, MaskError, ProcessorLayer, SiteKind,
+        SiteSelector,
     },
 };
 
@@ -33,14 +35,22 @@ const MASK_FLOOR: f32 = 1e-30;
 ///
 /// Conceptrol (arXiv 2503.06568), equation 8; QY-H00/Conceptrol @5a63981
 /// `omini_control/conceptrol.py`.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct JointConditionLayer;
+#[derive(Debug, Clone, Default)]
+pub struct JointConditionLayer {
+    site_scales: SiteScales,
+}
 
 impl JointConditionLayer {
     /// The layer; the strength is the session's, times each concept's scale.
-    pub const fn new() -> Self {
-        Self
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a factor on the strength at some sites; sites that no selector names keep 1, the last one that names a site
+    /// wins.
+    pub fn site_scale(mut self, sites: SiteSelector, scale: f32) -> Self {
+        self.site_scales.push(sites, scale);
+        self
     }
 }
 
@@ -58,12 +68,19 @@ impl ProcessorLayer for JointConditionLayer {
                 serves: "joint-attention",
             });
         }
-        Ok(Arc::new(JointCondition { inner }))
+        let scale = self.site_scales.at(site);
+        Ok(Arc::new(JointCondition { scale, inner }))
+    }
+
+    fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
+        let joint = |site: &AttentionSite| site.kind == SiteKind::Joint;
+        self.site_scales.check(at, "with joint attention", joint)
     }
 }
 
 #[derive(Debug)]
 struct JointCondition {
+    scale: f32,
     inner: ArcProcessor,
 }
 
@@ -90,7 +107,7 @@ impl AttentionProcessor for JointCondition {
         }
         let gates = call.take_gates(|_| true);
         if conditions > 0 {
-            let bias = condition_bias(&call, &gates, cx);
+            let bias = condition_bias(&call, &gates, self.scale, cx);
             call.add_bias(bias);
         }
         self.inner.attend(call, cx)
@@ -103,12 +120,17 @@ impl AttentionProcessor for JointCondition {
 
 /// The bias of all conditions: one term for the keys of each condition, one for the latent keys,
 /// and one for the text keys if any condition is ungated.
-fn condition_bias(call: &AttentionCall, gates: &[Gate], cx: &AttentionContext<'_>) -> LogitBias {
+fn condition_bias(
+    call: &AttentionCall,
+    gates: &[Gate],
+    scale: f32,
+    cx: &AttentionContext<'_>,
+) -> LogitBias {
     let parts = Parts {
         call,
         rows: cx.batch.rows(),
     };
-    let strength = |concept: &Concept| log_strength(cx.condition_strength * concept.scale);
+    let strength = |concept: &Concept| log_strength(cx.condition_strength * concept.scale * scale);
     let gate = |index: usize| gates.iter().find(|gate| gate.concept == index);
 
     let mut keys = Vec::new();

@@ -5,6 +5,7 @@ mod conceptrol;
 mod ip_adapter;
 mod joint_condition;
 mod scheduled;
+mod site_scales;
 
 pub use capture::CaptureLayer;
 pub use conceptrol::ConceptrolLayer;

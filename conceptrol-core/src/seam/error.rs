@@ -64,6 +64,9 @@ pub enum AttentionError {
         /// Concepts of the session.
         concepts: usize,
     },
+    /// The session's switch was turned.
+    #[error("cancelled")]
+    Cancelled,
     /// A mask source failed.
     #[error(transparent)]
     Mask(#[from] MaskError),

@@ -7,7 +7,7 @@ use crate::{
     mask::MaskBoard,
     seam::{
         AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
-        BatchLayout, CacheKey, Captures, ConditionSchedule, InstallError, Projected,
+        BatchLayout, CacheKey, Cancel, Captures, ConditionSchedule, InstallError, Projected,
         ProjectionCache, SiteId, StepInfo,
     },
 };
@@ -41,6 +41,7 @@ pub struct Session {
     board: MaskBoard,
     cache: ProjectionCache,
     captures: Captures,
+    cancel: Cancel,
 }
 
 impl Session {
@@ -71,6 +72,7 @@ impl Session {
             step: StepInfo::new(0, 1, 0.0),
             cache: ProjectionCache::default(),
             captures: Captures::default(),
+            cancel: Cancel::default(),
         })
     }
 
@@ -88,6 +90,12 @@ impl Session {
     /// Sets the byte budget of captures.
     pub fn with_captures(mut self, captures: Captures) -> Self {
         self.captures = captures;
+        self
+    }
+
+    /// Sets what stops the generation: the next call is then an error.
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
         self
     }
 
@@ -111,6 +119,9 @@ impl Session {
             sites: self.plan.sites().len(),
         };
         let (site, processor) = self.plan.entry(site).ok_or(unknown)?;
+        if self.cancel.is_cancelled() {
+            return Err(AttentionError::Cancelled.at(site));
+        }
         let [rows, ..] = call.query.dims();
         if rows != self.batch.rows() {
             let expected = self.batch.rows();

@@ -1,6 +1,7 @@
 //! Kernels against naive twins in `f64` and against Burn's own operations.
 
 mod attention;
+mod batch;
 mod bias;
 mod elementwise;
 mod half;
@@ -9,3 +10,4 @@ mod norm;
 mod numbers;
 mod rows;
 mod text_map;
+mod threads;

@@ -21,6 +21,11 @@ pub(crate) fn values<const D: usize>(x: &Tensor<D>) -> Vec<f64> {
     values.into_iter().map(f64::from).collect()
 }
 
+/// The bytes of a tensor, in row-major order.
+pub(crate) fn bits<const D: usize>(x: Tensor<D>) -> Vec<u8> {
+    x.into_data().as_bytes().to_vec()
+}
+
 /// Fails unless all numbers agree within `absolute`, saying which agree least.
 pub(crate) fn close<const D: usize>(got: &Tensor<D>, expected: &Tensor<D>, absolute: f64) {
     assert_eq!(got.dims(), expected.dims(), "shapes");

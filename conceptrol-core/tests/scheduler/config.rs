@@ -1,8 +1,10 @@
 //! Configurations as found, overridden, and broken.
 
+use std::error::Error;
+
 use burn::tensor::{DType, Device, Tensor};
 use conceptrol_core::models::scheduler::{
-    SchedulerConfig, SchedulerError, SchedulerKind, SchedulerOptions,
+    SchedulerConfig, SchedulerError, SchedulerKind, SchedulerName, SchedulerOptions,
 };
 
 const SD15: &str = r#"{"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", "beta_end": 0.012,
@@ -61,7 +63,7 @@ fn another_scheduler_keeps_the_checkpoints_fields() {
         );
     }
     let karras = config.with_name("DPM++ 2M Karras").unwrap();
-    assert_eq!(karras.kind(), SchedulerKind::DpmSolverMultistep);
+    assert_eq!(karras.kind().unwrap(), SchedulerKind::DpmSolverMultistep);
     let plain = config
         .with_name("dpmpp_2m")
         .unwrap()
@@ -71,10 +73,83 @@ fn another_scheduler_keeps_the_checkpoints_fields() {
         karras.build(8, &options()).unwrap().sigmas(),
         plain.sigmas()
     );
-    let error = config.with_name("ddim_karras").unwrap_err().to_string();
+    assert!(config.with_name("ddim_karras").is_err());
+}
+
+#[test]
+fn a_name_wins_over_any_class_and_what_the_class_left_behind() {
+    // Fields as diffusers writes them for each class; only the noise schedule is of use to another.
+    for (class, fields) in [
+        (
+            "DDPMScheduler",
+            r#""variance_type": "fixed_small", "thresholding": false, "clip_sample": false"#,
+        ),
+        (
+            "DPMSolverSinglestepScheduler",
+            r#""algorithm_type": "sde-dpmsolver", "solver_order": 3, "variance_type": null"#,
+        ),
+        (
+            "HeunDiscreteScheduler",
+            r#""use_karras_sigmas": true, "use_exponential_sigmas": false"#,
+        ),
+        (
+            "TCDScheduler",
+            r#""original_inference_steps": 50, "timestep_scaling": 10.0"#,
+        ),
+        ("FlowMatchHeunDiscreteScheduler", r#""shift": 3.0"#),
+        (
+            "PNDMScheduler",
+            r#""skip_prk_steps": true, "use_beta_sigmas": true"#,
+        ),
+    ] {
+        let noise = r#""beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1"#;
+        let text = format!(r#"{{"_class_name": "{class}", {fields}, {noise}}}"#);
+        let config = SchedulerConfig::from_json(&text).unwrap();
+        for name in SchedulerName::all() {
+            let beta_sigmas = class == "PNDMScheduler"
+                && !name.ends_with("karras")
+                && !name.ends_with("exponential");
+            let built = config.with_name(&name).unwrap().build(8, &options());
+            assert!(built.is_ok() || beta_sigmas, "{class} as {name}: {built:?}");
+        }
+        if config.kind().is_err() {
+            let error = config.build(8, &options()).unwrap_err().to_string();
+            let expected = format!(
+                "unknown scheduler `{class}`, known are {}",
+                SchedulerName::help()
+            );
+            assert_eq!(error, expected);
+        }
+    }
+}
+
+#[test]
+fn a_name_settles_what_it_says() {
+    let config = SchedulerConfig::from_json(SD15).unwrap();
+    let sde = config.with_name("dpmpp_2m_sde").unwrap();
+    assert!(sde.build(8, &options()).unwrap().draws_noise());
+    let ode = sde.with_name("dpmpp_2m").unwrap();
+    assert!(!ode.build(8, &options()).unwrap().draws_noise());
+    let plain = ode.build(8, &options()).unwrap();
+    let levels = |name: &str| {
+        let config = sde.with_name(name).unwrap();
+        config
+            .build(8, &options())
+            .unwrap()
+            .sigmas()
+            .unwrap()
+            .to_vec()
+    };
+    assert_eq!(levels("dpmpp_2m_sde"), plain.sigmas().unwrap());
+    let karras = ode.with_name("dpmpp_2m_sde_karras").unwrap();
+    assert_ne!(
+        karras.build(8, &options()).unwrap().sigmas(),
+        plain.sigmas()
+    );
+    let exponential = karras.with_name("dpmpp_2m_exponential").unwrap();
     assert_eq!(
-        error,
-        "unknown scheduler `ddim_karras`, known are euler_karras, dpmpp_2m_karras, unipc_karras, deis_karras"
+        exponential.build(8, &options()).unwrap().sigmas().unwrap(),
+        levels("dpmpp_3m_sde_exponential")
     );
 }
 
@@ -242,14 +317,15 @@ fn bad_fields_are_named() {
 
 #[test]
 fn not_a_configuration() {
-    for text in ["", "[]", "{", "{}", r#"{"_class_name": 3}"#] {
-        assert!(
-            matches!(
-                SchedulerConfig::from_json(text),
-                Err(SchedulerError::Json { .. })
-            ),
-            "{text}"
-        );
+    for text in ["", "{", "{]"] {
+        let error = SchedulerConfig::from_json(text).unwrap_err();
+        assert!(matches!(error, SchedulerError::Json(_)), "{text}: {error}");
+        assert_eq!(error.to_string(), "scheduler config is not JSON");
+        assert!(error.source().is_some());
+    }
+    for text in ["[]", "3", "{}", r#"{"_class_name": 3}"#] {
+        let error = SchedulerConfig::from_json(text).unwrap_err();
+        assert!(matches!(error, SchedulerError::NoClass), "{text}: {error}");
     }
     let missing = SchedulerConfig::open("/nonexistent/scheduler_config.json".as_ref()).unwrap_err();
     assert_eq!(
@@ -263,7 +339,7 @@ fn step_counts() {
     let config = SchedulerConfig::from_json(SD15).unwrap();
     for kind in SchedulerKind::ALL {
         let config = config.with_kind(kind);
-        for steps in [0, 1001, usize::MAX] {
+        for steps in [0, 10_001, usize::MAX] {
             assert!(
                 matches!(
                     config.build(steps, &options()),
@@ -272,6 +348,12 @@ fn step_counts() {
                 "{kind} {steps}"
             );
         }
+        let more = config.build(1001, &options());
+        assert_eq!(
+            more.is_ok(),
+            kind.is_flow_matching(),
+            "{kind}: its levels are no timesteps of the training"
+        );
         // No count panics, and what is built can be run to its end.
         for steps in [1, 2, 3, 7, 49, 50, 333, 500, 999, 1000] {
             let Ok(scheduler) = config.build(steps, &options()) else {

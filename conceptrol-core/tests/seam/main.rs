@@ -2,6 +2,8 @@
 
 mod ask;
 mod bias;
+#[path = "../common/mod.rs"]
+mod common;
 mod cross;
 mod dense;
 mod display;
@@ -13,6 +15,7 @@ mod sources;
 mod threads;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use common::largest;
 use conceptrol_core::{
     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Concept,
     ConditionSchedule, Grid, ReferenceTokens, Session, SiteId, SiteKind, SiteSelector, StepInfo,
@@ -112,9 +115,7 @@ fn run(
 
 fn max_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
-    // `f32::max` would drop a NaN
-    let worse = |worst: f32, now: f32| if now <= worst { worst } else { now };
-    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, worse)
+    largest(pairs.map(|(a, b)| (a - b).abs()))
 }
 
 /// All levels of an error, joined as a program prints them.

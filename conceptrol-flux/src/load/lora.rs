@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, FloatDType};
 use conceptrol_core::models::weights::{Checkpoint, WeightError, Weights};
 
+use conceptrol_core::pipeline::PipelineError;
+
 use crate::config::FluxConfig;
 use crate::mmdit::{Adapters, FluxTransformer, LowRank, Stream};
 
@@ -101,6 +103,12 @@ pub struct AdapterReader {
     layers: BTreeMap<String, [usize; 2]>,
     device: Device,
     dtype: FloatDType,
+}
+
+impl From<AdapterError> for PipelineError {
+    fn from(error: AdapterError) -> Self {
+        Self::family(error)
+    }
 }
 
 impl AdapterReader {

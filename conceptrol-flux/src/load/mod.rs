@@ -1,9 +1,9 @@
 //! Reading models and adapters from disk.
 
 mod bfl;
-mod folder;
 mod lora;
+mod transformer;
 
 pub use bfl::{config_of, transformer_checkpoint};
-pub use folder::{FluxFolder, Residency, load_transformer};
 pub use lora::{AdapterError, AdapterReader, AdapterSummary};
+pub use transformer::load_transformer;

@@ -1,17 +1,16 @@
-//! From a prompt and reference pictures to a picture.
+//! FLUX with OminiControl and Conceptrol, from a folder to pictures.
 
-mod denoise;
-mod generate;
+mod encode;
+mod family;
 mod model;
+mod options;
 mod plan;
-mod prepare;
-mod prompt;
-mod request;
+mod sequence;
 
-pub use denoise::{Denoise, Progress};
-pub use generate::Generated;
-pub use model::FluxPipeline;
-pub use plan::{concept_block, conceptrol_plan, conceptrol_plan_at, ominicontrol_plan};
-pub use prepare::Prepared;
-pub use prompt::{PromptEncoders, PromptStates, Tokenizers};
-pub use request::{ConceptRequest, FluxRequest};
+pub use encode::{Encoded, PromptEncoders, Tokenizers};
+pub use model::Flux;
+pub use options::{Extra, FluxOptions, LoraFile};
+pub use plan::concept_block;
+
+/// A request of FLUX.
+pub type Request = conceptrol_core::pipeline::Request<Extra>;

@@ -1,203 +1,322 @@
-//! The models of the pipeline, loaded.
+//! Opening a FLUX folder with its adapters.
 
-use std::borrow::Cow;
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use burn::tensor::{Device, FloatDType};
-use conceptrol_core::AttentionSites;
-use conceptrol_core::models::autoencoder_kl::AutoencoderKl;
-use conceptrol_core::models::weights::Checkpoint;
+use burn::tensor::FloatDType;
+use conceptrol_core::{
+    SiteSelector,
+    mask::ConceptBlock,
+    models::{
+        autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
+        clip_text::{ClipTextConfig, ClipTextModel},
+        noise::NoiseDtype,
+        scheduler::SchedulerConfig,
+        t5::{T5Config, T5Encoder},
+        tokenizer::{ClipTokenizer, T5Tokenizer},
+        weights::{Checkpoint, Files, Weights},
+    },
+    pipeline::{
+        ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency, Slot,
+        concept_block_of,
+    },
+};
 
-use super::prompt::{PromptEncoders, PromptStates, Tokenizers};
 use crate::config::FluxConfig;
-use crate::error::FluxError;
-use crate::load::{AdapterReader, AdapterSummary, FluxFolder, Residency};
+use crate::latents::{PIXELS_PER_TOKEN, SIDE_LIMIT};
+use crate::load::{
+    AdapterReader, AdapterSummary, config_of, load_transformer, transformer_checkpoint,
+};
 use crate::mmdit::{Adapters, FluxTransformer, Stream};
-use crate::omini::Placement;
+use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
 use crate::sites::attention_sites;
-use conceptrol_core::models::scheduler::FlowMatchConfig;
 
-/// FLUX with its text encoders, transformer, autoencoder and adapters.
+/// Steps and guidance scale of a request that names none, and the strength outside the window: the authors' 0.5, below
+/// which OminiControl loses the reference altogether.
+const DEFAULTS: (usize, f64, f32) = (20, 3.5, 0.5);
+
+/// FLUX.1 with OminiControl. Shared by threads: a generation takes `&self`.
+///
+/// Opening reads configurations, tokenizers and adapters, and compares the transformer's and autoencoder's files with
+/// their configurations; weights are loaded when they are first needed.
 #[derive(Debug)]
-pub struct FluxPipeline {
-    folder: FluxFolder,
-    residency: Residency,
+pub struct Flux {
+    folder: PathBuf,
+    pub(super) options: LoadOptions<FluxOptions>,
+    pub(super) profile: Profile,
     config: FluxConfig,
+    vae_config: AutoencoderKlConfig,
+    clip_config: ClipTextConfig,
+    t5_config: T5Config,
     tokenizers: Tokenizers,
-    /// Kept only when everything is in memory.
-    encoders: Option<PromptEncoders>,
-    /// Not kept when it is in memory only while it is used.
-    transformer: Option<FluxTransformer>,
-    pub(super) autoencoder: AutoencoderKl,
-    pub(super) schedule: FlowMatchConfig,
+    concept_block: Option<ConceptBlock>,
     adapters: Adapters,
-    pub(super) placement: Placement,
+    summaries: Vec<AdapterSummary>,
+    encoders: Slot<PromptEncoders>,
+    transformer: Slot<FluxTransformer>,
+    vae: Slot<AutoencoderKl>,
 }
 
-impl FluxPipeline {
-    /// Loads a model.
-    ///
-    /// Except with [`Residency::Memory`] the text encoders are loaded for each prompt and dropped again. The transformer is
-    /// loaded for each generation with [`Residency::WhileUsed`], its blocks at every step with [`Residency::Disk`]; its files
-    /// are checked at once.
+impl Flux {
+    /// Opens a diffusers folder, optionally with the transformer of another file.
     ///
     /// # Errors
-    /// [`FluxError`] names the file that is missing, damaged or of another model.
-    pub fn load(folder: FluxFolder, residency: Residency) -> Result<Self, FluxError> {
-        let tokenizers = folder.tokenizers()?;
-        let encoders = match residency {
-            Residency::Memory => Some(folder.prompt_encoders(residency)?),
-            Residency::WhileUsed | Residency::Disk => None,
+    ///
+    /// [`PipelineError`] for a folder of another family, with missing or malformed files, or with parts that do not fit each
+    /// other.
+    pub fn open(
+        folder: impl AsRef<Path>,
+        options: LoadOptions<FluxOptions>,
+    ) -> Result<Self, PipelineError> {
+        let folder = folder.as_ref();
+        ModelIndex::open(folder, &["FluxPipeline"])?;
+        let (config, file) = transformer_file(folder, &options, Files::Read)?;
+        let checked = Weights::from_checkpoint(file, &options.device, options.dtype);
+        drop(load_transformer(&config, checked, Residency::Disk)?);
+        let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
+        let clip_config = ClipTextConfig::from_file(folder.join("text_encoder/config.json"))?;
+        let t5_config = T5Config::from_file(folder.join("text_encoder_2/config.json"))?;
+        check_parts(&config, &vae_config, &clip_config, &t5_config)?;
+        let tokenizers = Tokenizers {
+            clip: ClipTokenizer::open(folder.join("tokenizer"))?,
+            t5: T5Tokenizer::open(folder.join("tokenizer_2"))?,
         };
-        let autoencoder = folder.autoencoder()?;
-        let (transformer, config) = match residency {
-            Residency::Memory | Residency::Disk => {
-                let transformer = folder.transformer(residency)?;
-                let config = transformer.config().clone();
-                (Some(transformer), config)
-            }
-            // Checked without reading the blocks.
-            Residency::WhileUsed => (None, folder.transformer(Residency::Disk)?.config().clone()),
+        let scheduler = SchedulerConfig::open(&folder.join("scheduler/scheduler_config.json"))?;
+
+        let (sites, device) = (attention_sites(&config), options.device.clone());
+        let mut profile = Profile::new("FLUX", sites, SiteSelector::joint(), device, scheduler);
+        profile.dtype = options.dtype;
+        profile.noise = match options.dtype {
+            FloatDType::F16 => NoiseDtype::F16,
+            FloatDType::BF16 => NoiseDtype::Bf16,
+            _ => NoiseDtype::F32,
         };
-        let (found, expected) = (
-            autoencoder.config().latent_channels,
-            config.latent_channels(),
+        profile.latent_channels = config.latent_channels();
+        profile.multiple = PIXELS_PER_TOKEN;
+        profile.max_edge = SIDE_LIMIT;
+        profile.mixes_guidance = false;
+        profile.defaults.size = ImageSize::square(512);
+        let (steps, guidance, outside) = DEFAULTS;
+        profile.defaults.steps = steps;
+        profile.defaults.guidance = guidance;
+        profile.defaults.outside = outside;
+
+        let (adapters, summaries) = read_adapters(&config, &options)?;
+        Ok(Self {
+            concept_block: concept_block_of(folder, ConceptBlock::joint)?,
+            folder: folder.to_owned(),
+            profile,
+            config,
+            vae_config,
+            clip_config,
+            t5_config,
+            tokenizers,
+            adapters,
+            summaries,
+            encoders: Slot::new(options.residency),
+            // with its blocks on disk it is small
+            transformer: match options.residency {
+                Residency::WhileUsed => Slot::new(Residency::WhileUsed),
+                _ => Slot::kept(),
+            },
+            vae: Slot::new(options.residency),
+            options,
+        })
+    }
+
+    /// The sizes of the transformer.
+    pub const fn config(&self) -> &FluxConfig {
+        &self.config
+    }
+
+    /// The concept block that the folder names, in place of the [usual one](super::concept_block).
+    pub(super) const fn named_concept_block(&self) -> Option<&ConceptBlock> {
+        self.concept_block.as_ref()
+    }
+
+    /// What was read of each adapter: first the one that reads reference pictures, if there is one, then the styles.
+    pub fn adapter_summaries(&self) -> &[AdapterSummary] {
+        &self.summaries
+    }
+
+    /// The tokenizers of the text encoders.
+    pub const fn tokenizers(&self) -> &Tokenizers {
+        &self.tokenizers
+    }
+
+    /// The text encoders.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading them.
+    pub fn prompt_encoders(&self) -> Result<Arc<PromptEncoders>, PipelineError> {
+        self.encoders.get(|| {
+            let weights = self.part("text_encoder", self.options.dtype)?;
+            let clip = ClipTextModel::new(&self.clip_config, &weights);
+            weights.finish()?;
+            Ok(PromptEncoders {
+                clip,
+                t5: self.t5()?,
+            })
+        })
+    }
+
+    fn t5(&self) -> Result<T5Encoder, PipelineError> {
+        let (config, weights) = (
+            &self.t5_config,
+            self.part("text_encoder_2", self.options.dtype)?,
         );
+        if self.options.residency != Residency::Disk {
+            let t5 = T5Encoder::new(config, &weights);
+            weights.finish()?;
+            return Ok(t5);
+        }
+        drop(T5Encoder::new(config, &weights.unread()));
+        weights.clone().finish()?;
+        Ok(T5Encoder::streamed(config, &weights))
+    }
+
+    /// The transformer with its adapters.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it.
+    pub fn transformer(&self) -> Result<Arc<FluxTransformer>, PipelineError> {
+        self.transformer.get(|| {
+            let options = &self.options;
+            let (config, file) = transformer_file(&self.folder, options, options.files)?;
+            let weights = Weights::from_checkpoint(file, &options.device, options.dtype);
+            let mut transformer = load_transformer(&config, weights, options.residency)?;
+            transformer.set_adapters(self.adapters.clone());
+            Ok(transformer)
+        })
+    }
+
+    /// The autoencoder; in f32 where the checkpoint says that half precision overflows.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it.
+    pub fn vae(&self) -> Result<Arc<AutoencoderKl>, PipelineError> {
+        self.vae.get(|| {
+            let weights = self.part("vae", self.vae_dtype())?;
+            let vae = AutoencoderKl::new(&self.vae_config, &weights);
+            weights.finish()?;
+            Ok(vae)
+        })
+    }
+
+    pub(super) fn vae_dtype(&self) -> FloatDType {
+        self.vae_config.compute_dtype(self.options.dtype)
+    }
+
+    /// Number of adapters that read reference pictures: one or none.
+    pub(super) fn condition_adapters(&self) -> usize {
+        self.options.adapters.len()
+    }
+
+    fn part(&self, name: &str, dtype: FloatDType) -> Result<Weights, PipelineError> {
+        Ok(self.options.weights(&self.folder.join(name), dtype)?)
+    }
+}
+
+/// The transformer's sizes and its tensors under the names of diffusers.
+fn transformer_file(
+    folder: &Path,
+    options: &LoadOptions<FluxOptions>,
+    files: Files,
+) -> Result<(FluxConfig, Checkpoint), PipelineError> {
+    if let Some(path) = &options.extra.transformer {
+        let file = transformer_checkpoint(&Checkpoint::open_as(path, files)?)?;
+        return Ok((config_of(&file)?, file));
+    }
+    let folder = folder.join("transformer");
+    let config = FluxConfig::from_file(folder.join("config.json"))?;
+    let file = transformer_checkpoint(&Checkpoint::open_as(folder, files)?)?;
+    Ok((config, file))
+}
+
+/// That the parts give what the transformer takes.
+fn check_parts(
+    config: &FluxConfig,
+    vae: &AutoencoderKlConfig,
+    clip: &ClipTextConfig,
+    t5: &T5Config,
+) -> Result<(), PipelineError> {
+    let channels = "channels";
+    for (part, axis, found, expected) in [
+        (
+            "the autoencoder",
+            channels,
+            vae.latent_channels,
+            config.latent_channels(),
+        ),
+        (
+            "the autoencoder",
+            "pixels a token",
+            2 * vae.downscale(),
+            PIXELS_PER_TOKEN,
+        ),
+        (
+            "the text (T5)",
+            channels,
+            t5.d_model,
+            config.joint_attention_dim,
+        ),
+        (
+            "the pooled text (CLIP)",
+            channels,
+            clip.hidden_size,
+            config.pooled_projection_dim,
+        ),
+    ] {
         if found != expected {
-            return Err(FluxError::Channels {
-                part: "the autoencoder",
+            return Err(PipelineError::Mismatch {
+                part,
+                axis,
                 found,
                 expected,
             });
         }
-        Ok(Self {
-            schedule: folder.schedule()?,
-            folder,
-            residency,
-            config,
-            tokenizers,
-            encoders,
-            transformer,
-            autoencoder,
-            adapters: Adapters::default(),
-            placement: Placement::default(),
-        })
     }
+    Ok(())
+}
 
-    /// Installs the adapter that teaches the transformer to read conditions, in place of the one before; `placement` is
-    /// what it was trained with.
-    ///
-    /// # Errors
-    /// [`FluxError::Adapter`] if the file is damaged or for another model.
-    pub fn load_condition_adapter(
-        &mut self,
-        path: impl AsRef<Path>,
-        placement: Placement,
-    ) -> Result<AdapterSummary, FluxError> {
-        let mut adapters = self.adapters.clone();
-        adapters.clear(Stream::Condition);
-        let summary = self.read_adapter(path.as_ref(), Stream::Condition, 1.0, &mut adapters)?;
-        self.install(adapters);
-        self.placement = placement;
-        Ok(summary)
+/// The adapter that reads reference pictures, and the styles.
+fn read_adapters(
+    config: &FluxConfig,
+    options: &LoadOptions<FluxOptions>,
+) -> Result<(Adapters, Vec<AdapterSummary>), PipelineError> {
+    let unsupported = |what: &str| {
+        let (family, what) = ("FLUX", what.to_owned());
+        Err(PipelineError::Unsupported { family, what })
+    };
+    if options.adapters.len() > 1 {
+        return unsupported("second adapter that reads reference pictures");
     }
-
-    /// Adds a style adapter, which acts on text and latents with `strength`, to those installed before.
-    ///
-    /// # Errors
-    /// [`FluxError::Adapter`] if the file is damaged or for another model.
-    pub fn add_style_adapter(
-        &mut self,
-        path: impl AsRef<Path>,
-        strength: f64,
-    ) -> Result<AdapterSummary, FluxError> {
-        let mut adapters = self.adapters.clone();
-        let summary = self.read_adapter(path.as_ref(), Stream::Main, strength, &mut adapters)?;
-        self.install(adapters);
-        Ok(summary)
+    if options
+        .adapters
+        .iter()
+        .any(|files| files.image_encoder.is_some())
+    {
+        return unsupported("image encoder: OminiControl reads pictures with the autoencoder");
     }
-
-    fn read_adapter(
-        &self,
-        path: &Path,
-        stream: Stream,
-        strength: f64,
-        adapters: &mut Adapters,
-    ) -> Result<AdapterSummary, FluxError> {
+    let reader = AdapterReader::new(config, &options.device, options.dtype);
+    let (mut adapters, mut summaries) = (Adapters::default(), Vec::new());
+    let condition = options
+        .adapters
+        .iter()
+        .map(|files| (&files.weights, Stream::Condition, 1.0));
+    let styles = options
+        .extra
+        .loras
+        .iter()
+        .map(|lora| (&lora.path, Stream::Main, lora.strength));
+    for (path, stream, strength) in condition.chain(styles) {
         let file = Checkpoint::open(path)?;
-        let reader = AdapterReader::new(self.config(), self.device(), self.dtype());
-        Ok(reader.read(&file, stream, strength, adapters)?)
+        summaries.push(reader.read(&file, stream, strength, &mut adapters)?);
     }
-
-    fn install(&mut self, adapters: Adapters) {
-        if let Some(transformer) = &mut self.transformer {
-            transformer.set_adapters(adapters.clone());
-        }
-        self.adapters = adapters;
-    }
-
-    /// The transformer with its adapters, loaded now if it is not kept.
-    pub(super) fn transformer(&self) -> Result<Cow<'_, FluxTransformer>, FluxError> {
-        match &self.transformer {
-            Some(transformer) => Ok(Cow::Borrowed(transformer)),
-            None => {
-                let mut transformer = self.folder.transformer(self.residency)?;
-                transformer.set_adapters(self.adapters.clone());
-                Ok(Cow::Owned(transformer))
-            }
-        }
-    }
-
-    /// The sizes of the transformer.
-    pub fn config(&self) -> &FluxConfig {
-        &self.config
-    }
-
-    /// The sites a plan can be installed on.
-    pub fn attention_sites(&self) -> AttentionSites {
-        attention_sites(self.config())
-    }
-
-    /// The autoencoder.
-    pub fn autoencoder(&self) -> &AutoencoderKl {
-        &self.autoencoder
-    }
-
-    /// The tokenizers of the text encoders.
-    pub fn tokenizers(&self) -> &Tokenizers {
-        &self.tokenizers
-    }
-
-    /// The noise schedule's configuration.
-    pub fn schedule(&self) -> &FlowMatchConfig {
-        &self.schedule
-    }
-
-    /// Encodes a prompt into `tokens` T5 tokens and CLIP's pooled state.
-    ///
-    /// # Errors
-    /// [`FluxError`] if the prompt cannot be encoded, or the encoders cannot be loaded.
-    pub fn encode_prompt(&self, prompt: &str, tokens: usize) -> Result<PromptStates, FluxError> {
-        let loaded;
-        let encoders = match &self.encoders {
-            Some(encoders) => encoders,
-            None => {
-                loaded = self.folder.prompt_encoders(self.residency)?;
-                &loaded
-            }
-        };
-        encoders.encode(&self.tokenizers, prompt, tokens, self.device())
-    }
-
-    pub(super) fn device(&self) -> &Device {
-        self.folder.device()
-    }
-
-    pub(super) fn dtype(&self) -> FloatDType {
-        self.folder.dtype()
-    }
-
-    pub(super) fn autoencoder_dtype(&self) -> FloatDType {
-        self.autoencoder.config().compute_dtype(self.dtype())
-    }
+    Ok((adapters, summaries))
 }

@@ -1,8 +1,6 @@
-//! Ready-made plans for the three ways to use FLUX.
+//! The concept block of a transformer.
 
-use conceptrol_core::processors::{ConceptrolLayer, JointConditionLayer};
-use conceptrol_core::{AttentionPlan, InstallError, SiteSelector};
-use conceptrol_core::{mask::ConceptBlock, pipeline::Fidelity};
+use conceptrol_core::{SiteSelector, mask::ConceptBlock, pipeline::Fidelity};
 
 use crate::config::FluxConfig;
 use crate::sites::attention_sites;
@@ -23,40 +21,4 @@ pub fn concept_block(config: &FluxConfig, fidelity: Fidelity) -> ConceptBlock {
         .reduce(SiteSelector::or)
         .unwrap_or_else(SiteSelector::all);
     ConceptBlock::joint(selector)
-}
-
-/// Conceptrol over OminiControl: every reference picture acts where its words act.
-///
-/// # Errors
-/// None for a valid configuration.
-pub fn conceptrol_plan(
-    config: &FluxConfig,
-    fidelity: Fidelity,
-) -> Result<AttentionPlan, InstallError> {
-    conceptrol_plan_at(config, concept_block(config, fidelity))
-}
-
-/// Conceptrol over OminiControl with masks of another block, such as
-/// `ConceptBlock::joint(SiteSelector::named("transformer_blocks.17.attn"))`.
-///
-/// # Errors
-/// [`InstallError`] if the block selects no site of the model.
-pub fn conceptrol_plan_at(
-    config: &FluxConfig,
-    block: ConceptBlock,
-) -> Result<AttentionPlan, InstallError> {
-    AttentionPlan::builder(&attention_sites(config))
-        .layer(SiteSelector::joint(), ConceptrolLayer::new(block))
-        .layer(SiteSelector::joint(), JointConditionLayer::new())
-        .build()
-}
-
-/// OminiControl alone: every reference picture acts everywhere.
-///
-/// # Errors
-/// None for a valid configuration.
-pub fn ominicontrol_plan(config: &FluxConfig) -> Result<AttentionPlan, InstallError> {
-    AttentionPlan::builder(&attention_sites(config))
-        .layer(SiteSelector::joint(), JointConditionLayer::new())
-        .build()
 }

@@ -116,7 +116,8 @@ impl Case {
         let (found, expected) = (numbers(found), numbers(expected));
         let (mut worst, mut at) = (0.0f64, 0);
         for (index, (a, b)) in found.iter().zip(&expected).enumerate() {
-            assert!(a.is_finite(), "{name}[{index}] is {a}");
+            let finite = a.is_finite() && b.is_finite();
+            assert!(finite, "{name}[{index}] is {a} instead of {b}");
             let deviation = f64::from((a - b).abs());
             if deviation > worst {
                 (worst, at) = (deviation, index);

@@ -1,8 +1,7 @@
 use std::path::PathBuf;
 
-use conceptrol_core::models::weights::WeightError;
-
-use conceptrol_core::models::clip_vision::ClipVisionError;
+use conceptrol_core::models::{clip_vision::ClipVisionError, weights::WeightError};
+use conceptrol_core::pipeline::PipelineError;
 
 /// Why an IP-Adapter could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,4 +70,10 @@ pub enum AdapterError {
     /// A picture could not be encoded.
     #[error(transparent)]
     Vision(#[from] ClipVisionError),
+}
+
+impl From<AdapterError> for PipelineError {
+    fn from(error: AdapterError) -> Self {
+        Self::family(error)
+    }
 }

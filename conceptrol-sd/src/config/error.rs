@@ -87,3 +87,9 @@ pub enum ConfigError {
         message: String,
     },
 }
+
+impl From<ConfigError> for conceptrol_core::pipeline::PipelineError {
+    fn from(error: ConfigError) -> Self {
+        Self::family(error)
+    }
+}

@@ -5,55 +5,48 @@ use std::collections::BTreeSet;
 use burn::tensor::Tensor;
 use conceptrol_core::{
     ReferenceTokens,
-    models::image::{ClipImageConfig, clip_tensor},
+    models::{
+        clip_vision::ClipVisionModel,
+        image::{ClipImageConfig, clip_tensor},
+    },
+    pipeline::PipelineError,
 };
 use image::RgbImage;
 
-use conceptrol_core::models::clip_vision::ClipVisionModel;
-
 use crate::{
     adapter::IpAdapterWeights,
-    pipeline::{ConceptRequest, Mode, PipelineError, Request, StableDiffusion},
+    pipeline::{Request, StableDiffusion},
 };
 
 impl StableDiffusion {
-    /// The image tokens of each concept. One adapter after the other, so that with little memory no image encoder is loaded
-    /// twice and no two at once.
+    /// The image tokens of each concept that has a picture. One adapter after the other, so that with little memory no image
+    /// encoder is loaded twice and no two at once.
     pub(super) fn encode_references(
         &self,
         request: &Request,
-    ) -> Result<Vec<ReferenceTokens>, PipelineError> {
-        if request.mode == Mode::TextOnly {
-            return Ok(Vec::new());
+    ) -> Result<Vec<Option<ReferenceTokens>>, PipelineError> {
+        let mut references = vec![None; request.concepts.len()];
+        if !request.has_references() {
+            return Ok(references);
         }
-        let pictures: Vec<&RgbImage> = request
-            .concepts
-            .iter()
-            .map(picture)
-            .collect::<Result<_, _>>()?;
-        let used: BTreeSet<usize> = request
-            .concepts
-            .iter()
+        let used: BTreeSet<usize> = (request.concepts.iter())
             .map(|concept| concept.adapter)
             .collect();
-        used.iter()
-            .try_for_each(|index| self.check_adapter(*index))?;
-        let mut tokens = vec![None; pictures.len()];
         for index in used {
             let adapter = self.adapter(index)?;
             let encoder = self.image_encoder(index, adapter.kind())?;
             let unconditional = adapter.image_proj().unconditional_tokens(&encoder)?;
-            for ((tokens, concept), picture) in
-                tokens.iter_mut().zip(&request.concepts).zip(&pictures)
-            {
-                if concept.adapter == index {
-                    let conditional = self.image_tokens(&adapter, &encoder, picture)?;
-                    let reference = ReferenceTokens::new(conditional, unconditional.clone());
-                    *tokens = Some(reference.adapter(index));
-                }
+            for (reference, concept) in references.iter_mut().zip(&request.concepts) {
+                let Some(picture) = concept.image.as_ref().filter(|_| concept.adapter == index)
+                else {
+                    continue;
+                };
+                let conditional = self.image_tokens(&adapter, &encoder, picture)?;
+                let tokens = ReferenceTokens::new(conditional, unconditional.clone());
+                *reference = Some(tokens.adapter(index));
             }
         }
-        Ok(tokens.into_iter().flatten().collect())
+        Ok(references)
     }
 
     /// What an adapter makes of a picture, `[1, tokens, context]`.
@@ -70,16 +63,10 @@ impl StableDiffusion {
             crop_size: side,
             ..ClipImageConfig::default()
         };
-        let pixels = clip_tensor(std::slice::from_ref(picture), &config, self.device())?;
+        let pictures = std::slice::from_ref(picture);
+        let pixels = clip_tensor(pictures, &config, &self.profile.device)?;
         Ok(adapter
             .image_proj()
-            .image_tokens(encoder, pixels.cast(self.dtype()))?)
+            .image_tokens(encoder, pixels.cast(self.profile.dtype))?)
     }
-}
-
-fn picture(concept: &ConceptRequest) -> Result<&RgbImage, PipelineError> {
-    let no_picture = || PipelineError::NoPicture {
-        concept: concept.name.clone(),
-    };
-    concept.image.as_ref().ok_or_else(no_picture)
 }

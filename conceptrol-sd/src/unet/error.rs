@@ -1,4 +1,4 @@
-use conceptrol_core::AttentionError;
+use conceptrol_core::{AttentionError, pipeline::PipelineError};
 
 /// Why a U-Net could not be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +34,13 @@ pub enum UNetError {
     /// A guidance scale was given to a model that was not distilled for one.
     #[error("the model takes no guidance scale (`time_cond_proj_dim` is null)")]
     UnusedGuidanceScale,
+}
+
+impl From<UNetError> for PipelineError {
+    fn from(error: UNetError) -> Self {
+        match error {
+            UNetError::Attention(error) => Self::Attention(error),
+            error => Self::family(error),
+        }
+    }
 }

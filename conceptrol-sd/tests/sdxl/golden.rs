@@ -8,7 +8,10 @@ use conceptrol_sd::pipeline::{
     ConceptRequest, MicroConditioning, Mode, Request, StableDiffusion, Words,
 };
 
-use crate::tiny::{PROMPT, folder, latents, picture, pipeline};
+use crate::{
+    common::largest,
+    tiny::{PROMPT, folder, latents, picture, pipeline},
+};
 
 fn check(case: &str, pipeline: &StableDiffusion, request: &Request) {
     let file = Checkpoint::open(folder().join("expected.safetensors")).unwrap();
@@ -21,8 +24,7 @@ fn check(case: &str, pipeline: &StableDiffusion, request: &Request) {
     let tolerances: BTreeMap<String, f32> = serde_json::from_str(&tolerances).unwrap();
     let actual = latents(pipeline, request);
     assert_eq!(actual.len(), expected.len(), "{case}");
-    let differences = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs());
-    let difference = differences.fold(0.0, f32::max);
+    let difference = largest(actual.iter().zip(&expected).map(|(a, b)| (a - b).abs()));
     println!("{case} {difference:.2e} of {:.2e}", tolerances[case]);
     assert!(
         difference <= tolerances[case],

@@ -54,39 +54,6 @@ fn overlapping_concepts_are_an_error() {
 }
 
 #[test]
-fn a_picture_does_not_depend_on_its_batch() {
-    let pipeline = pipeline(1);
-    let mut batch = request(&["statue", "the book"]);
-    batch.images_per_prompt = 3;
-    let three = latents(&pipeline, &batch);
-    for (index, picture) in three.chunks(three.len() / 3).enumerate() {
-        let alone = latents(
-            &pipeline,
-            &request(&["statue", "the book"]).seed(3 + index as u64),
-        );
-        assert_same(picture, &alone, &format!("picture {index}"));
-    }
-}
-
-#[test]
-fn two_prompts_are_two_generations() {
-    let pipeline = pipeline(1);
-    let other = "the book in the cafe, a statue";
-    let mut both = request(&["statue"]);
-    both.prompts.push(other.into());
-    let together = latents(&pipeline, &both);
-    let mut second = request(&["statue"]).seed(4);
-    second.prompts = vec![other.into()];
-    let (first_half, second_half) = together.split_at(together.len() / 2);
-    assert_same(
-        first_half,
-        &latents(&pipeline, &request(&["statue"])),
-        "first prompt",
-    );
-    assert_same(second_half, &latents(&pipeline, &second), "second prompt");
-}
-
-#[test]
 fn pictures_need_not_be_square() {
     let pipeline = pipeline(1);
     let mut wide = request(&["statue"]);

@@ -7,6 +7,8 @@ use conceptrol_core::{SiteSelector, mask::ConceptBlock};
 use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
 use image::{Rgb, RgbImage};
 
+use crate::common::largest;
+
 pub(crate) const PROMPT: &str =
     "A statue is reading the book in the cafe, best quality, high quality";
 
@@ -64,16 +66,12 @@ pub(crate) fn latents(pipeline: &StableDiffusion, request: &Request) -> Vec<f32>
     values
 }
 
-/// Latents have a standard deviation of about 10 after so few steps; rows of a batch are summed in
-/// another order than alone.
+/// Latents have a standard deviation of about 10 after so few steps; what is added up in another order
+/// differs by roundings.
 const SAME: f32 = 2e-3;
 
 pub(crate) fn assert_same(a: &[f32], b: &[f32], what: &str) {
     assert_eq!(a.len(), b.len(), "{what}");
-    let difference = a
-        .iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
+    let difference = largest(a.iter().zip(b).map(|(a, b)| (a - b).abs()));
     assert!(difference < SAME, "{what}: differs by {difference}");
 }

@@ -18,10 +18,6 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         let class = entry["class_name"]
             .as_str()
             .ok_or("a scheduler without a class")?;
-        if class == "FlowMatchEulerDiscreteScheduler" {
-            crate::flux::scheduler(name, entry, &inputs, &expected, device, report)?;
-            continue;
-        }
         let mut json = entry["config"].clone();
         json["_class_name"] = class.into();
         let mut options = SchedulerOptions::default();
@@ -30,6 +26,9 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         }
         if let Some(steps) = entry["options"]["original_inference_steps"].as_u64() {
             options = options.original_inference_steps(usize::try_from(steps)?);
+        }
+        if let Some(tokens) = entry["options"]["seq"].as_u64() {
+            options = options.image_tokens(usize::try_from(tokens)?);
         }
         let steps = usize::try_from(
             entry["num_inference_steps"]
@@ -46,7 +45,9 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         };
         compare("init_noise_sigma", numbers(&[scheduler.init_noise_sigma()]));
         compare("timesteps", numbers(scheduler.timesteps()));
-        compare("alphas_cumprod", config.alphas_cumprod()?);
+        if !config.kind()?.is_flow_matching() {
+            compare("alphas_cumprod", config.alphas_cumprod()?);
+        }
         if let Some(sigmas) = scheduler.sigmas() {
             compare("sigmas", sigmas.to_vec());
         }
@@ -69,7 +70,7 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
 }
 
 /// With four axes, whatever the case has.
-pub(crate) fn picture(array: &Array) -> Array {
+fn picture(array: &Array) -> Array {
     let mut shape = vec![1; 4_usize.saturating_sub(array.shape.len())];
     shape.extend(&array.shape);
     Array {

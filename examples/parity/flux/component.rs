@@ -1,10 +1,7 @@
-//! T5, one call of the transformer, and the flow-match scheduler.
+//! T5, and one call of the transformer.
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
-use conceptrol_core::models::{
-    scheduler::FlowMatchConfig,
-    t5::{T5Config, T5Encoder},
-};
+use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::{
     AttentionPlan, BatchLayout, Grid, Session, TokenLayout, models::weights::Weights,
 };
@@ -13,12 +10,7 @@ use conceptrol_flux::{
     mmdit::{FluxInput, FluxTransformer, Rotary},
 };
 
-use crate::{
-    Outcome,
-    case::{Arrays, Case, array},
-    component::schedulers::picture,
-    report::Report,
-};
+use crate::{Outcome, case::Case, report::Report};
 
 pub(super) fn t5(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     let (inputs, expected) = (case.inputs()?, case.expected()?);
@@ -83,42 +75,5 @@ pub(super) fn transformer(case: &Case, device: &Device, report: &mut Report) -> 
         layout: &layout,
     };
     report.tensor("out", model.forward(input, &mut session)?, &expected["out"]);
-    Ok(())
-}
-
-/// The flow-match scheduler on given model outputs.
-pub(crate) fn scheduler(
-    name: &str,
-    entry: &serde_json::Value,
-    inputs: &Arrays,
-    expected: &Arrays,
-    device: &Device,
-    report: &mut Report,
-) -> Outcome {
-    let config: FlowMatchConfig = serde_json::from_value(entry["config"].clone())?;
-    let whole = |value: &serde_json::Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
-    let steps = whole(&entry["num_inference_steps"]).ok_or("no number of steps")?;
-    let schedule = config.schedule(steps, whole(&entry["options"]["seq"]).unwrap_or(1024))?;
-    let mut sample: Tensor<4> = picture(&inputs["sample"]).tensor(device)?;
-    let (mut scaled, mut previous) = (Vec::new(), Vec::new());
-    for step in 0..steps {
-        scaled.extend(array(sample.clone()).values);
-        sample = schedule.step(
-            step,
-            sample,
-            picture(&inputs["model_outputs"].row(step)).tensor(device)?,
-        );
-        previous.extend(array(sample.clone()).values);
-    }
-    let timesteps = (0..steps).map(|step| schedule.timestep(step)).collect();
-    let results = [
-        ("timesteps", timesteps),
-        ("sigmas", schedule.sigmas().to_vec()),
-        ("scaled_inputs", scaled),
-        ("prev_samples", previous),
-    ];
-    for (what, values) in results {
-        report.values(&format!("{name}.{what}"), values, expected);
-    }
     Ok(())
 }

@@ -6,8 +6,6 @@ mod refresh;
 
 use burn::tensor::Device;
 
-pub(crate) use component::scheduler;
-
 use crate::{Outcome, case::Case, report::Report};
 
 pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome {

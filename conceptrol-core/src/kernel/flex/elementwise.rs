@@ -3,7 +3,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::{
-    element::{Number, narrow, widen},
+    scalar::{Scalar, narrow, widen},
     shared::Shared,
     simd::{Job, Simd, exp, exp2, vectorised},
 };
@@ -91,7 +91,7 @@ impl Function for Gelu {
 ///
 /// # Safety
 /// Both point to `len` numbers; `to` is not accessed otherwise, `from` not written.
-pub(crate) unsafe fn map<E: Number, F: Function>(
+pub(crate) unsafe fn map<E: Scalar, F: Function>(
     function: F,
     from: *const E,
     to: *mut E,
@@ -131,7 +131,7 @@ struct Map<E, F> {
     len: usize,
 }
 
-impl<E: Number, F: Function> Job for Map<E, F> {
+impl<E: Scalar, F: Function> Job for Map<E, F> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let mut buffer = [0.0f32; BUFFER];
@@ -172,7 +172,7 @@ unsafe fn vectors<S: Simd>(
 }
 
 /// `value * gelu(gate)` for rows `[values, gates]` of `2 * width` numbers.
-pub(crate) fn geglu<E: Number>(from: &[E], width: usize, to: &mut [MaybeUninit<E>]) {
+pub(crate) fn geglu<E: Scalar>(from: &[E], width: usize, to: &mut [MaybeUninit<E>]) {
     let rows = (CHUNK / width.max(1)).max(1);
     let out = Shared::new(to);
     from.par_chunks((rows * 2 * width).max(1))
@@ -191,7 +191,7 @@ struct Geglu<'a, E> {
     to: &'a mut [MaybeUninit<E>],
 }
 
-impl<E: Number> Job for Geglu<'_, E> {
+impl<E: Scalar> Job for Geglu<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (mut values, mut gates) = ([0.0f32; BUFFER], [0.0f32; BUFFER]);

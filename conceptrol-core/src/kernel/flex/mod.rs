@@ -1,28 +1,29 @@
 //! Kernels of the CPU backend Flex: blocked for the cache, vectorised for the instruction set found at run time, parallel over
-//! tasks whose cut depends on shapes only, so that results are the same bits for any number of threads.
+//! tasks.
+//!
+//! What a number of the output is summed from, and in which order, depends on the sizes of one picture or row, on types and on the
+//! processor: never on the size of the batch, the number of threads, or how a tensor lies in memory. So picture `i` of a batch has
+//! the same bits as alone.
 //!
 //! All unsafe code of the crate is below this module.
 
 mod aligned;
-mod apply;
 mod attention;
 mod conv;
-mod element;
 mod elementwise;
 mod gemm;
 mod norm;
-mod operand;
-mod pairs;
-mod panels;
-mod product;
-mod rows;
+mod residual;
+mod rotary;
+mod scalar;
 mod shared;
 mod simd;
+mod softmax;
 mod tensor;
-mod tile;
+mod tensor_ops;
 
-pub(crate) use apply::{
+pub(crate) use elementwise::{Gelu, GeluTanh, QuickGelu, Silu};
+pub(crate) use tensor_ops::{
     add_gated, attention, conv2d, geglu, group_norm, linear, map, rotary, row_norm, softmax,
     text_map,
 };
-pub(crate) use elementwise::{Gelu, GeluTanh, QuickGelu, Silu};

@@ -3,8 +3,8 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::{
-    element::{Number, narrow, widen},
     elementwise::{Function, Silu},
+    scalar::{Scalar, narrow, widen},
     shared::Shared,
     simd::{Job, Simd, vectorised},
 };
@@ -25,7 +25,7 @@ pub(crate) struct GroupNorm<'a> {
 }
 
 /// Group normalisation of a contiguous `[batch, channels, pixels]`, with SiLU in the pass that writes.
-pub(crate) fn group_norm<E: Number>(norm: GroupNorm<'_>, from: &[E], to: &mut [MaybeUninit<E>]) {
+pub(crate) fn group_norm<E: Scalar>(norm: GroupNorm<'_>, from: &[E], to: &mut [MaybeUninit<E>]) {
     let slice = norm.channels / norm.groups * norm.pixels;
     let out = Shared::new(to);
     from.par_chunks_exact(slice.max(1))
@@ -52,7 +52,7 @@ struct Group<'a, E> {
     to: &'a mut [MaybeUninit<E>],
 }
 
-impl<E: Number> Job for Group<'_, E> {
+impl<E: Scalar> Job for Group<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let norm = self.norm;
@@ -92,7 +92,7 @@ impl Affine {
 
     /// The map, then SiLU if asked for.
     #[inline(always)]
-    fn apply<S: Simd, E: Number>(&self, s: S, from: &[E], to: &mut [MaybeUninit<E>], silu: bool) {
+    fn apply<S: Simd, E: Scalar>(&self, s: S, from: &[E], to: &mut [MaybeUninit<E>], silu: bool) {
         let whole = from.len().is_multiple_of(S::LANES);
         if let (true, Some(from), Some(to)) = (whole, E::as_f32(from), E::as_f32_mut(to)) {
             // SAFETY: both are whole numbers of vectors of the same length.
@@ -139,7 +139,7 @@ impl Affine {
 
 /// Mean and (biased) variance, in two passes.
 #[inline(always)]
-fn moments<S: Simd, E: Number>(s: S, x: &[E]) -> (f64, f64) {
+fn moments<S: Simd, E: Scalar>(s: S, x: &[E]) -> (f64, f64) {
     let mean = total::<S, E, 1>(s, x, 0.0) / x.len() as f64;
     // Deviations from the rounded mean; the second term takes the rounding back out.
     let rounded = mean as f32;
@@ -150,7 +150,7 @@ fn moments<S: Simd, E: Number>(s: S, x: &[E]) -> (f64, f64) {
 
 /// The sum of `(x - centre)^POWER`, where `POWER` is 1 or 2.
 #[inline(always)]
-fn total<S: Simd, E: Number, const POWER: usize>(s: S, x: &[E], centre: f32) -> f64 {
+fn total<S: Simd, E: Scalar, const POWER: usize>(s: S, x: &[E], centre: f32) -> f64 {
     let mut total = 0.0;
     let mut buffer = [0.0f32; BUFFER];
     for x in x.chunks(BUFFER) {
@@ -193,7 +193,7 @@ pub(crate) struct RowNorm<'a> {
 }
 
 /// Normalises each row of `width` numbers.
-pub(crate) fn row_norm<E: Number>(norm: RowNorm<'_>, from: &[E], to: &mut [MaybeUninit<E>]) {
+pub(crate) fn row_norm<E: Scalar>(norm: RowNorm<'_>, from: &[E], to: &mut [MaybeUninit<E>]) {
     let rows = ((1 << 14) / norm.width.max(1)).max(1);
     let out = Shared::new(to);
     from.par_chunks((rows * norm.width).max(1))
@@ -211,7 +211,7 @@ struct Rows<'a, E> {
     to: &'a mut [MaybeUninit<E>],
 }
 
-impl<E: Number> Job for Rows<'_, E> {
+impl<E: Scalar> Job for Rows<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let norm = self.norm;

@@ -10,7 +10,7 @@ use burn_flex::{FlexTensor, Layout};
 
 use super::{
     attention::Heads,
-    element::Number,
+    scalar::Scalar,
     shared::{filled, unfilled},
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn from_flex<const D: usize>(x: FlexTensor) -> Tensor<D> {
 ///
 /// # Safety
 /// `fill` writes every element.
-pub(crate) unsafe fn build<E: Number>(
+pub(crate) unsafe fn build<E: Scalar>(
     shape: Shape,
     fill: impl FnOnce(&mut [MaybeUninit<E>]),
 ) -> FlexTensor {
@@ -48,7 +48,7 @@ pub(crate) unsafe fn build<E: Number>(
 }
 
 /// The numbers of `x` in row-major order: borrowed if it is stored so, else copied into `copy`.
-pub(crate) fn contiguous<'a, E: Number>(
+pub(crate) fn contiguous<'a, E: Scalar>(
     x: &'a FlexTensor,
     copy: &'a mut Option<FlexTensor>,
 ) -> &'a [E] {
@@ -76,33 +76,48 @@ pub(crate) fn widened(x: &FlexTensor) -> Vec<f32> {
     }
 }
 
-/// A `[batch, heads, len, dim]` tensor as rows; copied only if its rows are not stored as runs.
-pub(crate) fn heads<'a, E: Number>(
+/// A `[batch, heads, len, dim]` tensor as rows; copied only if its rows are not stored as runs, or where pairs of bf16 numbers
+/// would straddle them: whether pairs are multiplied must not depend on how a tensor lies in memory.
+pub(crate) fn heads<'a, E: Scalar>(
     x: &'a FlexTensor,
     copy: &'a mut Option<FlexTensor>,
 ) -> Heads<'a, E> {
-    let dims: [usize; 4] = x.layout().shape().dims();
-    let strides = x.layout().strides();
-    let runs = (strides[3] == 1 || dims[3] == 1) && strides.iter().all(|stride| *stride >= 0);
-    let x = if runs {
+    let [batch, heads, len, dim] = x.layout().shape().dims();
+    // The stride of an axis of one entry is never used.
+    let strides = |x: &FlexTensor| {
+        [(batch, 0), (heads, 1), (len, 2), (dim, 3)].map(|(length, axis)| {
+            if length == 1 {
+                0
+            } else {
+                x.layout().strides()[axis]
+            }
+        })
+    };
+    let [b, h, r, step] = strides(x);
+    let runs = (step == 1 || dim == 1) && [b, h, r].iter().all(|stride| *stride >= 0);
+    let paired = E::as_bf16(&[]).is_some() && dim.is_multiple_of(2);
+    let straddled = [x.layout().start_offset() as isize, b, h, r]
+        .iter()
+        .any(|length| length % 2 != 0);
+    let x = if runs && !(paired && straddled) {
         x
     } else {
         &*copy.insert(x.to_contiguous())
     };
-    let [batch, head, row, _] = [0, 1, 2, 3].map(|axis| x.layout().strides()[axis].unsigned_abs());
+    let [b, h, r, _] = strides(x).map(isize::unsigned_abs);
     Heads {
         data: x.storage(),
         offset: x.layout().start_offset(),
-        strides: [batch, head, row],
-        batch: dims[0],
-        heads: dims[1],
-        len: dims[2],
-        dim: dims[3],
+        strides: [b, h, r],
+        batch,
+        heads,
+        len,
+        dim,
     }
 }
 
-/// Calls a function generic over the number type with the one of `dtype`.
-macro_rules! with_number {
+/// Calls a function generic over the scalar type with the one of `dtype`.
+macro_rules! with_scalar {
     ($dtype:expr, $function:ident($($argument:expr),* $(,)?)) => {
         match $dtype {
             burn::tensor::DType::F16 => $function::<burn::tensor::f16>($($argument),*),
@@ -111,4 +126,4 @@ macro_rules! with_number {
         }
     };
 }
-pub(crate) use with_number;
+pub(crate) use with_scalar;

@@ -1,5 +1,4 @@
 use burn::module::Module;
-use burn::tensor::activation::softmax;
 use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 
 use crate::kernel;
@@ -191,7 +190,7 @@ fn causal_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     let scale = (head_dim as f64).powf(-0.5);
     let q = q.cast(FloatDType::F32).mul_scalar(scale);
     let scores = q.matmul(k.cast(FloatDType::F32).swap_dims(2, 3)) + mask; // [b, h, n, n]
-    softmax(scores, 3).cast(dtype).matmul(v)
+    kernel::softmax(scores).cast(dtype).matmul(v)
 }
 
 #[derive(Module, Debug)]

@@ -37,6 +37,23 @@ impl Activation {
     }
 }
 
+/// Largest finite f16.
+const F16_LIMIT: f64 = 65504.0;
+
+/// Clamps f16 streams to finite numbers, as transformers and diffusers do after the blocks of T5 and FLUX; other dtypes
+/// pass unchanged.
+///
+/// # Shapes
+///
+/// Any.
+pub fn keep_finite<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.dtype() == DType::F16 {
+        x.clamp(-F16_LIMIT, F16_LIMIT)
+    } else {
+        x
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,22 +73,5 @@ mod tests {
             assert_eq!(parsed, expected);
         }
         assert!(serde_json::from_str::<Activation>("\"relu\"").is_err());
-    }
-}
-
-/// Largest finite f16.
-const F16_LIMIT: f64 = 65504.0;
-
-/// Clamps f16 streams to finite numbers, as transformers and diffusers do after the blocks of T5 and FLUX; other dtypes
-/// pass unchanged.
-///
-/// # Shapes
-///
-/// Any.
-pub fn keep_finite<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if x.dtype() == DType::F16 {
-        x.clamp(-F16_LIMIT, F16_LIMIT)
-    } else {
-        x
     }
 }

@@ -1,5 +1,7 @@
 //! A checkpoint's `scheduler_config.json`, and the scheduler it describes.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -10,19 +12,25 @@ use super::error::SchedulerError;
 use super::euler::Euler;
 use super::euler_ancestral::EulerAncestral;
 use super::fields::Fields;
+use super::flow_match_euler::FlowMatchEuler;
 use super::json::parse_python_json;
 use super::kind::SchedulerKind;
 use super::lcm::Lcm;
+use super::names::SchedulerName;
 use super::options::SchedulerOptions;
 use super::pndm::Pndm;
 use super::scheduler::Scheduler;
 use super::unipc::UniPc;
 use super::{deis, dpm_solver};
 
+/// Largest configuration file that is read, in bytes. Published ones have less than a kilobyte.
+const MOST_BYTES: u64 = 1 << 20;
+
 /// A scheduler's class and fields, as published with a checkpoint.
 ///
 /// A field that is absent or null has the default of diffusers 0.32.2 for the class; fields of other classes are
-/// kept, because another class may be chosen over the same configuration, and ignored.
+/// kept, because another class may be chosen over the same configuration, and ignored. For the same reason a class that
+/// is not computed here is an error only when a scheduler is to be built of it.
 ///
 /// ```
 /// use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerKind, SchedulerOptions};
@@ -33,7 +41,7 @@ use super::{deis, dpm_solver};
 /// assert_eq!(config.build(5, &SchedulerOptions::default())?.timesteps().len(), 6);
 ///
 /// let euler = config.with_name("euler")?; // keeps betas, offset and prediction type
-/// assert_eq!(euler.kind(), SchedulerKind::Euler);
+/// assert_eq!(euler.kind()?, SchedulerKind::Euler);
 ///
 /// let error = config.build(0, &SchedulerOptions::default()).unwrap_err();
 /// assert_eq!(error.to_string(), "PNDMScheduler cannot run 0 steps, the number must lie in 1..=1000");
@@ -41,26 +49,78 @@ use super::{deis, dpm_solver};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SchedulerConfig {
-    kind: SchedulerKind,
+    class: Class,
     values: Map<String, Value>,
+}
+
+/// A class of diffusers.
+#[derive(Debug, Clone, PartialEq)]
+enum Class {
+    Known(SchedulerKind),
+    /// One that is not computed here, by its name.
+    Other(String),
 }
 
 impl SchedulerConfig {
     /// A configuration from its parts; `values` are the fields without `_class_name`.
     pub fn new(kind: SchedulerKind, values: Map<String, Value>) -> Self {
-        Self { kind, values }
+        let class = Class::Known(kind);
+        Self { class, values }
+    }
+
+    /// The published configuration of FLUX.1-dev: flow matching, with noise levels that depend on the picture's size.
+    ///
+    /// ```
+    /// use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerOptions};
+    ///
+    /// let options = SchedulerOptions::default().image_tokens(4096);
+    /// let scheduler = SchedulerConfig::flow_match_dev().build(2, &options)?;
+    /// assert_eq!(scheduler.sigmas(), Some(&[1.0, 0.7595109, 0.0][..]));
+    ///
+    /// let error = SchedulerConfig::flow_match_dev().build(2, &SchedulerOptions::default());
+    /// assert!(error.is_err(), "the size is missing");
+    /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
+    /// ```
+    pub fn flow_match_dev() -> Self {
+        Self::flow_match_schnell()
+            .with_field("shift", 3.0.into())
+            .with_field("use_dynamic_shifting", true.into())
+    }
+
+    /// The published configuration of FLUX.1-schnell: flow matching over evenly spaced noise levels.
+    ///
+    /// ```
+    /// use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerOptions};
+    ///
+    /// let scheduler = SchedulerConfig::flow_match_schnell().build(4, &SchedulerOptions::default())?;
+    /// assert_eq!(scheduler.sigmas(), Some(&[1.0, 0.75, 0.5, 0.25, 0.0][..]));
+    /// assert_eq!(scheduler.timesteps(), [1000.0, 750.0, 500.0, 250.0]);
+    /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
+    /// ```
+    pub fn flow_match_schnell() -> Self {
+        Self::new(SchedulerKind::FlowMatchEuler, Map::new())
     }
 
     /// Reads a `scheduler_config.json`.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, and as [`from_json`](Self::from_json).
+    /// If the file cannot be read or has more than a mebibyte, and as [`from_json`](Self::from_json).
     pub fn open(path: &Path) -> Result<Self, SchedulerError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SchedulerError::Read {
+        let read = |source| SchedulerError::Read {
             path: path.to_path_buf(),
             source,
-        })?;
+        };
+        let mut text = String::new();
+        let file = File::open(path).map_err(read)?;
+        let mut file = file.take(MOST_BYTES + 1);
+        file.read_to_string(&mut text).map_err(read)?;
+        if text.len() as u64 > MOST_BYTES {
+            return Err(SchedulerError::TooLarge {
+                path: path.to_path_buf(),
+                limit: MOST_BYTES,
+            });
+        }
         Self::from_json(&text)
     }
 
@@ -68,59 +128,62 @@ impl SchedulerConfig {
     ///
     /// # Errors
     ///
-    /// If the text is not a JSON object or names no known class. Fields are checked by [`build`](Self::build).
+    /// If the text is not a JSON object or names no class. Class and fields are checked by [`build`](Self::build).
     pub fn from_json(text: &str) -> Result<Self, SchedulerError> {
-        let not_json = |reason: String| SchedulerError::Json { reason };
-        let Value::Object(values) =
-            parse_python_json(text).map_err(|error| not_json(error.to_string()))?
-        else {
-            return Err(not_json("the outermost value is something else".into()));
+        let Value::Object(values) = parse_python_json(text).map_err(SchedulerError::Json)? else {
+            return Err(SchedulerError::NoClass);
         };
         let class = values.get("_class_name").and_then(Value::as_str);
-        let kind = class
-            .ok_or_else(|| not_json("it has no string `_class_name`".into()))?
-            .parse()?;
-        Ok(Self { kind, values })
+        let class = class.ok_or(SchedulerError::NoClass)?;
+        let class = match class.parse() {
+            Ok(kind) => Class::Known(kind),
+            Err(_) => Class::Other(class.into()),
+        };
+        Ok(Self { class, values })
     }
 
     /// Which scheduler this configures.
-    pub fn kind(&self) -> SchedulerKind {
-        self.kind
+    ///
+    /// # Errors
+    ///
+    /// [`SchedulerError::UnknownClass`] if the file's class is not computed here.
+    pub fn kind(&self) -> Result<SchedulerKind, SchedulerError> {
+        match &self.class {
+            Class::Known(kind) => Ok(*kind),
+            Class::Other(name) => Err(SchedulerError::unknown(name, SchedulerName::help())),
+        }
     }
 
     /// The same fields for another scheduler, as diffusers' `from_config`.
     #[must_use]
     pub fn with_kind(&self, kind: SchedulerKind) -> Self {
-        Self {
-            kind,
-            values: self.values.clone(),
-        }
+        Self::new(kind, self.values.clone())
     }
 
-    /// The same fields for the scheduler of this name; a suffix `karras` turns on `use_karras_sigmas`.
+    /// The same fields for the scheduler of this name, without those that the name settles.
+    ///
+    /// ```
+    /// use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerOptions};
+    ///
+    /// // A class that is not computed here, with the noise schedule of its model.
+    /// let config = SchedulerConfig::from_json(r#"{"_class_name": "DDPMScheduler", "beta_end": 0.012}"#)?;
+    /// let options = SchedulerOptions::default();
+    /// assert!(config.build(4, &options).is_err());
+    /// assert!(config.with_name("dpmpp_2m_sde_karras")?.build(4, &options)?.draws_noise());
+    /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`SchedulerError::UnknownClass`] if the name is not one of [`SchedulerKind`]'s, or the scheduler has no Karras
-    /// sigmas.
+    /// [`SchedulerError::UnknownClass`] if the name is none of [`SchedulerName`]'s.
     pub fn with_name(&self, name: &str) -> Result<Self, SchedulerError> {
-        let lower = name.to_ascii_lowercase();
-        let Some(stem) = lower.strip_suffix("karras") else {
-            return Ok(self.with_kind(name.parse()?));
-        };
-        let kind = stem.parse()?;
-        match kind {
-            SchedulerKind::Euler
-            | SchedulerKind::DpmSolverMultistep
-            | SchedulerKind::UniPc
-            | SchedulerKind::Deis => Ok(self
-                .with_kind(kind)
-                .with_field("use_karras_sigmas", true.into())),
-            _ => Err(SchedulerError::UnknownClass {
-                name: name.chars().take(60).collect(),
-                known: "euler_karras, dpmpp_2m_karras, unipc_karras, deis_karras".into(),
-            }),
-        }
+        let name: SchedulerName = name.parse()?;
+        let mut config = self.with_kind(name.kind());
+        let settled = name.fields().iter();
+        config
+            .values
+            .extend(settled.map(|(field, value)| ((*field).to_owned(), value.clone())));
+        Ok(config)
     }
 
     /// The same configuration with one field set.
@@ -143,9 +206,11 @@ impl SchedulerConfig {
     ///
     /// # Errors
     ///
-    /// If a field of the noise schedule has the wrong type or is out of range.
+    /// If a field of the noise schedule has the wrong type or is out of range, and
+    /// [`SchedulerError::NoBetas`] for flow matching.
     pub fn alphas_cumprod(&self) -> Result<Vec<f32>, SchedulerError> {
-        let (betas, zero_snr) = match self.kind {
+        let kind = self.kind()?;
+        let (betas, zero_snr) = match kind {
             SchedulerKind::Lcm => (LATENT_BETAS, ZeroSnr::Exact),
             SchedulerKind::Ddim => (DDPM_BETAS, ZeroSnr::Exact),
             SchedulerKind::Pndm | SchedulerKind::Deis => (DDPM_BETAS, ZeroSnr::Ignored),
@@ -153,13 +218,17 @@ impl SchedulerConfig {
             | SchedulerKind::Euler
             | SchedulerKind::EulerAncestral
             | SchedulerKind::UniPc => (DDPM_BETAS, ZeroSnr::Tiny),
+            SchedulerKind::FlowMatchEuler => {
+                let class = kind.class_name();
+                return Err(SchedulerError::NoBetas { class });
+            }
         };
-        alphas_cumprod(self.fields(), betas, zero_snr)
+        alphas_cumprod(self.fields(kind), betas, zero_snr)
     }
 
-    fn fields(&self) -> Fields<'_> {
+    fn fields(&self, kind: SchedulerKind) -> Fields<'_> {
         Fields {
-            class: self.kind.class_name(),
+            class: kind.class_name(),
             values: &self.values,
         }
     }
@@ -168,17 +237,19 @@ impl SchedulerConfig {
     ///
     /// # Errors
     ///
-    /// If a field has the wrong type, is out of range or is not supported, if the number of steps is 0 or more than
-    /// the schedule has, if the timesteps leave the training schedule, or if an update would not be finite.
+    /// If the class is not computed here, if a field has the wrong type, is out of range or is not supported, if an
+    /// option is missing or out of range, if the number of steps is 0 or more than the schedule has, if the timesteps
+    /// leave the training schedule, or if an update would not be finite.
     pub fn build(
         &self,
         num_inference_steps: usize,
         options: &SchedulerOptions,
     ) -> Result<Box<dyn Scheduler>, SchedulerError> {
         options.check()?;
-        let fields = self.fields();
+        let kind = self.kind()?;
+        let fields = self.fields(kind);
         let steps = num_inference_steps;
-        Ok(match self.kind {
+        Ok(match kind {
             SchedulerKind::Ddim => Box::new(Ddim::new(fields, steps, options)?),
             SchedulerKind::Pndm => Box::new(Pndm::new(fields, steps, options)?),
             SchedulerKind::Deis => Box::new(deis::build(fields, steps, options)?),
@@ -187,6 +258,7 @@ impl SchedulerConfig {
             }
             SchedulerKind::Euler => Box::new(Euler::new(fields, steps, options)?),
             SchedulerKind::EulerAncestral => Box::new(EulerAncestral::new(fields, steps, options)?),
+            SchedulerKind::FlowMatchEuler => Box::new(FlowMatchEuler::new(fields, steps, options)?),
             SchedulerKind::UniPc => Box::new(UniPc::new(fields, steps, options)?),
             SchedulerKind::Lcm => Box::new(Lcm::new(fields, steps, options)?),
         })

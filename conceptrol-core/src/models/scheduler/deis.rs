@@ -46,7 +46,7 @@ pub(super) fn build(
     fields.choice("algorithm_type", Deis)?;
     fields.choice("solver_type", LogRho)?;
     let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
-    let highest = fields.order()?;
+    let highest = fields.order(MOST_ORDER)?;
     let lower_at_end = fields.flag("lower_order_final", true)?;
     let curve = SigmaCurve::read(fields)?;
     let levels = Levels::new(

@@ -46,6 +46,26 @@ impl Choice for SolverType {
     ];
 }
 
+/// What the model predicts beside its output (`variance_type`). DDPM's configurations always say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Variance {
+    /// Nothing.
+    Fixed,
+    /// The variance, in further channels.
+    Learned,
+}
+
+impl Choice for Variance {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("fixed_small", Self::Fixed),
+        ("fixed_small_log", Self::Fixed),
+        ("fixed_large", Self::Fixed),
+        ("fixed_large_log", Self::Fixed),
+        ("learned", Self::Learned),
+        ("learned_range", Self::Learned),
+    ];
+}
+
 /// The solver a `DPMSolverMultistepScheduler` configuration describes.
 pub(super) fn build(
     fields: Fields<'_>,
@@ -55,14 +75,16 @@ pub(super) fn build(
     let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?;
     let table = SigmaTable::new(&alphas);
     fields.refuse("thresholding")?;
-    fields.refuse("variance_type")?;
+    if fields.choice("variance_type", Variance::Fixed)? == Variance::Learned {
+        return Err(fields.unsupported("variance_type"));
+    }
     let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
     let algorithm = fields.choice("algorithm_type", Algorithm::PlusPlus)?;
     let solver = fields.choice("solver_type", SolverType::Midpoint)?;
     let last = fields.choice("final_sigmas_type", FinalSigma::Zero)?;
     let euler_at_final = fields.flag("euler_at_final", false)?;
     let order = Order {
-        highest: fields.order()?,
+        highest: fields.order(MOST_ORDER)?,
         lower_at_end: fields.flag("lower_order_final", true)?,
         first_at_end: euler_at_final || last == FinalSigma::Zero,
     };

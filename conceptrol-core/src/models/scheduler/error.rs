@@ -15,11 +15,19 @@ pub enum SchedulerError {
         /// What the system said.
         source: io::Error,
     },
-    /// The configuration is not a JSON object.
-    #[error("scheduler config is not a JSON object: {reason}")]
-    Json {
-        /// What the parser said.
-        reason: String,
+    /// The configuration is not JSON.
+    #[error("scheduler config is not JSON")]
+    Json(#[source] serde_json::Error),
+    /// The configuration is JSON, but not an object with a string `_class_name`.
+    #[error("scheduler config is not an object with a `_class_name`")]
+    NoClass,
+    /// The file is larger than any configuration.
+    #[error("scheduler config {} has more than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Number of bytes that are read.
+        limit: u64,
     },
     /// `_class_name` or the name on the command line is not a scheduler of this crate.
     #[error("unknown scheduler `{name}`, known are {known}")]
@@ -85,6 +93,30 @@ pub enum SchedulerError {
         /// Number of training timesteps.
         train: usize,
     },
+    /// The configuration needs an option of the run.
+    #[error("{class} with field `{field}` needs the option `{option}`")]
+    Missing {
+        /// Class of the scheduler.
+        class: &'static str,
+        /// Name of the option.
+        option: &'static str,
+        /// The field that needs it.
+        field: &'static str,
+    },
+    /// The noise levels do not fall from 1 to 0.
+    #[error("{class} has no falling noise levels at step {step} with this configuration")]
+    Levels {
+        /// Class of the scheduler.
+        class: &'static str,
+        /// Index of the step.
+        step: usize,
+    },
+    /// The scheduler is not of a diffusion with betas.
+    #[error("{class} has no betas")]
+    NoBetas {
+        /// Class of the scheduler.
+        class: &'static str,
+    },
     /// The update has no finite coefficients, e.g. an epsilon prediction at zero signal.
     #[error("{class} has no finite update at step {step} with this configuration")]
     NotFinite {
@@ -103,4 +135,15 @@ pub enum SchedulerError {
         /// Number of steps.
         steps: usize,
     },
+}
+
+impl SchedulerError {
+    /// A name that is not one of the known.
+    pub(super) fn unknown(name: &str, known: String) -> Self {
+        const LONGEST: usize = 60;
+        Self::UnknownClass {
+            name: name.chars().take(LONGEST).collect(),
+            known,
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use super::error::SchedulerError;
-use super::multistep::MOST_ORDER;
 
 /// The fields of one configuration, read on behalf of `class`.
 #[derive(Debug, Clone, Copy)]
@@ -152,8 +151,8 @@ impl Fields<'_> {
     }
 
     /// The order of a multistep solver.
-    pub(super) fn order(&self) -> Result<usize, SchedulerError> {
-        match self.count("solver_order", 2, MOST_ORDER)? {
+    pub(super) fn order(&self, max: usize) -> Result<usize, SchedulerError> {
+        match self.count("solver_order", 2, max)? {
             0 => Err(self.out_of_range("solver_order", "at least 1")),
             order => Ok(order),
         }

@@ -1,4 +1,4 @@
-//! Which scheduler: diffusers' class names, and short names for the command line.
+//! Which scheduler: diffusers' class names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,14 +7,15 @@ use super::error::SchedulerError;
 
 /// The schedulers of this crate.
 ///
-/// Parses from diffusers' class name with or without `Scheduler`, and from the usual short names, whatever their case:
+/// Parses from diffusers' class name, with or without `Scheduler`, `Discrete` and `Multistep`, whatever its case.
+/// [`SchedulerName`](super::SchedulerName) has the short names.
 ///
 /// ```
 /// use conceptrol_core::models::scheduler::SchedulerKind;
 ///
 /// assert_eq!("EulerDiscreteScheduler".parse::<SchedulerKind>()?, SchedulerKind::Euler);
-/// assert_eq!("dpm++_2m".parse::<SchedulerKind>()?, SchedulerKind::DpmSolverMultistep);
-/// assert!("heun".parse::<SchedulerKind>().is_err());
+/// assert_eq!("UniPCMultistep".parse::<SchedulerKind>()?, SchedulerKind::UniPc);
+/// assert!("HeunDiscreteScheduler".parse::<SchedulerKind>().is_err());
 /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +33,8 @@ pub enum SchedulerKind {
     Euler,
     /// `EulerAncestralDiscreteScheduler`.
     EulerAncestral,
+    /// `FlowMatchEulerDiscreteScheduler`, for models that predict a velocity: FLUX.
+    FlowMatchEuler,
     /// `UniPCMultistepScheduler`.
     UniPc,
     /// `LCMScheduler`.
@@ -39,20 +42,21 @@ pub enum SchedulerKind {
 }
 
 impl SchedulerKind {
-    /// Every kind, in alphabetical order of the short names.
-    pub const ALL: [Self; 8] = [
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
         Self::Ddim,
         Self::Deis,
         Self::DpmSolverMultistep,
         Self::Euler,
         Self::EulerAncestral,
+        Self::FlowMatchEuler,
         Self::Lcm,
         Self::Pndm,
         Self::UniPc,
     ];
 
     /// The name of the class in diffusers, as in `_class_name`.
-    pub fn class_name(self) -> &'static str {
+    pub const fn class_name(self) -> &'static str {
         match self {
             Self::Ddim => "DDIMScheduler",
             Self::Pndm => "PNDMScheduler",
@@ -60,39 +64,35 @@ impl SchedulerKind {
             Self::DpmSolverMultistep => "DPMSolverMultistepScheduler",
             Self::Euler => "EulerDiscreteScheduler",
             Self::EulerAncestral => "EulerAncestralDiscreteScheduler",
+            Self::FlowMatchEuler => "FlowMatchEulerDiscreteScheduler",
             Self::UniPc => "UniPCMultistepScheduler",
             Self::Lcm => "LCMScheduler",
         }
     }
 
-    /// The short name for the command line.
-    pub fn short_name(self) -> &'static str {
-        match self {
-            Self::Ddim => "ddim",
-            Self::Pndm => "pndm",
-            Self::Deis => "deis",
-            Self::DpmSolverMultistep => "dpmpp_2m",
-            Self::Euler => "euler",
-            Self::EulerAncestral => "euler_a",
-            Self::UniPc => "unipc",
-            Self::Lcm => "lcm",
-        }
+    /// Whether the model predicts the velocity from picture to noise, as FLUX does, and not the noise or the picture
+    /// of a diffusion: a model of one sort gives noise with a scheduler of the other.
+    pub const fn is_flow_matching(self) -> bool {
+        matches!(self, Self::FlowMatchEuler)
     }
 
-    /// Other spellings, in the form [`normalised`] gives them.
-    fn aliases(self) -> &'static [&'static str] {
+    /// Whether the class has other curves of noise levels than that of its timesteps: `use_karras_sigmas`,
+    /// `use_exponential_sigmas`.
+    pub const fn has_sigma_curves(self) -> bool {
         match self {
-            Self::Pndm => &["plms"],
-            Self::DpmSolverMultistep => &["dpmpp", "dpmsolver", "dpmsolverpp", "dpm2m"],
-            Self::EulerAncestral => &["eulerancestral"],
-            _ => &[],
+            Self::Deis
+            | Self::DpmSolverMultistep
+            | Self::Euler
+            | Self::FlowMatchEuler
+            | Self::UniPc => true,
+            Self::Ddim | Self::EulerAncestral | Self::Lcm | Self::Pndm => false,
         }
     }
 }
 
 impl fmt::Display for SchedulerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.short_name())
+        f.write_str(self.class_name())
     }
 }
 
@@ -104,34 +104,23 @@ impl FromStr for SchedulerKind {
         let matches = |kind: &Self| {
             let class = normalised(kind.class_name());
             let stem = class.trim_end_matches("scheduler");
-            let stems = [
-                stem,
-                stem.trim_end_matches("discrete"),
-                stem.trim_end_matches("multistep"),
-            ];
-            wanted == class
-                || wanted == normalised(kind.short_name())
-                || stems.contains(&wanted.as_str())
-                || kind.aliases().contains(&wanted.as_str())
+            let short = stem
+                .trim_end_matches("discrete")
+                .trim_end_matches("multistep");
+            [&*class, stem, short].contains(&&*wanted)
         };
         Self::ALL.into_iter().find(matches).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|kind| kind.short_name()).collect();
-            SchedulerError::UnknownClass {
-                name: name.chars().take(60).collect(),
-                known: known.join(", "),
-            }
+            let known = Self::ALL.map(Self::class_name).join(", ");
+            SchedulerError::unknown(name, known)
         })
     }
 }
 
 /// Lower case letters and digits only, with `+` read as `p`.
-fn normalised(name: &str) -> String {
-    let letters = name.chars().map(|c| {
-        if c == '+' {
-            'p'
-        } else {
-            c.to_ascii_lowercase()
-        }
+pub(super) fn normalised(name: &str) -> String {
+    let letters = name.chars().map(|c| match c {
+        '+' => 'p',
+        c => c.to_ascii_lowercase(),
     });
     letters.filter(char::is_ascii_alphanumeric).collect()
 }
@@ -141,10 +130,9 @@ mod tests {
     use super::SchedulerKind;
 
     #[test]
-    fn every_name_leads_back() {
+    fn every_class_leads_back() {
         for kind in SchedulerKind::ALL {
             assert_eq!(kind.class_name().parse::<SchedulerKind>().unwrap(), kind);
-            assert_eq!(kind.short_name().parse::<SchedulerKind>().unwrap(), kind);
         }
     }
 
@@ -152,19 +140,19 @@ mod tests {
     fn usual_spellings() {
         for (name, kind) in [
             ("DDIM", SchedulerKind::Ddim),
-            ("DPM++ 2M", SchedulerKind::DpmSolverMultistep),
             ("DPMSolverMultistep", SchedulerKind::DpmSolverMultistep),
             ("EulerDiscrete", SchedulerKind::Euler),
-            ("Euler a", SchedulerKind::EulerAncestral),
-            ("UniPCMultistep", SchedulerKind::UniPc),
             ("DEISMultistep", SchedulerKind::Deis),
+            ("FlowMatchEulerDiscrete", SchedulerKind::FlowMatchEuler),
         ] {
             assert_eq!(name.parse::<SchedulerKind>().unwrap(), kind, "{name}");
         }
         let error = "heun".parse::<SchedulerKind>().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "unknown scheduler `heun`, known are ddim, deis, dpmpp_2m, euler, euler_a, lcm, pndm, unipc"
+        assert!(
+            error.starts_with(
+                "unknown scheduler `heun`, known are DDIMScheduler, DEISMultistepScheduler"
+            ),
+            "{error}"
         );
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Schedules are computed on the host in the precision diffusers 0.32.2 uses; on the device a step is a weighted sum
 //! of tensors. Constants and formulas were checked against that version over a grid of configurations, see
-//! `tests/schedulers.rs`.
+//! `tests/scheduler`. [`SchedulerConfig`] reads the file, [`Scheduler`] is what a denoising loop drives.
 
 mod betas;
 mod combine;
@@ -15,11 +15,13 @@ mod euler;
 mod euler_ancestral;
 mod fields;
 mod flow_match;
+mod flow_match_euler;
 mod history;
 mod json;
 mod kind;
 mod lcm;
 mod multistep;
+mod names;
 mod options;
 mod pndm;
 mod prediction;
@@ -30,6 +32,7 @@ mod schedule;
 )]
 mod scheduler;
 mod sigmas;
+mod solver;
 mod spacing;
 mod unipc;
 
@@ -38,6 +41,7 @@ pub use error::SchedulerError;
 pub use flow_match::{FlowMatchConfig, FlowMatchSchedule};
 pub use json::parse_python_json;
 pub use kind::SchedulerKind;
+pub use names::SchedulerName;
 pub use options::SchedulerOptions;
 pub use schedule::Schedule;
 pub use scheduler::{NoiseFn, Scheduler};

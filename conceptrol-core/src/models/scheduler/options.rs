@@ -13,6 +13,9 @@ pub struct SchedulerOptions {
     pub denoising_end: Option<f64>,
     /// Length of the schedule an LCM was distilled on, in place of the configuration's. Others ignore it.
     pub original_inference_steps: Option<usize>,
+    /// Number of latent tokens of the picture, on which the noise levels of flow matching with dynamic shift depend.
+    /// Others ignore it.
+    pub image_tokens: Option<usize>,
 }
 
 impl SchedulerOptions {
@@ -34,6 +37,13 @@ impl SchedulerOptions {
     #[must_use]
     pub fn original_inference_steps(mut self, steps: usize) -> Self {
         self.original_inference_steps = Some(steps);
+        self
+    }
+
+    /// Sets [`image_tokens`](Self::image_tokens).
+    #[must_use]
+    pub fn image_tokens(mut self, tokens: usize) -> Self {
+        self.image_tokens = Some(tokens);
         self
     }
 

@@ -79,7 +79,7 @@ impl UniPc {
         }
         let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
         let solver = fields.choice("solver_type", SolverType::Bh2)?;
-        let highest = fields.order()?;
+        let highest = fields.order(MOST_ORDER)?;
         let lower_at_end = fields.flag("lower_order_final", true)?;
         let uncorrected = fields.numbers("disable_corrector")?.unwrap_or_default();
         let last = match fields.choice("final_sigmas_type", FinalSigma::Zero)? {

@@ -4,7 +4,7 @@ use crate::kernel;
 use crate::models::nn::Linear;
 use crate::models::weights::Weights;
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, activation};
+use burn::tensor::Tensor;
 
 use super::config::T5Config;
 use crate::models::nn::keep_finite;
@@ -74,10 +74,8 @@ impl T5Block {
         let q = split(self.q.forward(states.clone()));
         let k = split(self.k.forward(states.clone()));
         let v = split(self.v.forward(states));
-        let dtype = v.dtype();
         let logits = q.matmul(k.swap_dims(2, 3)) + bias.clone();
-        let probabilities = activation::softmax(logits.cast(DType::F32), 3).cast(dtype);
-        let attended = probabilities.matmul(v).swap_dims(1, 2);
+        let attended = kernel::softmax(logits).matmul(v).swap_dims(1, 2);
         let [_, _, heads, head_dim] = attended.dims();
         self.o
             .forward(attended.reshape([batch, tokens, heads * head_dim]))

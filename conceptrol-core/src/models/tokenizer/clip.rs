@@ -54,7 +54,7 @@ impl ClipTokenizer {
         ids.resize(length, self.special.padding);
         EncodedPrompt {
             ids,
-            cut: Truncation::of(prompt, &tokens, room),
+            truncated: Truncation::of(prompt, &tokens, room),
             tokens,
         }
     }

@@ -13,7 +13,7 @@ pub struct EncodedPrompt {
     /// All tokens of the prompt, for finding concepts.
     pub tokens: PromptTokens,
     /// What did not fit.
-    pub cut: Option<Truncation>,
+    pub truncated: Option<Truncation>,
 }
 
 /// The end of a prompt that the text encoder does not see.

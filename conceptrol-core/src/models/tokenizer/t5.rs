@@ -80,7 +80,7 @@ impl T5Tokenizer {
         ids.resize(length, self.padding);
         Ok(EncodedPrompt {
             ids,
-            cut: Truncation::of(prompt, &tokens, room),
+            truncated: Truncation::of(prompt, &tokens, room),
             tokens,
         })
     }

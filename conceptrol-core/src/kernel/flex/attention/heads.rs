@@ -1,14 +1,14 @@
 use burn::tensor::bf16;
 
 use crate::kernel::flex::{
-    element::Number,
-    pairs::{Pair, pairs},
+    gemm::bf16_dot::{Bf16x2, as_bf16x2},
+    scalar::Scalar,
 };
 
 /// Rows of a `[batch, heads, len, dim]` tensor of any strides whose last axis is contiguous.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Heads<'a, O> {
-    pub(crate) data: &'a [O],
+pub(crate) struct Heads<'a, T> {
+    pub(crate) data: &'a [T],
     pub(crate) offset: usize,
     /// Of batch, heads and rows.
     pub(crate) strides: [usize; 3],
@@ -18,10 +18,10 @@ pub(crate) struct Heads<'a, O> {
     pub(crate) dim: usize,
 }
 
-impl<'a, O> Heads<'a, O> {
+impl<'a, T> Heads<'a, T> {
     /// A row of head `index`, counted over all batch rows.
     #[inline(always)]
-    pub(crate) fn row(&self, index: usize, row: usize) -> &'a [O] {
+    pub(crate) fn row(&self, index: usize, row: usize) -> &'a [T] {
         let [b, h, r] = self.strides;
         let (batch, head) = (index / self.heads, index % self.heads);
         let start = self.offset + batch * b + head * h + row * r;
@@ -29,15 +29,15 @@ impl<'a, O> Heads<'a, O> {
     }
 }
 
-impl<'a, E: Number> Heads<'a, E> {
-    /// The same as pairs, if the processor multiplies those and all rows are whole pairs.
-    pub(crate) fn pairs(&self) -> Option<Heads<'a, Pair>> {
+impl<'a, E: Scalar> Heads<'a, E> {
+    /// The same as pairs, if the processor has their dot product and all rows are whole pairs.
+    pub(crate) fn as_bf16x2(&self) -> Option<Heads<'a, Bf16x2>> {
         let whole = [self.dim, self.offset]
             .iter()
             .chain(&self.strides)
             .all(|length| length.is_multiple_of(2));
         let numbers = &self.data[..self.data.len() / 2 * 2];
-        let pairs = whole.then(|| pairs(numbers, self.dim)).flatten()?;
+        let pairs = whole.then(|| as_bf16x2(numbers, self.dim)).flatten()?;
         let strides = self.strides.map(|stride| stride / 2);
         Some(self.with(pairs, self.offset / 2, strides, self.dim / 2))
     }
@@ -48,13 +48,13 @@ impl<'a, E: Number> Heads<'a, E> {
         Some(self.with(numbers, self.offset, self.strides, self.dim))
     }
 
-    fn with<O>(
+    fn with<T>(
         &self,
-        data: &'a [O],
+        data: &'a [T],
         offset: usize,
         strides: [usize; 3],
         dim: usize,
-    ) -> Heads<'a, O> {
+    ) -> Heads<'a, T> {
         Heads {
             data,
             offset,

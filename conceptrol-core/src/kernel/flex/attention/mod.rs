@@ -2,15 +2,14 @@
 //! tiles go by (Milakov and Gimelshein 2018; Dao et al. 2022). Scores exist for 24 queries and 256 keys at a time.
 
 mod bias;
-mod block;
+mod flash;
 mod heads;
-mod keys;
-mod map;
-mod rows;
-mod softmax;
+mod online_softmax;
+mod pack;
+mod text_map;
 
 pub(crate) use bias::Segments;
-pub(crate) use block::attention;
+pub(crate) use flash::attention;
 pub(crate) use heads::Heads;
-pub(crate) use map::text_map;
-pub(crate) use rows::softmax;
+pub(crate) use online_softmax::{NOTHING, Running, scale};
+pub(crate) use text_map::text_map;

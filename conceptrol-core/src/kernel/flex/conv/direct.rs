@@ -5,12 +5,10 @@ use rayon::prelude::*;
 use super::{ConvShape, planes::Planes};
 use crate::kernel::flex::{
     aligned::Aligned,
-    element::narrow,
-    operand::{Operand, Unit, load},
-    panels::panel_width,
+    gemm::{Gemm, Init, LHS_STRIDE, Packed, Stored, nr, pack_lhs_row},
+    scalar::narrow,
     shared::Shared,
     simd::{Job, Simd, vectorised},
-    tile::{LEFT_STRIDE, Product, Start},
 };
 
 /// Output channels whose weights are in the cache at once. Every tile height divides it.
@@ -21,17 +19,17 @@ const PANELS: usize = 8;
 const TASKS: usize = 4;
 
 /// `weight * x + bias` into `out`, a contiguous `[batch, c_out, height, width]`.
-pub(crate) fn direct<O: Operand>(
+pub(crate) fn direct<T: Stored>(
     shape: ConvShape,
-    x: &[O::Number],
-    weight: &[O],
+    x: &[T::Scalar],
+    weight: &[T],
     bias: Option<&[f32]>,
-    out: &mut [MaybeUninit<O::Number>],
+    out: &mut [MaybeUninit<T::Scalar>],
 ) {
     let shape = shape.flattened();
-    let width = panel_width();
+    let nr = nr();
     let pixels = shape.output[0] * shape.pitch();
-    let panels = pixels.div_ceil(width);
+    let panels = pixels.div_ceil(nr);
     let blocks = panels.div_ceil(PANELS).max(1);
     let block = panels.div_ceil(blocks);
     // Small images alone would not keep the threads busy: cut the output channels too.
@@ -45,7 +43,7 @@ pub(crate) fn direct<O: Operand>(
     let out = Shared::new(out);
     (0..shape.batch * blocks * cuts)
         .into_par_iter()
-        .for_each_init(Scratch::<O>::default, |scratch, task| {
+        .for_each_init(Scratch::<T>::default, |scratch, task| {
             let (image_index, rest) = (task / (blocks * cuts), task % (blocks * cuts));
             let (first, channel) = (rest / cuts * block, rest % cuts * cut);
             let channels = channel.min(shape.c_out)..(channel + cut).min(shape.c_out);
@@ -55,109 +53,110 @@ pub(crate) fn direct<O: Operand>(
                 x: &x[image_index * image..][..image],
                 weight,
                 bias,
-                pixels: (first * width).min(pixels)..((first + block) * width).min(pixels),
+                pixels: (first * nr).min(pixels)..((first + block) * nr).min(pixels),
                 channels,
-                width,
+                nr,
                 scratch,
                 out,
             });
         });
 }
 
-struct Scratch<O: Operand> {
-    planes: Vec<O::Number>,
-    /// A slice of the inner dimension of all panels: `[panels][depth][width]`.
-    right: Aligned<O::Unit>,
-    left: Aligned<O::Unit>,
-    /// `[channels][panels * width]`
+struct Scratch<T: Stored> {
+    planes: Vec<T::Scalar>,
+    /// A slice of the inner dimension of all panels: `[panels][k][nr]`.
+    rhs: Aligned<T::Packed>,
+    /// `[CHANNELS][LHS_STRIDE]`
+    lhs: Aligned<T::Packed>,
+    /// `[channels][panels * nr]`
     sums: Aligned,
 }
 
-impl<O: Operand> Default for Scratch<O> {
+impl<T: Stored> Default for Scratch<T> {
     fn default() -> Self {
         Self {
             planes: Vec::new(),
-            right: Aligned::default(),
-            left: Aligned::default(),
+            rhs: Aligned::default(),
+            lhs: Aligned::default(),
             sums: Aligned::default(),
         }
     }
 }
 
 /// Some pixels of some channels of one image.
-struct Block<'a, O: Operand> {
+struct Block<'a, T: Stored> {
     shape: ConvShape,
     image_index: usize,
-    x: &'a [O::Number],
-    weight: &'a [O],
+    x: &'a [T::Scalar],
+    weight: &'a [T],
     bias: &'a [f32],
     /// Rows [`pitch`](ConvShape::pitch) apart.
     pixels: Range<usize>,
     channels: Range<usize>,
-    width: usize,
-    scratch: &'a mut Scratch<O>,
-    out: Shared<'a, MaybeUninit<O::Number>>,
+    nr: usize,
+    scratch: &'a mut Scratch<T>,
+    out: Shared<'a, MaybeUninit<T::Scalar>>,
 }
 
-impl<O: Operand> Job for Block<'_, O> {
+impl<T: Stored> Job for Block<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (shape, width, channels) = (self.shape, self.width, self.channels.len());
-        let panels = self.pixels.len().div_ceil(width);
+        let (shape, nr, channels) = (self.shape, self.nr, self.channels.len());
+        let panels = self.pixels.len().div_ceil(nr);
         if panels == 0 || channels == 0 {
             return;
         }
-        let stride = panels * width;
-        let depth = shape.depth() / O::NUMBERS;
-        let slice = depth.div_ceil(depth.div_ceil(O::Unit::DEPTH));
+        let stride = panels * nr;
+        let depth = shape.depth() / T::SCALARS;
+        let slice = depth.div_ceil(depth.div_ceil(T::Packed::KC));
         let Scratch {
             planes,
-            right,
-            left,
+            rhs,
+            lhs,
             sums,
         } = self.scratch;
-        let mut multiplier = <O::Unit as Unit>::Multiplier::default();
+        let mut kernel = <T::Packed as Packed>::Kernel::default();
         let mut planes = Planes::new(shape, self.pixels.start, stride, planes);
-        right.reserve(panels * slice * width);
-        left.reserve(CHANNELS * LEFT_STRIDE);
+        rhs.reserve(panels * slice * nr);
+        lhs.reserve(CHANNELS * LHS_STRIDE);
         sums.reserve(channels * stride);
         for from in (0..depth).step_by(slice) {
             let len = slice.min(depth - from);
-            planes.fill(self.x, from * O::NUMBERS..(from + len) * O::NUMBERS);
+            planes.fill(self.x, from * T::SCALARS..(from + len) * T::SCALARS);
             for line in 0..len {
-                let tap = (from + line) * O::NUMBERS;
-                let (first, last) = (planes.run(tap), planes.run(tap + O::NUMBERS - 1));
-                let runs = first.chunks_exact(width).zip(last.chunks_exact(width));
-                let panels = right.chunks_exact_mut(slice * width).take(panels);
+                let tap = (from + line) * T::SCALARS;
+                let (first, last) = (planes.run(tap), planes.run(tap + T::SCALARS - 1));
+                let runs = first.chunks_exact(nr).zip(last.chunks_exact(nr));
+                let panels = rhs.chunks_exact_mut(slice * nr).take(panels);
                 for (panel, (first, last)) in panels.zip(runs) {
-                    O::interleave(first, last, &mut panel[line * width..][..width]);
+                    T::interleave(first, last, &mut panel[line * nr..][..nr]);
                 }
             }
             for group in (0..channels).step_by(CHANNELS) {
                 let rows = CHANNELS.min(channels - group);
                 let first = self.channels.start + group;
-                for (row, left) in left.chunks_exact_mut(LEFT_STRIDE).take(rows).enumerate() {
-                    load(&self.weight[(first + row) * depth + from..][..len], left);
+                for (row, lhs) in lhs.chunks_exact_mut(LHS_STRIDE).take(rows).enumerate() {
+                    pack_lhs_row(&self.weight[(first + row) * depth + from..][..len], lhs);
                 }
-                for (panel, right) in right.chunks_exact(slice * width).take(panels).enumerate() {
+                for (panel, rhs) in rhs.chunks_exact(slice * nr).take(panels).enumerate() {
                     let bias = &self.bias[first..first + rows];
-                    // SAFETY: `left` holds `rows <= CHANNELS` rows, `right` `len` rows of `width`, `sums` the rows of all
-                    // channels, `stride` apart.
+                    // SAFETY: `lhs` holds `rows <= CHANNELS` rows, `rhs` `len` rows of `nr`, `sums` the rows of all channels,
+                    // `stride` apart.
                     unsafe {
-                        let p = Product {
-                            depth: len,
-                            left: left.as_ptr(),
-                            right: right.as_ptr(),
-                            right_stride: width,
-                            out: sums.as_mut_ptr().add(group * stride + panel * width),
+                        let gemm = Gemm {
+                            k: len,
+                            lhs: lhs.as_ptr(),
+                            rhs: rhs.as_ptr(),
+                            rhs_stride: nr,
+                            out: sums.as_mut_ptr().add(group * stride + panel * nr),
                             out_stride: stride,
-                            start: if from == 0 {
-                                Start::Rows(bias.as_ptr())
+                            init: if from == 0 {
+                                Init::RowBias(bias.as_ptr())
                             } else {
-                                Start::Output
+                                Init::Out
                             },
                         };
-                        O::Unit::product(&mut multiplier, s, rows, S::TILE.0, p);
+                        T::Packed::macro_kernel(&mut kernel, s, rows, S::NR_VECTORS, gemm);
                     }
                 }
             }

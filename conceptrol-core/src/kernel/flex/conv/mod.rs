@@ -11,12 +11,12 @@ use std::mem::MaybeUninit;
 pub(crate) use shape::ConvShape;
 
 use super::{
-    element::Number,
-    pairs::{self, pairs},
+    gemm::bf16_dot::{self, as_bf16x2},
+    scalar::Scalar,
 };
 
 /// `weight * x + bias` into `out`, a contiguous `[batch, c_out, height, width]`.
-pub(crate) fn conv2d<E: Number>(
+pub(crate) fn conv2d<E: Scalar>(
     shape: ConvShape,
     x: &[E],
     weight: &[E],
@@ -24,8 +24,8 @@ pub(crate) fn conv2d<E: Number>(
     out: &mut [MaybeUninit<E>],
 ) {
     let minimal = shape.suits_winograd();
-    if (!minimal || pairs::are_cheap())
-        && let Some(weight) = pairs(weight, shape.depth())
+    if (!minimal || bf16_dot::is_cheap())
+        && let Some(weight) = as_bf16x2(weight, shape.depth())
         && let (Some(x), Some(out)) = (E::as_bf16(x), E::as_bf16_mut(out))
     {
         direct::direct(shape, x, weight, bias, out);

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::ConvShape;
-use crate::kernel::flex::element::Number;
+use crate::kernel::flex::scalar::Scalar;
 
 /// The part of an image around some output pixels, padded with zeros and laid out such that what a weight meets at these pixels is
 /// one run of numbers.
@@ -36,7 +36,7 @@ impl ConvShape {
     }
 }
 
-impl<'a, E: Number> Planes<'a, E> {
+impl<'a, E: Scalar> Planes<'a, E> {
     /// Room for what is around `count` pixels (rows [`pitch`](ConvShape::pitch) apart) from `first` on.
     pub(super) fn new(
         shape: ConvShape,
@@ -109,7 +109,7 @@ impl<'a, E: Number> Planes<'a, E> {
 
 /// `to[i] = from[x + i * stride - before]`, zero outside.
 #[inline(always)]
-fn copy_padded<E: Number>(from: &[E], x: usize, stride: usize, before: usize, to: &mut [E]) {
+fn copy_padded<E: Scalar>(from: &[E], x: usize, stride: usize, before: usize, to: &mut [E]) {
     let zero = E::narrow(0.0);
     if stride == 1 {
         let (outside, to) = to.split_at_mut(before.saturating_sub(x).min(to.len()));

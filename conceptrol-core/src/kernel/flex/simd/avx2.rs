@@ -23,7 +23,7 @@ impl Avx2 {
 // promise.
 impl Simd for Avx2 {
     const LANES: usize = 8;
-    const TILE: (usize, usize) = (2, 6);
+    const NR_VECTORS: usize = 2;
     type V = __m256;
 
     #[inline(always)]
@@ -59,7 +59,7 @@ impl Simd for Avx2 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
-    fn dot_pairs(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+    fn dot_bf16(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         // A bf16 number is the upper half of an `f32`.
         unsafe {
             let upper = _mm256_castsi256_ps(_mm256_set1_epi32(-0x1_0000));

@@ -24,7 +24,7 @@ impl Avx512 {
 // promise.
 impl Simd for Avx512 {
     const LANES: usize = 16;
-    const TILE: (usize, usize) = (2, 12);
+    const NR_VECTORS: usize = 2;
     type V = __m512;
 
     #[inline(always)]
@@ -60,8 +60,8 @@ impl Simd for Avx512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
-    fn dot_pairs(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: only called through `vectorised_for_pairs`, where the processor has AVX512-BF16; any bits are numbers.
+    fn dot_bf16(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: only called through `vectorised_bf16`, where the processor has AVX512-BF16; any bits are numbers.
         unsafe {
             _mm512_dpbf16_ps(
                 c,

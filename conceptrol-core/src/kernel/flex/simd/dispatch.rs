@@ -29,7 +29,7 @@ pub(crate) fn vectorised<J: Job>(job: J) {
 }
 
 /// Runs a job that multiplies pairs of bf16 numbers, with vectors that do so by themselves if there are any.
-pub(crate) fn vectorised_for_pairs<J: Job>(job: J) {
+pub(crate) fn vectorised_bf16<J: Job>(job: J) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512bf16") {
         // SAFETY: the processor has AVX512-BF16, and so AVX-512F.
@@ -40,7 +40,7 @@ pub(crate) fn vectorised_for_pairs<J: Job>(job: J) {
 
 /// Whether vectors multiply pairs of bf16 numbers faster than as many single numbers. Those of AMD do two in the time of one; those of
 /// Intel take twice as long (measured on family 6, model 167).
-pub(crate) fn vectors_multiply_pairs() -> bool {
+pub(crate) fn has_fast_bf16_dot() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         // Asking for the maker takes long in a virtual machine.

@@ -15,15 +15,15 @@ mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::round_to_bf16;
-pub(crate) use dispatch::{Job, vectorised, vectorised_for_pairs, vectors_multiply_pairs};
+pub(crate) use dispatch::{Job, has_fast_bf16_dot, vectorised, vectorised_bf16};
 pub(crate) use portable::Portable;
 
 /// The arithmetic of one instruction set. A value of an implementing type is proof that the processor has it.
 pub(crate) trait Simd: Copy {
     /// `f32`s in a vector.
     const LANES: usize;
-    /// Rows of the widest register tile whose columns are `.0` vectors wide, `.1` rows high; see [`super::tile`].
-    const TILE: (usize, usize);
+    /// Vectors of the columns of a panel: what a register tile covers.
+    const NR_VECTORS: usize;
     /// A vector.
     type V: Copy;
 
@@ -41,7 +41,7 @@ pub(crate) trait Simd: Copy {
     /// `a * b + c`, rounded once where the processor can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a * b + c` for pairs of bf16 numbers in `a` and `b`, whose two products are added up.
-    fn dot_pairs(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    fn dot_bf16(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `x * 2^n` for `n + ROUND` of an integral `n` and a normal result.

@@ -11,7 +11,7 @@ pub(crate) struct Portable;
 
 impl Simd for Portable {
     const LANES: usize = N;
-    const TILE: (usize, usize) = (1, 4);
+    const NR_VECTORS: usize = 1;
     type V = [f32; N];
 
     #[inline(always)]
@@ -50,7 +50,7 @@ impl Simd for Portable {
         from_fn(|i| a[i] * b[i] + c[i])
     }
     #[inline(always)]
-    fn dot_pairs(self, a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
+    fn dot_bf16(self, a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
         // A bf16 number is the upper half of an `f32`.
         let lower = |x: f32| f32::from_bits(x.to_bits() << 16);
         let upper = |x: f32| f32::from_bits(x.to_bits() & 0xffff_0000);

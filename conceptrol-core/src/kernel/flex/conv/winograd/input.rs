@@ -1,22 +1,22 @@
 use super::scheme::{self, FREQUENCIES, IN, OUT, both_axes};
 use crate::kernel::flex::{
     conv::ConvShape,
-    element::Number,
+    scalar::Scalar,
     simd::{Job, Simd},
 };
 
 /// Panels are at most this wide.
 pub(super) const WIDEST: usize = 32;
 
-/// A panel of tiles of some input channels, transformed: `[frequency][channel of all][width]`.
+/// A panel of tiles of some input channels, transformed: `[frequency][channel of all][nr]`.
 pub(super) struct Panel<'a, E> {
     pub(super) shape: ConvShape,
     pub(super) x: &'a [E],
     /// Index of the first tile, over all images.
     pub(super) first: usize,
-    /// Tiles of the panel; the rest up to `width` are zeros.
+    /// Tiles of the panel; the rest up to `nr` are zeros.
     pub(super) tiles: usize,
-    pub(super) width: usize,
+    pub(super) nr: usize,
     pub(super) to: &'a mut [f32],
 }
 
@@ -43,7 +43,7 @@ impl Place {
     }
 }
 
-impl<E: Number> Job for Panel<'_, E> {
+impl<E: Scalar> Job for Panel<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Panel {
@@ -51,7 +51,7 @@ impl<E: Number> Job for Panel<'_, E> {
             x,
             first,
             tiles,
-            width,
+            nr,
             to,
         } = self;
         let [height, image_width] = shape.input;
@@ -79,29 +79,29 @@ impl<E: Number> Job for Panel<'_, E> {
                     } else {
                         &[]
                     };
-                    let to = &mut patches[row * IN * width + tile..];
+                    let to = &mut patches[row * IN * nr + tile..];
                     match line.get(left..left.wrapping_add(IN)) {
                         Some(line) => {
                             for (column, x) in line.iter().enumerate() {
-                                to[column * width] = x.widen();
+                                to[column * nr] = x.widen();
                             }
                         }
                         None => {
                             for column in 0..IN {
                                 let x = line.get(left.wrapping_add(column));
-                                to[column * width] = x.map_or(0.0, |x| x.widen());
+                                to[column * nr] = x.map_or(0.0, |x| x.widen());
                             }
                         }
                     }
                 }
             }
-            for at in (0..width).step_by(S::LANES) {
+            for at in (0..nr).step_by(S::LANES) {
                 let load = |position: usize| {
-                    // SAFETY: `width <= WIDEST` is a whole number of vectors.
-                    unsafe { s.load(patches[position * width + at..][..S::LANES].as_ptr()) }
+                    // SAFETY: `nr <= WIDEST` is a whole number of vectors.
+                    unsafe { s.load(patches[position * nr + at..][..S::LANES].as_ptr()) }
                 };
                 let store = |position: usize, x| {
-                    let to = &mut to[(position * shape.c_in + channel) * width + at..][..S::LANES];
+                    let to = &mut to[(position * shape.c_in + channel) * nr + at..][..S::LANES];
                     // SAFETY: a slice of `LANES` numbers.
                     unsafe { s.store(to.as_mut_ptr(), x) };
                 };

@@ -4,7 +4,7 @@ use super::{
     input::{Place, WIDEST},
     scheme::{self, IN, OUT, both_axes},
 };
-use crate::kernel::flex::{conv::ConvShape, element::Number, shared::Shared, simd::Simd};
+use crate::kernel::flex::{conv::ConvShape, scalar::Scalar, shared::Shared, simd::Simd};
 
 /// Sums of one output channel over a panel of tiles, at each frequency `stride` apart.
 pub(super) struct Sums<'a> {
@@ -21,7 +21,7 @@ pub(super) struct Sums<'a> {
 /// # Safety
 /// The tiles of this channel belong to the caller.
 #[inline(always)]
-pub(super) unsafe fn transform<S: Simd, E: Number>(
+pub(super) unsafe fn transform<S: Simd, E: Scalar>(
     s: S,
     shape: &ConvShape,
     sums: Sums<'_>,

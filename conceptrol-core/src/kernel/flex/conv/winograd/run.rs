@@ -11,12 +11,10 @@ use super::{
 use crate::kernel::flex::{
     aligned::Aligned,
     conv::ConvShape,
-    element::Number,
-    panels::panel_width,
-    product::product,
+    gemm::{Gemm, Init, KC, LHS_STRIDE, macro_kernel, nr},
+    scalar::Scalar,
     shared::Shared,
     simd::{Job, Simd, vectorised},
-    tile::{DEPTH, LEFT_STRIDE, Product, Start},
 };
 
 /// Output channels of a task; every tile height divides it.
@@ -27,7 +25,7 @@ const PANELS: usize = 8;
 const AT_ONCE: usize = 4 * PANELS;
 
 /// A 3x3 convolution with stride 1 into `out`, a contiguous `[batch, c_out, height, width]`.
-pub(crate) fn winograd<E: Number>(
+pub(crate) fn winograd<E: Scalar>(
     shape: ConvShape,
     x: &[E],
     weight: &[E],
@@ -39,15 +37,15 @@ pub(crate) fn winograd<E: Number>(
         ([3, 3], 1),
         "a 3x3 convolution with stride 1"
     );
-    let width = panel_width();
+    let nr = nr();
     let tiles = shape.batch
         * shape
             .output
             .map(|length| length.div_ceil(OUT))
             .iter()
             .product::<usize>();
-    let panels = tiles.div_ceil(width);
-    let panel = FREQUENCIES * shape.c_in * width;
+    let panels = tiles.div_ceil(nr);
+    let panel = FREQUENCIES * shape.c_in * nr;
     let mut transformed = Aligned::zeros(panels.min(AT_ONCE) * panel);
     let out = Shared::new(out);
     let blocks = shape.c_out.div_ceil(CHANNELS);
@@ -58,14 +56,14 @@ pub(crate) fn winograd<E: Number>(
             .par_chunks_exact_mut(panel)
             .enumerate()
             .for_each(|(index, to)| {
-                let first = (start + index) * width;
-                let tiles = width.min(tiles - first);
+                let first = (start + index) * nr;
+                let tiles = nr.min(tiles - first);
                 vectorised(Panel {
                     shape,
                     x,
                     first,
                     tiles,
-                    width,
+                    nr,
                     to,
                 });
             });
@@ -80,10 +78,10 @@ pub(crate) fn winograd<E: Number>(
                     weight,
                     bias,
                     transformed: &transformed[first * panel..(first + strip).min(count) * panel],
-                    first: (start + first) * width,
+                    first: (start + first) * nr,
                     tiles,
                     channels: block * CHANNELS..((block + 1) * CHANNELS).min(shape.c_out),
-                    width,
+                    nr,
                     scratch,
                     out,
                 });
@@ -93,9 +91,9 @@ pub(crate) fn winograd<E: Number>(
 
 #[derive(Default)]
 struct Scratch {
-    /// `[frequency][CHANNELS][LEFT_STRIDE]`
-    left: Aligned,
-    /// `[frequency][CHANNELS][panels * width]`
+    /// `[frequency][CHANNELS][LHS_STRIDE]`
+    lhs: Aligned,
+    /// `[frequency][CHANNELS][panels * nr]`
     sums: Aligned,
 }
 
@@ -104,28 +102,28 @@ struct Block<'a, E> {
     shape: ConvShape,
     weight: &'a [E],
     bias: Option<&'a [f32]>,
-    /// `[panels][frequency][c_in][width]`
+    /// `[panels][frequency][c_in][nr]`
     transformed: &'a [f32],
     /// Index of the first tile.
     first: usize,
     /// Of all images.
     tiles: usize,
     channels: Range<usize>,
-    width: usize,
+    nr: usize,
     scratch: &'a mut Scratch,
     out: Shared<'a, MaybeUninit<E>>,
 }
 
-impl<E: Number> Job for Block<'_, E> {
+impl<E: Scalar> Job for Block<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (c_in, width, rows) = (self.shape.c_in, self.width, self.channels.len());
-        let panel = FREQUENCIES * c_in * width;
-        let stride = self.transformed.len() / panel * width;
-        let Scratch { left, sums } = self.scratch;
-        left.reserve(FREQUENCIES * CHANNELS * LEFT_STRIDE);
+        let (c_in, nr, rows) = (self.shape.c_in, self.nr, self.channels.len());
+        let panel = FREQUENCIES * c_in * nr;
+        let stride = self.transformed.len() / panel * nr;
+        let Scratch { lhs, sums } = self.scratch;
+        lhs.reserve(FREQUENCIES * CHANNELS * LHS_STRIDE);
         sums.reserve(FREQUENCIES * CHANNELS * stride);
-        let slice = c_in.div_ceil(c_in.div_ceil(DEPTH));
+        let slice = c_in.div_ceil(c_in.div_ceil(KC));
         for from in (0..c_in).step_by(slice) {
             let len = slice.min(c_in - from);
             weights::transform(
@@ -135,28 +133,24 @@ impl<E: Number> Job for Block<'_, E> {
                 self.channels.clone(),
                 (from, len),
                 CHANNELS,
-                left,
+                lhs,
             );
-            for (frequency, left) in left.chunks_exact(CHANNELS * LEFT_STRIDE).enumerate() {
+            for (frequency, lhs) in lhs.chunks_exact(CHANNELS * LHS_STRIDE).enumerate() {
                 for (index, panel) in self.transformed.chunks_exact(panel).enumerate() {
-                    let right = &panel[(frequency * c_in + from) * width..][..len * width];
+                    let rhs = &panel[(frequency * c_in + from) * nr..][..len * nr];
                     let sums = &mut sums[frequency * CHANNELS * stride..][..CHANNELS * stride];
-                    // SAFETY: `left` and `sums` hold `rows <= CHANNELS` rows, `right` `len` rows of `width`.
+                    // SAFETY: `lhs` and `sums` hold `rows <= CHANNELS` rows, `rhs` `len` rows of `nr`.
                     unsafe {
-                        let p = Product {
-                            depth: len,
-                            left: left.as_ptr(),
-                            right: right.as_ptr(),
-                            right_stride: width,
-                            out: sums.as_mut_ptr().add(index * width),
+                        let gemm = Gemm {
+                            k: len,
+                            lhs: lhs.as_ptr(),
+                            rhs: rhs.as_ptr(),
+                            rhs_stride: nr,
+                            out: sums.as_mut_ptr().add(index * nr),
                             out_stride: stride,
-                            start: if from == 0 {
-                                Start::Zero
-                            } else {
-                                Start::Output
-                            },
+                            init: if from == 0 { Init::Zero } else { Init::Out },
                         };
-                        product(s, rows, S::TILE.0, p);
+                        macro_kernel(s, rows, S::NR_VECTORS, gemm);
                     }
                 }
             }
@@ -165,9 +159,9 @@ impl<E: Number> Job for Block<'_, E> {
         let places = (self.first..last).map(|tile| Place::new(&self.shape, tile));
         let places: Vec<Place> = places.collect();
         for (row, channel) in self.channels.enumerate() {
-            for (panel, places) in places.chunks(width).enumerate() {
+            for (panel, places) in places.chunks(nr).enumerate() {
                 let sums = Sums {
-                    sums: &sums[row * stride + panel * width..],
+                    sums: &sums[row * stride + panel * nr..],
                     stride: CHANNELS * stride,
                     places,
                     channel,

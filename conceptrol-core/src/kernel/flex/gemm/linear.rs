@@ -1,0 +1,266 @@
+//! Linear layers: a tall left operand times the rows of a weight as stored.
+
+use std::{mem::MaybeUninit, ops::Range};
+
+use rayon::prelude::*;
+
+use super::{
+    bf16_dot::{Bf16x2, as_bf16x2},
+    micro_kernel::{Gemm, Init, LHS_STRIDE},
+    pack::{nr, pack_lhs_row, pack_rhs},
+    packed::{Packed, Stored},
+};
+use crate::kernel::flex::{
+    aligned::Aligned,
+    scalar::{Scalar, narrow},
+    shared::Shared,
+    simd::{Job, Simd, vectorised},
+};
+
+/// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
+const MC: usize = 288;
+/// Panels of a task: how often the rows are.
+const PANELS: usize = 12;
+/// Panels of a task that packs them itself: fewer, so that the smallest layers still make several tasks.
+const OWN_PANELS: usize = 4;
+/// Numbers of packed weights for each thread at a time: so they are still in the cache when they are used, and a large layer needs no
+/// second copy.
+const PACKED_AT_ONCE: usize = 2 << 20;
+
+/// Rows of numbers, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<'a, T> {
+    pub(crate) data: &'a [T],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    #[inline(always)]
+    fn row(&self, row: usize) -> &'a [T] {
+        &self.data[row * self.cols..][..self.cols]
+    }
+}
+
+impl<'a, E: Scalar> Matrix<'a, E> {
+    fn as_bf16x2(&self) -> Option<Matrix<'a, Bf16x2>> {
+        Some(Matrix {
+            data: as_bf16x2(self.data, self.cols)?,
+            rows: self.rows,
+            cols: self.cols / 2,
+        })
+    }
+}
+
+impl<'a, T: Stored> Matrix<'a, T> {
+    /// Packs the columns `k` of the rows of panel `index`.
+    #[inline(always)]
+    fn pack_panel(&self, index: usize, nr: usize, k: Range<usize>, to: &mut [T::Packed]) {
+        let rows = index * nr..((index + 1) * nr).min(self.rows);
+        let rows = rows.map(|row| &self.row(row)[k.clone()]);
+        pack_rhs(to, nr, k.len(), rows);
+    }
+}
+
+/// `x weight^T + bias` into `out`, a contiguous `[x.rows, weight.rows]`.
+pub(crate) fn linear<E: Scalar>(
+    x: Matrix<'_, E>,
+    weight: Matrix<'_, E>,
+    bias: Option<&[f32]>,
+    out: &mut [MaybeUninit<E>],
+) {
+    match (x.as_bf16x2(), weight.as_bf16x2()) {
+        (Some(x), Some(weight)) => blocked(x, weight, bias, out),
+        _ => blocked(x, weight, bias, out),
+    }
+}
+
+fn blocked<T: Stored, E: Scalar>(
+    x: Matrix<'_, T>,
+    weight: Matrix<'_, T>,
+    bias: Option<&[f32]>,
+    out: &mut [MaybeUninit<E>],
+) {
+    if x.rows == 0 {
+        return;
+    }
+    let nr = nr();
+    let panels = weight.rows.div_ceil(nr);
+    let mut columns = vec![0.0f32; panels * nr];
+    if let Some(bias) = bias {
+        columns[..weight.rows].copy_from_slice(bias);
+    }
+    let layer = Layer {
+        x,
+        weight,
+        bias: &columns,
+        nr,
+        panels,
+        out: Shared::new(out),
+    };
+    if x.rows <= MC {
+        layer.packing_in_tasks();
+    } else {
+        layer.packing_first();
+    }
+}
+
+/// A linear layer and what all tasks share.
+#[derive(Clone, Copy)]
+struct Layer<'a, T, E: Copy> {
+    x: Matrix<'a, T>,
+    weight: Matrix<'a, T>,
+    /// Zeros beyond the columns there are.
+    bias: &'a [f32],
+    nr: usize,
+    /// Of the weight.
+    panels: usize,
+    out: Shared<'a, MaybeUninit<E>>,
+}
+
+impl<T: Stored, E: Scalar> Layer<'_, T, E> {
+    /// One block of rows, so each panel is used once: by the task that packs it, a slice at a time, which stays in the nearest cache.
+    fn packing_in_tasks(self) {
+        (0..self.panels.div_ceil(OWN_PANELS))
+            .into_par_iter()
+            .for_each_init(Scratch::<T>::default, |scratch, task| {
+                let first = task * OWN_PANELS;
+                vectorised(Block {
+                    layer: self,
+                    rows: 0..self.x.rows,
+                    panels: first..(first + OWN_PANELS).min(self.panels),
+                    packed: None,
+                    scratch,
+                });
+            });
+    }
+
+    /// Several blocks of rows use each panel: groups of panels are packed before any is used.
+    fn packing_first(self) {
+        let panel = self.nr * self.x.cols;
+        let group = PACKED_AT_ONCE * rayon::current_num_threads() / panel.max(1);
+        let group = group.clamp(1, self.panels.max(1));
+        let mut packed = Aligned::zeros(group * panel);
+        let rows = self.x.rows;
+        let block = rows
+            .div_ceil(rows.div_ceil(MC))
+            .next_multiple_of(T::Packed::mr());
+        let blocks = rows.div_ceil(block);
+        for first in (0..self.panels).step_by(group) {
+            let group = group.min(self.panels - first);
+            packed[..group * panel]
+                .par_chunks_exact_mut(panel.max(1))
+                .enumerate()
+                .for_each(|(index, to)| {
+                    self.weight
+                        .pack_panel(first + index, self.nr, 0..self.x.cols, to);
+                });
+            let strips = group.div_ceil(PANELS);
+            let strip = group.div_ceil(strips);
+            (0..blocks * strips).into_par_iter().for_each_init(
+                Scratch::<T>::default,
+                |scratch, task| {
+                    let (row, start) = (task / strips * block, task % strips * strip);
+                    let end = (start + strip).min(group);
+                    vectorised(Block {
+                        layer: self,
+                        rows: row..(row + block).min(rows),
+                        panels: first + start..first + end,
+                        packed: Some(&packed[start * panel..end * panel]),
+                        scratch,
+                    });
+                },
+            );
+        }
+    }
+}
+
+/// Buffers of one thread.
+struct Scratch<T: Stored> {
+    /// `[rows][LHS_STRIDE]`
+    lhs: Aligned<T::Packed>,
+    /// A slice of one panel: `[KC][nr]`.
+    panel: Aligned<T::Packed>,
+    /// `[rows][panels * nr]`
+    sums: Aligned,
+}
+
+impl<T: Stored> Default for Scratch<T> {
+    fn default() -> Self {
+        Self {
+            lhs: Aligned::default(),
+            panel: Aligned::default(),
+            sums: Aligned::default(),
+        }
+    }
+}
+
+/// Some rows of the output, over some panels.
+struct Block<'a, T: Stored, E: Copy> {
+    layer: Layer<'a, T, E>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    /// The panels, `[panels][k][nr]`, where they are packed already.
+    packed: Option<&'a [T::Packed]>,
+    scratch: &'a mut Scratch<T>,
+}
+
+impl<T: Stored, E: Scalar> Job for Block<'_, T, E> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Layer { x, weight, nr, .. } = self.layer;
+        let (rows, depth) = (self.rows.len(), x.cols);
+        let stride = self.panels.len() * nr;
+        // Slices of equal length, none longer than a product: the same for any number of rows.
+        let slice = depth.div_ceil(depth.div_ceil(T::Packed::KC).max(1));
+        let Scratch { lhs, panel, sums } = self.scratch;
+        lhs.reserve(rows * LHS_STRIDE);
+        sums.reserve(rows * stride);
+        if self.packed.is_none() {
+            panel.reserve(slice * nr);
+        }
+        let mut kernel = <T::Packed as Packed>::Kernel::default();
+        for from in (0..depth).step_by(slice.max(1)) {
+            let k = from..(from + slice).min(depth);
+            let to = lhs.chunks_exact_mut(LHS_STRIDE);
+            for (to, row) in to.zip(self.rows.clone()) {
+                pack_lhs_row(&x.row(row)[k.clone()], to);
+            }
+            for (index, column) in self.panels.clone().enumerate() {
+                let rhs = match self.packed {
+                    Some(packed) => &packed[(index * depth + from) * nr..][..k.len() * nr],
+                    None => {
+                        weight.pack_panel(column, nr, k.clone(), panel);
+                        &panel[..k.len() * nr]
+                    }
+                };
+                let bias = &self.layer.bias[column * nr..][..nr];
+                // SAFETY: `lhs` holds `rows` rows; `rhs` `k` rows of `nr`; `sums` `rows` rows of `stride`.
+                unsafe {
+                    let gemm = Gemm {
+                        k: k.len(),
+                        lhs: lhs.as_ptr(),
+                        rhs: rhs.as_ptr(),
+                        rhs_stride: nr,
+                        out: sums.as_mut_ptr().add(index * nr),
+                        out_stride: stride,
+                        init: if from == 0 {
+                            Init::ColumnBias(bias.as_ptr())
+                        } else {
+                            Init::Out
+                        },
+                    };
+                    T::Packed::macro_kernel(&mut kernel, s, rows, S::NR_VECTORS, gemm);
+                }
+            }
+        }
+        let column = self.panels.start * nr;
+        let columns = stride.min(weight.rows - column);
+        for (sums, row) in sums.chunks_exact(stride).zip(self.rows) {
+            // SAFETY: each part of each row belongs to one task.
+            narrow(&sums[..columns], unsafe {
+                self.layer.out.part(row * weight.rows + column, columns)
+            });
+        }
+    }
+}

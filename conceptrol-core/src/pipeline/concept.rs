@@ -1,0 +1,111 @@
+//! Concepts as they are asked for.
+
+use std::ops::Range;
+
+use image::RgbImage;
+
+use crate::{
+    concept::{MaskRole, Occurrence},
+    mask::ConceptMask,
+    pipeline::PipelineError,
+};
+
+/// Which words of a prompt a concept stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Words {
+    /// An occurrence of the concept's name.
+    Named(Occurrence),
+    /// The words at these bytes of the prompt.
+    Bytes(Range<usize>),
+    /// These tokens, the start token counted where there is one.
+    Tokens(Range<usize>),
+    /// None: the picture acts everywhere, which only [`Mode::Adapter`](super::Mode::Adapter) allows.
+    Everywhere,
+}
+
+/// A concept of the prompt and the picture it is to look like.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConceptRequest {
+    /// The phrase, as it stands in the prompt.
+    pub name: String,
+    /// Which words of the prompt it means.
+    pub words: Words,
+    /// The reference picture; every mode but [`Mode::TextOnly`](super::Mode::TextOnly) needs one.
+    pub image: Option<RgbImage>,
+    /// Factor on the strength of its condition.
+    pub scale: f32,
+    /// Where it may act.
+    pub mask: Option<ConceptMask>,
+    /// Whether that mask bounds what attention says, or takes its place.
+    pub mask_role: MaskRole,
+    /// Which of the loaded adapters carries it.
+    pub adapter: usize,
+}
+
+impl ConceptRequest {
+    /// The first occurrence of `phrase` is to look like `image`.
+    pub fn new(phrase: impl Into<String>, image: RgbImage) -> Self {
+        Self {
+            image: Some(image),
+            ..Self::words_only(phrase)
+        }
+    }
+
+    /// The first occurrence of `phrase`, without a picture: to watch where it acts.
+    pub fn words_only(phrase: impl Into<String>) -> Self {
+        Self {
+            name: phrase.into(),
+            words: Words::Named(Occurrence::Nth(0)),
+            image: None,
+            scale: 1.0,
+            mask: None,
+            mask_role: MaskRole::default(),
+            adapter: 0,
+        }
+    }
+
+    /// Sets which words of the prompt it means.
+    pub fn words(mut self, words: Words) -> Self {
+        self.words = words;
+        self
+    }
+
+    /// Sets which occurrence of its name it means, counted from 0.
+    pub fn occurrence(self, index: usize) -> Self {
+        self.words(Words::Named(Occurrence::Nth(index)))
+    }
+
+    /// Sets the factor on the strength of its condition.
+    pub fn scale(mut self, scale: f32) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// Sets where it may act: within this mask, where attention says.
+    pub fn mask(mut self, mask: ConceptMask) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// Sets whether the mask bounds what attention says, or takes its place.
+    pub fn mask_role(mut self, role: MaskRole) -> Self {
+        self.mask_role = role;
+        self
+    }
+
+    /// Sets which of the loaded adapters carries it.
+    pub fn adapter(mut self, adapter: usize) -> Self {
+        self.adapter = adapter;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), PipelineError> {
+        if self.scale.is_finite() {
+            return Ok(());
+        }
+        let name = "the scale of a concept";
+        Err(PipelineError::bad_request(name, self.scale, "finite"))
+    }
+}

@@ -1,0 +1,209 @@
+//! Everything the denoising loop is conditioned on, computed once before it.
+
+use burn::tensor::{FloatDType, Tensor};
+
+use crate::{
+    concept::Concept,
+    models::{
+        scheduler::{Scheduler, SchedulerConfig},
+        tokenizer::Truncation,
+    },
+    pipeline::{
+        Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds, Stage, finite,
+        locate::locate, memory,
+    },
+    seam::BatchLayout,
+};
+
+/// The encoded prompts and pictures of a request, and the noise it starts from. It serves every mode, and as many runs of
+/// the loop as are wanted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Conditioning<E> {
+    /// Prompts and pictures as the denoiser takes them.
+    pub states: E,
+    /// The concepts: their words in every picture's prompt, and their pictures' tokens where they go in through a
+    /// processor.
+    pub concepts: Vec<Concept>,
+    /// Where the words of each concept are: `[prompt][concept]`.
+    pub located: Vec<Vec<LocatedConcept>>,
+    /// What the text encoder did not see of each prompt.
+    pub truncated: Vec<Option<Truncation>>,
+    /// The rows of the generation.
+    pub batch: BatchLayout,
+    /// Size of the pictures.
+    pub size: ImageSize,
+    /// Noise of unit variance to start from, `[images, channels, height, width]`, in f32.
+    pub latents: Tensor<4>,
+    /// The generators of the pictures, behind what was drawn so far.
+    pub(super) seeds: Seeds,
+}
+
+/// Checks a request, locates its words, draws its noise and encodes its prompts and pictures.
+pub(super) fn condition<F: Family + ?Sized>(
+    family: &F,
+    request: &Request<F::Extra>,
+) -> Result<Conditioning<F::Encoded>, PipelineError> {
+    let frame = check(family, request)?;
+    let located = locate(family, request, &frame.prompts)?;
+    let profile = family.profile();
+    let images = frame.batch.images;
+    let mut seeds = Seeds::new(request.seed, images, profile.noise, &profile.device);
+    let latents = start(request, &frame, &mut seeds)?;
+    let encoding = family.encode(request, &frame, &mut seeds)?;
+    let concepts = concepts(request, &located, &encoding.references);
+    for concept in &concepts {
+        if let Some(reference) = &concept.reference {
+            let what = || format!("the image tokens of concept `{}`", concept.name);
+            for tokens in [&reference.conditional, &reference.unconditional] {
+                finite::check(tokens, what, Stage::Encoding, profile.dtype)?;
+            }
+        }
+    }
+    Ok(Conditioning {
+        states: encoding.states,
+        concepts,
+        located,
+        truncated: (frame.prompts.into_iter())
+            .map(|prompt| prompt.truncated)
+            .collect(),
+        batch: frame.batch,
+        size: frame.size,
+        latents,
+        seeds,
+    })
+}
+
+/// Everything a caller can get wrong about a request, before anything is loaded or computed; its outline.
+pub(super) fn check<F: Family + ?Sized>(
+    family: &F,
+    request: &Request<F::Extra>,
+) -> Result<Frame, PipelineError> {
+    request.check()?;
+    let profile = family.profile();
+    if request.negative_prompts.is_some() && !profile.mixes_guidance {
+        return Err(PipelineError::Unsupported {
+            family: profile.name,
+            what: "negative prompt: its guidance is built in".into(),
+        });
+    }
+    if !profile.mixes_guidance && request.guidance.rescale != 0.0 {
+        return Err(PipelineError::Unsupported {
+            family: profile.name,
+            what: "guidance to rescale: its guidance is built in".into(),
+        });
+    }
+    family.check(request)?;
+    let frame = frame(family, request)?;
+    scheduler(family, request, frame.size)?;
+    memory::check(family, request, &frame)?;
+    Ok(frame)
+}
+
+fn frame<F: Family + ?Sized>(
+    family: &F,
+    request: &Request<F::Extra>,
+) -> Result<Frame, PipelineError> {
+    let profile = family.profile();
+    let size = request.size.unwrap_or(profile.defaults.size);
+    let (multiple, most) = (profile.multiple, profile.max_edge);
+    for (name, edge) in [("the width", size.width), ("the height", size.height)] {
+        if edge == 0 || edge % multiple != 0 || edge > most {
+            let expected = format!("a multiple of {multiple} between {multiple} and {most}");
+            return Err(PipelineError::bad_request(name, edge, expected));
+        }
+    }
+    let images = request.images();
+    let guidance = request.guidance.scale.unwrap_or(profile.defaults.guidance);
+    let batch = if profile.mixes_guidance && guidance > 1.0 {
+        BatchLayout::guided(images)
+    } else {
+        BatchLayout::unguided(images)
+    };
+    let prompts = (request.prompts.iter())
+        .map(|prompt| family.tokenize(prompt, &request.extra))
+        .collect::<Result<_, _>>()?;
+    Ok(Frame {
+        size,
+        batch,
+        prompts,
+        latent_shape: [
+            profile.latent_channels,
+            size.height / profile.downscale,
+            size.width / profile.downscale,
+        ],
+    })
+}
+
+/// The scheduler of a run.
+pub(super) fn scheduler<F: Family + ?Sized>(
+    family: &F,
+    request: &Request<F::Extra>,
+    size: ImageSize,
+) -> Result<Box<dyn Scheduler>, PipelineError> {
+    let profile = family.profile();
+    let config = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
+    let flows = |config: &SchedulerConfig| {
+        let kind = config.kind()?;
+        Ok::<_, PipelineError>(kind.is_flow_matching())
+    };
+    if flows(config)? != flows(&profile.scheduler)? {
+        let name = "the scheduler";
+        let expected = format!("one for {}, as {}", profile.name, profile.scheduler.kind()?);
+        return Err(PipelineError::bad_request(name, config.kind()?, expected));
+    }
+    let steps = request.steps.unwrap_or(profile.defaults.steps);
+    let tokens = size.pixels() / (profile.multiple * profile.multiple);
+    Ok(config.build(steps, &request.scheduler_options.image_tokens(tokens))?)
+}
+
+/// The noise to start from, of unit variance.
+fn start<X>(
+    request: &Request<X>,
+    frame: &Frame,
+    seeds: &mut Seeds,
+) -> Result<Tensor<4>, PipelineError> {
+    let Some(given) = &request.latents else {
+        return Ok(seeds.noise(frame.latent_shape));
+    };
+    let [channels, height, width] = frame.latent_shape;
+    let shape = [frame.batch.images, channels, height, width];
+    if given.dims() != shape {
+        let found = format!("{:?}", given.dims());
+        let name = "the shape of the latents";
+        return Err(PipelineError::bad_request(
+            name,
+            found,
+            format!("{shape:?}"),
+        ));
+    }
+    Ok(given
+        .clone()
+        .to_device(seeds.device())
+        .cast(FloatDType::F32))
+}
+
+/// The session's concepts: words of each prompt repeated for each of its pictures.
+fn concepts<X>(
+    request: &Request<X>,
+    located: &[Vec<LocatedConcept>],
+    references: &[Option<crate::concept::ReferenceTokens>],
+) -> Vec<Concept> {
+    let one = |(index, asked): (usize, &crate::pipeline::ConceptRequest)| {
+        let spans: Vec<_> = located
+            .iter()
+            .flat_map(|located| {
+                let ranges = located[index].spans.iter().map(|span| span.range());
+                std::iter::repeat_n(ranges.collect::<Vec<_>>(), request.images_per_prompt)
+            })
+            .collect();
+        let nowhere = spans.iter().all(Vec::is_empty);
+        let mut concept =
+            Concept::new(&asked.name, if nowhere { Vec::new() } else { spans }).scale(asked.scale);
+        concept.reference = references.get(index).cloned().flatten();
+        concept.mask = asked.mask.clone();
+        concept.mask_role = asked.mask_role;
+        concept
+    };
+    request.concepts.iter().enumerate().map(one).collect()
+}

@@ -1,0 +1,263 @@
+//! What a family of models writes to become a pipeline.
+
+use std::{fmt, sync::Arc};
+
+use burn::tensor::{Device, FloatDType, Tensor};
+
+use crate::{
+    concept::{Concept, ReferenceTokens, Token},
+    mask::ConceptBlock,
+    models::{noise::NoiseDtype, scheduler::SchedulerConfig, tokenizer::EncodedPrompt},
+    pipeline::{Fidelity, ImageSize, Mode, PipelineError, Request, Seeds},
+    seam::{AttentionPlanBuilder, AttentionSites, BatchLayout, Session, SiteSelector, StepInfo},
+};
+
+/// A family of text-to-image models: Stable Diffusion, FLUX, your own.
+///
+/// A family says what it is made of ([`profile`](Self::profile)), how prompts and pictures are encoded, what one
+/// evaluation of its denoiser is, and how latents become pictures. Requests, concepts and their words, masks, seeds,
+/// guidance, schedulers, the denoising loop, cancelling and checks are [`Pipeline`](super::Pipeline)'s, which every family
+/// is. `docs/design.md` tells how to add one; `tests/toy_family.rs` does so in less than 200 lines.
+pub trait Family: fmt::Debug + Send + Sync {
+    /// What a request has for this family only.
+    type Extra: fmt::Debug + Clone + Default + Send + Sync;
+    /// Prompts and pictures as the denoiser takes them.
+    type Encoded: fmt::Debug + Clone + Send + Sync;
+    /// The model that is evaluated at every step.
+    type Denoiser: Send + Sync;
+
+    /// The facts every pipeline needs.
+    fn profile(&self) -> &Profile;
+
+    /// The model's concept block, if it is known.
+    fn concept_block(&self, fidelity: Fidelity) -> Option<ConceptBlock>;
+
+    /// Number of adapters that can carry concepts.
+    fn adapters(&self) -> usize;
+
+    /// A prompt as the encoder whose tokens attention sees splits it.
+    ///
+    /// # Errors
+    ///
+    /// A prompt that cannot be spelled.
+    fn tokenize(&self, prompt: &str, extra: &Self::Extra) -> Result<EncodedPrompt, PipelineError>;
+
+    /// A phrase in the same pieces, without start, end and padding.
+    ///
+    /// # Errors
+    ///
+    /// A phrase that cannot be spelled.
+    fn phrase(&self, phrase: &str) -> Result<Vec<Token>, PipelineError>;
+
+    /// Checks what only this family has, before anything is computed.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::BadRequest`] or [`PipelineError::Unsupported`].
+    fn check(&self, request: &Request<Self::Extra>) -> Result<(), PipelineError> {
+        let _ = request;
+        Ok(())
+    }
+
+    /// Adds the layers of the adapters that the request's concepts use, inside those that the builder has.
+    ///
+    /// # Errors
+    ///
+    /// An adapter that cannot be loaded or does not fit.
+    fn install<'a>(
+        &self,
+        builder: AttentionPlanBuilder<'a>,
+        request: &Request<Self::Extra>,
+    ) -> Result<AttentionPlanBuilder<'a>, PipelineError>;
+
+    /// Encodes prompts, and the reference pictures of concepts that have one. The result serves every [`Mode`].
+    ///
+    /// # Errors
+    ///
+    /// Parts that cannot be loaded or do not fit each other.
+    fn encode(
+        &self,
+        request: &Request<Self::Extra>,
+        frame: &Frame,
+        seeds: &mut Seeds,
+    ) -> Result<Encoding<Self::Encoded>, PipelineError>;
+
+    /// The concepts of a session in this mode; all of them unless the family reads it otherwise.
+    fn concepts_of(&self, request: &Request<Self::Extra>, concepts: &[Concept]) -> Vec<Concept> {
+        let _ = request;
+        concepts.to_vec()
+    }
+
+    /// The denoiser, loaded if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it.
+    fn denoiser(&self) -> Result<Arc<Self::Denoiser>, PipelineError>;
+
+    /// One evaluation of the denoiser for every row, `[rows, channels, height, width]` in the type of its input. Every
+    /// attention goes through `session`.
+    ///
+    /// # Errors
+    ///
+    /// Those of attention processors.
+    fn predict(
+        &self,
+        denoiser: &Self::Denoiser,
+        evaluation: Evaluation<'_, Self::Encoded>,
+        session: &mut Session,
+    ) -> Result<Tensor<4>, PipelineError>;
+
+    /// Latents to pictures with values of about -1..=1, in f32; in tiles of `tile` pixels if given.
+    ///
+    /// # Shapes
+    ///
+    /// `[images, channels, height, width]` -> `[images, 3, height, width]`
+    ///
+    /// # Errors
+    ///
+    /// Those of loading the autoencoder, and latents with another number of channels.
+    fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError>;
+
+    /// About how many bytes a generation needs beyond what is in memory already; `None` if that is not known.
+    fn memory(&self, frame: &Frame, tile: Option<usize>) -> Option<u64> {
+        let _ = (frame, tile);
+        None
+    }
+}
+
+/// The facts about a family that every pipeline needs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Profile {
+    /// What messages call it.
+    pub name: &'static str,
+    /// The attention sites of the denoiser.
+    pub sites: AttentionSites,
+    /// The sites at which image conditions go in, and where Conceptrol is installed.
+    pub conditioned: SiteSelector,
+    /// Where it runs.
+    pub device: Device,
+    /// The type it computes in.
+    pub dtype: FloatDType,
+    /// The type noise is drawn in.
+    pub noise: NoiseDtype,
+    /// The checkpoint's scheduler.
+    pub scheduler: SchedulerConfig,
+    /// Channels of the latents.
+    pub latent_channels: usize,
+    /// Pixels along a side of a latent cell.
+    pub downscale: usize,
+    /// What height and width must be multiples of, in pixels.
+    pub multiple: usize,
+    /// Most pixels of a side.
+    pub max_edge: usize,
+    /// Whether guidance mixes an unconditional and a conditional prediction; `false` for models that have none, or have it
+    /// built in.
+    pub mixes_guidance: bool,
+    /// What requests leave open.
+    pub defaults: Defaults,
+}
+
+/// What a family does when a request leaves it open.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Defaults {
+    /// Size of a picture.
+    pub size: ImageSize,
+    /// Number of steps.
+    pub steps: usize,
+    /// Guidance scale.
+    pub guidance: f64,
+    /// Strength of the image condition outside the window.
+    pub outside: f32,
+}
+
+impl Profile {
+    /// A profile of a model whose latents have 4 channels and an eighth of the picture's height and width, with guidance
+    /// that mixes; change what is otherwise.
+    pub fn new(
+        name: &'static str,
+        sites: AttentionSites,
+        conditioned: SiteSelector,
+        device: Device,
+        scheduler: SchedulerConfig,
+    ) -> Self {
+        Self {
+            name,
+            sites,
+            conditioned,
+            device,
+            scheduler,
+            dtype: FloatDType::F32,
+            noise: NoiseDtype::F32,
+            latent_channels: 4,
+            downscale: 8,
+            multiple: 8,
+            max_edge: 16_384,
+            mixes_guidance: true,
+            defaults: Defaults {
+                size: ImageSize::square(512),
+                steps: 50,
+                guidance: 7.5,
+                outside: 0.0,
+            },
+        }
+    }
+}
+
+/// The outline of a generation, known before anything is computed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Frame {
+    /// Size of the pictures.
+    pub size: ImageSize,
+    /// Rows of every tensor.
+    pub batch: BatchLayout,
+    /// The prompts in pieces.
+    pub prompts: Vec<EncodedPrompt>,
+    /// Channels, height and width of the latents of a picture.
+    pub latent_shape: [usize; 3],
+}
+
+impl Frame {
+    /// One row a prompt to one a picture: each prompt's for each of its pictures.
+    ///
+    /// # Shapes
+    ///
+    /// `[prompts, ..]` -> `[images, ..]`
+    pub fn per_image<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let each = self.batch.images / self.prompts.len();
+        if each == 1 {
+            return x;
+        }
+        let rows = x.split(1, 0).into_iter();
+        let repeated = rows.flat_map(|row| std::iter::repeat_n(row, each));
+        Tensor::cat(repeated.collect(), 0)
+    }
+}
+
+/// What [`Family::encode`] made of prompts and pictures.
+#[derive(Debug, Clone)]
+pub struct Encoding<E> {
+    /// As the denoiser takes them.
+    pub states: E,
+    /// The tokens of each concept's picture, where they go in through a processor; empty if they never do.
+    pub references: Vec<Option<ReferenceTokens>>,
+}
+
+/// One evaluation of the denoiser.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Evaluation<'a, E> {
+    /// Scaled latents of every row, in the profile's type, `[rows, channels, height, width]`.
+    pub latents: Tensor<4>,
+    /// Where the generation stands.
+    pub step: StepInfo,
+    /// Guidance scale, for models that have it built in.
+    pub guidance: f64,
+    /// How reference pictures act.
+    pub mode: Mode,
+    /// Prompts and pictures.
+    pub states: &'a E,
+}

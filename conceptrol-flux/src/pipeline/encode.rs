@@ -1,0 +1,202 @@
+//! Prompts and reference pictures as the transformer takes them.
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use conceptrol_core::{
+    Grid,
+    models::{
+        clip_text::ClipTextModel,
+        image::{Filter, RgbImage, image_to_tensor, resize},
+        t5::T5Encoder,
+        tokenizer::{ClipTokenizer, EncodedPrompt, T5Tokenizer},
+    },
+    pipeline::{Fidelity, Frame, PipelineError, Seeds},
+};
+
+use crate::latents::{PIXELS_PER_TOKEN, pack};
+use crate::omini::{Condition, ConditionSize};
+use crate::pipeline::{
+    Flux, Request,
+    sequence::{Outline, Sequence},
+};
+
+/// Size at which the authors' code reads every reference picture.
+const AUTHORS_SIZE: ConditionSize = ConditionSize::Exact {
+    height: 512,
+    width: 512,
+};
+
+/// Prompts and reference pictures of a request.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Encoded {
+    /// T5 states of all tokens, padding included: `[images, text tokens, joint_attention_dim]`.
+    pub text: Tensor<3>,
+    /// CLIP's pooled state: `[images, pooled_projection_dim]`.
+    pub pooled: Tensor<2>,
+    /// The reference picture of every concept that has one.
+    pub conditions: Vec<Condition>,
+    /// Token grid of the pictures.
+    pub grid: Grid,
+    /// With the reference pictures.
+    pub(super) conditioned: Sequence,
+    /// Without them, where there are any.
+    pub(super) bare: Option<Sequence>,
+}
+
+/// The tokenizers of the two text encoders; small enough to be kept.
+#[derive(Debug)]
+pub struct Tokenizers {
+    /// Splits the prompt for CLIP.
+    pub clip: ClipTokenizer,
+    /// Splits the prompt, and the words of concepts, for T5.
+    pub t5: T5Tokenizer,
+}
+
+/// The two text encoders.
+#[derive(Debug)]
+pub struct PromptEncoders {
+    /// Gives the pooled state.
+    pub clip: ClipTextModel,
+    /// Gives the state of every token.
+    pub t5: T5Encoder,
+}
+
+impl PromptEncoders {
+    /// T5 states `[prompts, tokens, d_model]` and CLIP's pooled states `[prompts, hidden_size]`.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if tokenizers and encoders do not fit each other.
+    pub fn encode(
+        &self,
+        tokenizers: &Tokenizers,
+        prompts: &[String],
+        pieces: &[EncodedPrompt],
+        device: &Device,
+    ) -> Result<(Tensor<3>, Tensor<2>), PipelineError> {
+        let text = self.t5.forward(self.t5_ids(pieces, device)?);
+        let ids: Vec<_> = (prompts.iter())
+            .map(|prompt| tokenizers.clip.encode(prompt).ids)
+            .collect();
+        Ok((text, self.clip.forward(&ids)?.pooled()))
+    }
+
+    /// `[prompts, tokens]`, checked against the embedding table.
+    fn t5_ids(
+        &self,
+        pieces: &[EncodedPrompt],
+        device: &Device,
+    ) -> Result<Tensor<2, Int>, PipelineError> {
+        let expected = self.t5.config().vocab_size;
+        let ids = || pieces.iter().flat_map(|prompt| prompt.ids.iter().copied());
+        if let Some(found) = ids().find(|id| *id as usize >= expected) {
+            return Err(PipelineError::Mismatch {
+                part: "the T5 tokenizer",
+                axis: "as a token id",
+                found: found as usize,
+                expected,
+            });
+        }
+        let shape = [
+            pieces.len(),
+            pieces.first().map_or(0, |prompt| prompt.ids.len()),
+        ];
+        let data = TensorData::new(ids().map(i64::from).collect::<Vec<_>>(), shape);
+        Ok(Tensor::from_data(data, (device, DType::I64)))
+    }
+}
+
+impl Flux {
+    pub(super) fn encode_request(
+        &self,
+        request: &Request,
+        frame: &Frame,
+        seeds: &mut Seeds,
+    ) -> Result<Encoded, PipelineError> {
+        let (text, pooled) = self.encode_prompts(&request.prompts, &frame.prompts)?;
+        let mut conditions = Vec::new();
+        let pictures = request
+            .concepts
+            .iter()
+            .filter_map(|concept| concept.image.as_ref());
+        for picture in pictures.filter(|_| request.has_references()) {
+            let size = request.extra.condition_size;
+            conditions.push(match request.fidelity {
+                Fidelity::Paper => self.encode_condition(picture, size, None)?,
+                // Their code samples the posterior with the numbers that follow those of the latents.
+                Fidelity::Authors => self.encode_condition(picture, AUTHORS_SIZE, Some(seeds))?,
+            });
+        }
+        let grid = Grid::new(
+            frame.size.height / PIXELS_PER_TOKEN,
+            frame.size.width / PIXELS_PER_TOKEN,
+        );
+        let dtype = self.profile.dtype;
+        let outline = Outline {
+            config: self.config(),
+            placement: self.options.extra.placement,
+            images: frame.batch.images,
+            text_tokens: request.extra.text_tokens,
+            grid,
+            device: &self.profile.device,
+            dtype,
+        };
+        Ok(Encoded {
+            text: frame.per_image(text).cast(dtype),
+            pooled: frame.per_image(pooled).cast(dtype),
+            conditioned: Sequence::new(outline, &conditions),
+            bare: (!conditions.is_empty()).then(|| Sequence::new(outline, &[])),
+            conditions,
+            grid,
+        })
+    }
+
+    /// T5 states `[prompts, text tokens, joint_attention_dim]` and pooled CLIP states `[prompts, pooled_projection_dim]` of
+    /// prompts and their T5 pieces.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading the encoders.
+    pub fn encode_prompts(
+        &self,
+        prompts: &[String],
+        pieces: &[EncodedPrompt],
+    ) -> Result<(Tensor<3>, Tensor<2>), PipelineError> {
+        let encoders = self.prompt_encoders()?;
+        encoders.encode(self.tokenizers(), prompts, pieces, &self.profile.device)
+    }
+
+    /// Encodes a reference picture; `seeds` give the standard normal numbers for a sample of the autoencoder's posterior,
+    /// those of the first picture; without them the mean is taken.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if the picture is empty or the size cannot be encoded.
+    pub fn encode_condition(
+        &self,
+        picture: &RgbImage,
+        size: ConditionSize,
+        seeds: Option<&mut Seeds>,
+    ) -> Result<Condition, PipelineError> {
+        let grid = size.grid(picture.height() as usize, picture.width() as usize)?;
+        let side = |tokens: usize| {
+            u32::try_from(PIXELS_PER_TOKEN * tokens).expect("a grid's sides are limited")
+        };
+        let (width, height) = (side(grid.width), side(grid.height));
+        let picture = resize(picture, width, height, Filter::Bicubic);
+        let vae = self.vae()?;
+        let pixels = image_to_tensor(&picture, &self.profile.device).cast(self.vae_dtype());
+        let posterior = vae.encode(pixels, None)?;
+        let latents = match seeds {
+            Some(seeds) => {
+                let [_, channels, height, width] = posterior.mean().dims();
+                posterior.sample(seeds.noise_of(0, [channels, height, width]))
+            }
+            None => posterior.mean(),
+        };
+        Ok(Condition {
+            tokens: pack(vae.scale(latents)),
+            grid,
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! FLUX as a family.
+
+use std::sync::Arc;
+
+use burn::tensor::{FloatDType, Tensor};
+use conceptrol_core::{
+    AttentionPlanBuilder, Session, SiteSelector, Token,
+    mask::ConceptBlock,
+    models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
+    pipeline::{
+        Encoding, Evaluation, Family, Fidelity, Frame, Mode, PipelineError, Profile, Seeds,
+    },
+    processors::JointConditionLayer,
+};
+
+use crate::latents::{pack, unpack};
+use crate::mmdit::{FluxInput, FluxTransformer};
+use crate::pipeline::{Encoded, Extra, Flux, Request, concept_block, options::TEXT_LIMIT};
+
+impl Family for Flux {
+    type Extra = Extra;
+    type Encoded = Encoded;
+    type Denoiser = FluxTransformer;
+
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn concept_block(&self, fidelity: Fidelity) -> Option<ConceptBlock> {
+        let usual = || concept_block(self.config(), fidelity);
+        Some(self.named_concept_block().cloned().unwrap_or_else(usual))
+    }
+
+    fn adapters(&self) -> usize {
+        self.condition_adapters()
+    }
+
+    fn tokenize(&self, prompt: &str, extra: &Extra) -> Result<EncodedPrompt, PipelineError> {
+        Ok(self.tokenizers().t5.encode(prompt, extra.text_tokens)?)
+    }
+
+    fn phrase(&self, phrase: &str) -> Result<Vec<Token>, PipelineError> {
+        Ok(self.tokenizers().t5.tokens(phrase)?)
+    }
+
+    fn check(&self, request: &Request) -> Result<(), PipelineError> {
+        let tokens = request.extra.text_tokens;
+        if !(1..=TEXT_LIMIT).contains(&tokens) {
+            let name = "the number of text tokens";
+            return Err(PipelineError::bad_request(name, tokens, "1 to 512"));
+        }
+        let strengths = [request.scale, request.outside.unwrap_or_default()];
+        let concepts = request.concepts.iter().map(|concept| concept.scale);
+        let sites = request.site_scales.iter().map(|(_, scale)| *scale);
+        // A strength is the logarithm of a bias.
+        let mut all = strengths.into_iter().chain(concepts).chain(sites);
+        match all.find(|strength| *strength < 0.0) {
+            None => Ok(()),
+            Some(negative) => {
+                let name = "a condition scale";
+                Err(PipelineError::bad_request(name, negative, "at least 0"))
+            }
+        }
+    }
+
+    fn install<'a>(
+        &self,
+        builder: AttentionPlanBuilder<'a>,
+        request: &Request,
+    ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
+        let mut layer = JointConditionLayer::new();
+        for (sites, scale) in &request.site_scales {
+            layer = layer.site_scale(sites.clone(), *scale);
+        }
+        Ok(builder.layer(SiteSelector::joint(), layer))
+    }
+
+    fn encode(
+        &self,
+        request: &Request,
+        frame: &Frame,
+        seeds: &mut Seeds,
+    ) -> Result<Encoding<Encoded>, PipelineError> {
+        Ok(Encoding {
+            states: self.encode_request(request, frame, seeds)?,
+            references: Vec::new(),
+        })
+    }
+
+    fn denoiser(&self) -> Result<Arc<FluxTransformer>, PipelineError> {
+        self.transformer()
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the model reads f32")]
+    fn predict(
+        &self,
+        transformer: &FluxTransformer,
+        evaluation: Evaluation<'_, Encoded>,
+        session: &mut Session,
+    ) -> Result<Tensor<4>, PipelineError> {
+        let states = evaluation.states;
+        let sequence = match &states.bare {
+            Some(bare) if evaluation.mode == Mode::TextOnly => bare,
+            _ => &states.conditioned,
+        };
+        let input = FluxInput {
+            latents: pack(evaluation.latents),
+            text: states.text.clone(),
+            pooled: states.pooled.clone(),
+            condition: sequence.condition.clone(),
+            sigma: evaluation.step.timestep as f32 / 1000.0,
+            guidance: evaluation.guidance as f32,
+            rotary: &sequence.rotary,
+            layout: &sequence.layout,
+        };
+        Ok(unpack(transformer.forward(input, session)?, states.grid))
+    }
+
+    fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError> {
+        let vae = self.vae()?;
+        let latents = vae.unscale(latents).cast(self.vae_dtype());
+        let tiling = tile.map(Tiling::new);
+        Ok(vae.decode(latents, tiling.as_ref())?.cast(FloatDType::F32))
+    }
+}

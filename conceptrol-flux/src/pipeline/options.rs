@@ -1,0 +1,84 @@
+//! What loading and requests have for FLUX only.
+
+use std::path::PathBuf;
+
+use crate::omini::{ConditionSize, Placement};
+
+/// Most text tokens the published models were trained with.
+pub(super) const TEXT_LIMIT: usize = 512;
+
+/// What [`LoadOptions`](conceptrol_core::pipeline::LoadOptions) have for FLUX only.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct FluxOptions {
+    /// Takes the transformer from this file instead: diffusers or the original single-file layout, any float type.
+    pub transformer: Option<PathBuf>,
+    /// Style adapters that act on text and latents, beside the adapter that reads reference pictures.
+    pub loras: Vec<LoraFile>,
+    /// Where reference pictures lie beside the picture: what the adapter was trained with.
+    pub placement: Placement,
+}
+
+/// A style adapter and its strength.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoraFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Factor on what it adds.
+    pub strength: f64,
+}
+
+impl FluxOptions {
+    /// Takes the transformer from `file`.
+    pub fn transformer(mut self, file: impl Into<PathBuf>) -> Self {
+        self.transformer = Some(file.into());
+        self
+    }
+
+    /// Adds a style adapter.
+    pub fn lora(mut self, path: impl Into<PathBuf>, strength: f64) -> Self {
+        let path = path.into();
+        self.loras.push(LoraFile { path, strength });
+        self
+    }
+
+    /// Sets where reference pictures lie.
+    pub fn placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+}
+
+/// What a [request](super::Request) has for FLUX only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Extra {
+    /// Number of T5 tokens, diffusers' `max_sequence_length`.
+    pub text_tokens: usize,
+    /// Size at which reference pictures are read;
+    /// [`Fidelity::Authors`](conceptrol_core::pipeline::Fidelity::Authors) always reads 512 x 512.
+    pub condition_size: ConditionSize,
+}
+
+impl Default for Extra {
+    fn default() -> Self {
+        Self {
+            text_tokens: TEXT_LIMIT,
+            condition_size: ConditionSize::default(),
+        }
+    }
+}
+
+impl Extra {
+    /// Sets the number of T5 tokens.
+    pub fn text_tokens(mut self, tokens: usize) -> Self {
+        self.text_tokens = tokens;
+        self
+    }
+
+    /// Sets the size at which reference pictures are read.
+    pub fn condition_size(mut self, size: ConditionSize) -> Self {
+        self.condition_size = size;
+        self
+    }
+}

@@ -1,0 +1,127 @@
+//! Prompts as the UNet takes them.
+
+use burn::tensor::Tensor;
+use conceptrol_core::{
+    ReferenceTokens,
+    pipeline::{Fidelity, Frame, PipelineError},
+};
+
+use crate::{
+    pipeline::{Request, StableDiffusion},
+    text::PromptStates,
+    unet::AddedConditions,
+};
+
+/// The encoded prompts of a request.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Encoded {
+    /// States of the prompts, `[prompts, ..]`.
+    pub prompt: PromptStates,
+    /// States of the negative prompts, `[prompts, ..]`, with guidance.
+    pub negative: Option<PromptStates>,
+    /// Text states of every row, `[rows, tokens, context]`.
+    pub context: Tensor<3>,
+    /// SDXL's further conditions of every row.
+    pub added: Option<AddedConditions>,
+    /// The authors' plain adapter splits off the last picture only; the others act as words: text states and image tokens of
+    /// every row, `[rows, tokens, context]`, where that is so.
+    pub(super) pictures_as_words: Option<Tensor<3>>,
+}
+
+impl StableDiffusion {
+    /// The text states of all rows, and what goes with them.
+    pub(super) fn encode_text(
+        &self,
+        request: &Request,
+        frame: &Frame,
+        references: &[Option<ReferenceTokens>],
+    ) -> Result<Encoded, PipelineError> {
+        let text = self.text_encoders()?;
+        let parts = &self.text_parts;
+        let (extra, count) = (&request.extra, request.prompts.len());
+        let encode = |prompts: &[String], prompts_2: &[String]| {
+            let (first, second) = (spread(prompts, count), spread(prompts_2, count));
+            text.encode(parts, &first, &second, extra.clip_skip)
+        };
+        let prompts_2 = match extra.prompts_2.as_slice() {
+            [] => &request.prompts,
+            prompts => prompts,
+        };
+        let prompt = encode(&request.prompts, prompts_2)?;
+        let negative = match &request.negative_prompts {
+            _ if !frame.batch.guided => None,
+            None if parts.is_dual() && self.force_zeros => Some(PromptStates {
+                context: prompt.context.zeros_like(),
+                pooled: prompt.pooled.as_ref().map(Tensor::zeros_like),
+            }),
+            negative => {
+                let negative = negative.clone().unwrap_or_else(|| vec![String::new()]);
+                let negative_2 = extra.negative_prompts_2.as_ref().unwrap_or(&negative);
+                Some(encode(&negative, negative_2)?)
+            }
+        };
+
+        let unconditional = negative.as_ref().map(|states| &states.context);
+        let context = rows(frame, unconditional, &prompt.context);
+        let pictures_as_words = match references {
+            [before @ .., _] if request.fidelity == Fidelity::Authors && !before.is_empty() => {
+                let before = before
+                    .iter()
+                    .flatten()
+                    .map(|tokens| tokens.rows(frame.batch));
+                let all = std::iter::once(context.clone()).chain(before);
+                Some(Tensor::cat(all.collect(), 1))
+            }
+            _ => None,
+        };
+        Ok(Encoded {
+            added: self.added(request, frame, &prompt, negative.as_ref()),
+            prompt,
+            negative,
+            context,
+            pictures_as_words,
+        })
+    }
+
+    /// SDXL's pooled text and picture sizes for every row.
+    fn added(
+        &self,
+        request: &Request,
+        frame: &Frame,
+        prompt: &PromptStates,
+        negative: Option<&PromptStates>,
+    ) -> Option<AddedConditions> {
+        self.unet_config().added.as_ref()?;
+        let unconditional = negative.and_then(|states| states.pooled.as_ref());
+        let text_embeds = rows(frame, unconditional, prompt.pooled.as_ref()?);
+        let extra = &request.extra;
+        let negative_micro = negative.map(|_| extra.negative_micro.unwrap_or(extra.micro));
+        let halves = negative_micro.into_iter().chain([extra.micro]);
+        let time_ids = halves.flat_map(|micro| {
+            let row = micro.time_ids(frame.size).to_vec();
+            std::iter::repeat_n(row, frame.batch.images)
+        });
+        Some(AddedConditions {
+            text_embeds,
+            time_ids: time_ids.collect(),
+        })
+    }
+}
+
+/// One entry for all, or one each.
+fn spread(prompts: &[String], count: usize) -> Vec<&str> {
+    (0..count)
+        .map(|index| prompts[index.min(prompts.len() - 1)].as_str())
+        .collect()
+}
+
+/// Unconditional rows before conditional ones, each prompt's repeated for its pictures.
+fn rows<const D: usize>(
+    frame: &Frame,
+    negative: Option<&Tensor<D>>,
+    prompt: &Tensor<D>,
+) -> Tensor<D> {
+    let halves = negative.into_iter().chain([prompt]);
+    Tensor::cat(halves.map(|x| frame.per_image(x.clone())).collect(), 0)
+}

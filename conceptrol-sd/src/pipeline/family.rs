@@ -1,0 +1,133 @@
+//! Stable Diffusion as a family.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use burn::tensor::{FloatDType, Tensor};
+use conceptrol_core::{
+    AttentionPlanBuilder, Concept, Session, SiteSelector, Token,
+    mask::ConceptBlock,
+    models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
+    pipeline::{
+        Encoding, Evaluation, Family, Fidelity, Frame, Mode, PipelineError, Profile, Seeds,
+        check_count,
+    },
+};
+
+use crate::{
+    pipeline::{Encoded, Extra, Request, StableDiffusion},
+    unet::UNet2DConditionModel,
+};
+
+impl Family for StableDiffusion {
+    type Extra = Extra;
+    type Encoded = Encoded;
+    type Denoiser = UNet2DConditionModel;
+
+    fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    fn concept_block(&self, _fidelity: Fidelity) -> Option<ConceptBlock> {
+        self.concept_block().cloned()
+    }
+
+    fn adapters(&self) -> usize {
+        self.adapter_count()
+    }
+
+    fn tokenize(&self, prompt: &str, _extra: &Extra) -> Result<EncodedPrompt, PipelineError> {
+        Ok(self.text_parts.tokenizer().encode(prompt))
+    }
+
+    fn phrase(&self, phrase: &str) -> Result<Vec<Token>, PipelineError> {
+        Ok(self.text_parts.tokenizer().tokens(phrase))
+    }
+
+    fn check(&self, request: &Request) -> Result<(), PipelineError> {
+        let extra = &request.extra;
+        if let Some(what) = extra.sdxl_only().filter(|_| !self.text_parts.is_dual()) {
+            return Err(PipelineError::Unsupported {
+                family: "a model with one text encoder",
+                what: what.into(),
+            });
+        }
+        let prompts = request.prompts.len();
+        let second = Some(extra.prompts_2.as_slice()).filter(|prompts| !prompts.is_empty());
+        check_count("the number of second prompts", second, prompts)?;
+        let negative = extra.negative_prompts_2.as_deref();
+        check_count("the number of second negative prompts", negative, prompts)
+    }
+
+    fn install<'a>(
+        &self,
+        mut builder: AttentionPlanBuilder<'a>,
+        request: &Request,
+    ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
+        let used: BTreeSet<usize> = (request.concepts.iter())
+            .map(|concept| concept.adapter)
+            .collect();
+        for index in used {
+            let mut layer = self.adapter(index)?.layer().adapter(index);
+            for (sites, scale) in &request.site_scales {
+                layer = layer.site_scale(sites.clone(), *scale);
+            }
+            builder = builder.layer(SiteSelector::cross(), layer);
+        }
+        Ok(builder)
+    }
+
+    fn encode(
+        &self,
+        request: &Request,
+        frame: &Frame,
+        _seeds: &mut Seeds,
+    ) -> Result<Encoding<Encoded>, PipelineError> {
+        let references = self.encode_references(request)?;
+        Ok(Encoding {
+            states: self.encode_text(request, frame, &references)?,
+            references,
+        })
+    }
+
+    fn concepts_of(&self, request: &Request, concepts: &[Concept]) -> Vec<Concept> {
+        let only_the_last = request.mode == Mode::Adapter && request.fidelity == Fidelity::Authors;
+        let from = if only_the_last {
+            concepts.len().saturating_sub(1)
+        } else {
+            0
+        };
+        concepts[from..].to_vec()
+    }
+
+    fn denoiser(&self) -> Result<Arc<UNet2DConditionModel>, PipelineError> {
+        self.unet()
+    }
+
+    fn predict(
+        &self,
+        unet: &UNet2DConditionModel,
+        evaluation: Evaluation<'_, Encoded>,
+        session: &mut Session,
+    ) -> Result<Tensor<4>, PipelineError> {
+        let states = evaluation.states;
+        let context = match &states.pictures_as_words {
+            Some(context) if evaluation.mode == Mode::Adapter => context,
+            _ => &states.context,
+        };
+        Ok(unet.forward(
+            evaluation.latents,
+            evaluation.step.timestep,
+            context.clone(),
+            states.added.clone(),
+            session,
+        )?)
+    }
+
+    fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError> {
+        let vae = self.vae()?;
+        let dtype = self.vae_config().compute_dtype(self.profile.dtype);
+        let latents = vae.unscale(latents.cast(dtype));
+        let tiling = tile.map(Tiling::new);
+        Ok(vae.decode(latents, tiling.as_ref())?.cast(FloatDType::F32))
+    }
+}

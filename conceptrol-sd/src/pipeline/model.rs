@@ -1,0 +1,264 @@
+//! Opening a diffusers folder with its adapters.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use conceptrol_core::{
+    SiteSelector,
+    mask::ConceptBlock,
+    models::{
+        autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
+        clip_vision::{ClipVisionConfig, ClipVisionModel},
+        scheduler::SchedulerConfig,
+        weights::Checkpoint,
+    },
+    pipeline::{
+        AdapterFiles, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency, Slot,
+        concept_block_of,
+    },
+};
+
+use crate::{
+    adapter::{AdapterKind, IpAdapterWeights},
+    config::UNetConfig,
+    pipeline::extra::SIZES,
+    sites::attention_sites,
+    text::{TextEncoders, TextParts},
+    topology::Topology,
+    unet::UNet2DConditionModel,
+};
+
+/// A Stable Diffusion 1.x or XL pipeline. Shared by threads: a generation takes `&self`.
+///
+/// Opening reads configurations and tokenizers only; weights are loaded when they are first needed.
+#[derive(Debug)]
+pub struct StableDiffusion {
+    folder: PathBuf,
+    options: LoadOptions,
+    pub(super) profile: Profile,
+    unet_config: UNetConfig,
+    vae_config: AutoencoderKlConfig,
+    concept_block: Option<ConceptBlock>,
+    pub(super) force_zeros: bool,
+    pub(super) text_parts: TextParts,
+    text: Slot<TextEncoders>,
+    unet: Slot<UNet2DConditionModel>,
+    vae: Slot<AutoencoderKl>,
+    adapters: Vec<AdapterParts>,
+}
+
+#[derive(Debug)]
+struct AdapterParts {
+    files: AdapterFiles,
+    weights: Slot<IpAdapterWeights>,
+    image_encoder: Slot<ClipVisionModel>,
+}
+
+impl StableDiffusion {
+    /// Opens a diffusers folder.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for a folder of another family, with missing or malformed configurations or tokenizers, or with
+    /// parts that do not fit each other.
+    pub fn open(folder: impl AsRef<Path>, options: LoadOptions) -> Result<Self, PipelineError> {
+        let folder = folder.as_ref();
+        let classes = ["StableDiffusionPipeline", "StableDiffusionXLPipeline"];
+        let index = ModelIndex::open(folder, &classes)?;
+        if options.residency == Residency::Disk {
+            return Err(PipelineError::Unsupported {
+                family: "Stable Diffusion",
+                what: "weights that stay on disk: keep them in memory while they are used".into(),
+            });
+        }
+        let unet_config = UNetConfig::from_file(folder.join("unet/config.json"))?;
+        let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
+        check_latents(&unet_config, &vae_config)?;
+        let text_parts = TextParts::open(folder)?;
+        text_parts.check(&unet_config, SIZES)?;
+        let scheduler = SchedulerConfig::open(&folder.join("scheduler/scheduler_config.json"))?;
+        let sites = attention_sites(&unet_config);
+        let concept_block = concept_block_of(folder, ConceptBlock::cross)?
+            .or_else(|| Topology::of(&sites).concept_block());
+
+        let device = options.device.clone();
+        let cross = SiteSelector::cross();
+        let mut profile = Profile::new("Stable Diffusion", sites, cross, device, scheduler);
+        profile.dtype = options.dtype;
+        profile.latent_channels = unet_config.in_channels;
+        profile.downscale = vae_config.downscale();
+        profile.multiple = profile.downscale;
+        let [height, width] = unet_config.sample_size.unwrap_or([64, 64]);
+        profile.defaults.size =
+            ImageSize::new(height * profile.downscale, width * profile.downscale);
+        let slots = |files: &AdapterFiles| AdapterParts {
+            files: files.clone(),
+            weights: Slot::new(options.residency),
+            image_encoder: Slot::new(options.residency),
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            profile,
+            unet_config,
+            vae_config,
+            concept_block,
+            force_zeros: index.force_zeros_for_empty_prompt,
+            text_parts,
+            text: Slot::new(options.residency),
+            unet: Slot::new(options.residency),
+            vae: Slot::new(options.residency),
+            adapters: options.adapters.iter().map(slots).collect(),
+            options,
+        })
+    }
+
+    /// The family of the UNet.
+    pub fn topology(&self) -> Topology {
+        Topology::of(&self.profile.sites)
+    }
+
+    /// Where the model's concept masks are read, as its folder or its topology says.
+    pub const fn concept_block(&self) -> Option<&ConceptBlock> {
+        self.concept_block.as_ref()
+    }
+
+    /// The UNet's configuration.
+    pub const fn unet_config(&self) -> &UNetConfig {
+        &self.unet_config
+    }
+
+    /// The autoencoder's configuration.
+    pub const fn vae_config(&self) -> &AutoencoderKlConfig {
+        &self.vae_config
+    }
+
+    /// Tokenizers and configurations of the text encoders.
+    pub const fn text_parts(&self) -> &TextParts {
+        &self.text_parts
+    }
+
+    /// The text encoders.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading them.
+    pub fn text_encoders(&self) -> Result<Arc<TextEncoders>, PipelineError> {
+        self.text
+            .get(|| self.text_parts.load(&self.folder, &self.options))
+    }
+
+    /// The UNet.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it.
+    pub fn unet(&self) -> Result<Arc<UNet2DConditionModel>, PipelineError> {
+        self.unet.get(|| {
+            let path = self.folder.join("unet");
+            let weights = self.options.weights(&path, self.options.dtype)?;
+            let unet = UNet2DConditionModel::new(&self.unet_config, &weights);
+            weights.finish()?;
+            Ok(unet)
+        })
+    }
+
+    /// The autoencoder; in f32 where the checkpoint says that half precision overflows.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it.
+    pub fn vae(&self) -> Result<Arc<AutoencoderKl>, PipelineError> {
+        self.vae.get(|| {
+            let dtype = self.vae_config.compute_dtype(self.options.dtype);
+            let weights = self.options.weights(&self.folder.join("vae"), dtype)?;
+            let vae = AutoencoderKl::new(&self.vae_config, &weights);
+            weights.finish()?;
+            Ok(vae)
+        })
+    }
+
+    /// The weights of an adapter.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it; an adapter of another family is refused by its sizes.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below [`adapters`](conceptrol_core::pipeline::Family::adapters).
+    pub fn adapter(&self, index: usize) -> Result<Arc<IpAdapterWeights>, PipelineError> {
+        let adapter = &self.adapters[index];
+        adapter.weights.get(|| {
+            let checkpoint = Checkpoint::open_as(&adapter.files.weights, self.options.files)?;
+            Ok(IpAdapterWeights::from_checkpoint(
+                checkpoint,
+                &self.profile.sites,
+                self.unet_config.context_dim,
+                &self.options.device,
+                self.options.dtype,
+            )?)
+        })
+    }
+
+    /// The image encoder of an adapter.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it, and an encoder the adapter was not trained with.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below [`adapters`](conceptrol_core::pipeline::Family::adapters).
+    pub fn image_encoder(
+        &self,
+        index: usize,
+        kind: &AdapterKind,
+    ) -> Result<Arc<ClipVisionModel>, PipelineError> {
+        let adapter = &self.adapters[index];
+        adapter.image_encoder.get(|| {
+            let missing = || PipelineError::Unsupported {
+                family: "IP-Adapter",
+                what: format!(
+                    "image encoder in {}: give its folder",
+                    adapter.files.weights.display()
+                ),
+            };
+            let folder = adapter.files.image_encoder.as_ref().ok_or_else(missing)?;
+            let config = ClipVisionConfig::from_file(folder.join("config.json"))?;
+            kind.check_encoder(&config)?;
+            let weights = self.options.weights(folder, self.options.dtype)?;
+            let encoder = ClipVisionModel::new(&config, &weights);
+            weights.finish()?;
+            Ok(encoder)
+        })
+    }
+
+    pub(super) fn adapter_count(&self) -> usize {
+        self.adapters.len()
+    }
+}
+
+/// That the UNet denoises what the autoencoder decodes.
+fn check_latents(unet: &UNetConfig, vae: &AutoencoderKlConfig) -> Result<(), PipelineError> {
+    let expected = vae.latent_channels;
+    let sides = [
+        (
+            "the UNet's input (is it made for inpainting or editing?)",
+            unet.in_channels,
+        ),
+        ("the UNet's output", unet.out_channels),
+    ];
+    for (part, found) in sides {
+        if found != expected {
+            return Err(PipelineError::Mismatch {
+                part,
+                axis: "channels",
+                found,
+                expected,
+            });
+        }
+    }
+    Ok(())
+}
