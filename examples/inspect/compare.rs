@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::models::weights::{Checkpoint, WeightError, Weights};
+use conceptrol_examples::report::chain;
 
 use crate::{
     identify::{Error, Identity, identify},
@@ -111,7 +112,7 @@ impl fmt::Display for Report {
             Verdict::Fits { asked, .. } => {
                 write!(f, "  keys        all {asked} of the model, nothing else")
             }
-            Verdict::Differs { error, .. } => write!(f, "  keys        {error}"),
+            Verdict::Differs { error, .. } => write!(f, "  keys        {}", chain(error)),
             Verdict::Lora(lora) if lora.problems.is_empty() => {
                 write!(f, "  keys        every layer is there and fits")
             }

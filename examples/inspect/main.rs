@@ -23,7 +23,7 @@ use std::{
 };
 
 use clap::Parser;
-use conceptrol_examples::{say, say_err};
+use conceptrol_examples::{report::chain, say, say_err};
 
 use compare::Report;
 
@@ -55,7 +55,7 @@ fn inspect(path: &Path) -> bool {
             fits &= summary.absent.is_empty();
         }
         Err(error) => {
-            say_err!("{error}\n");
+            say_err!("{}\n", chain(&error));
             fits = false;
         }
     }
@@ -71,7 +71,7 @@ fn inspect(path: &Path) -> bool {
                 fits &= report.fits();
             }
             Err(error) => {
-                say_err!("{error}\n");
+                say_err!("{}\n", chain(&error));
                 fits = false;
             }
         }

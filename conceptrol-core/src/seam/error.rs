@@ -56,6 +56,17 @@ pub enum AttentionError {
         /// Width the adapter takes.
         expected: usize,
     },
+    /// A bias does not fit the call it is added to.
+    #[error(
+        "a bias of {} rows for {} queries and {} keys, the call has {}, {} and {}",
+        found[0], found[1], found[2], expected[0], expected[1], expected[2]
+    )]
+    WrongBias {
+        /// Rows, queries and keys of the bias.
+        found: [usize; 3],
+        /// Rows, queries and keys of the call.
+        expected: [usize; 3],
+    },
     /// A condition range has no concept behind it, or the other way round.
     #[error("{conditions} condition ranges for {concepts} concepts")]
     ConditionCount {
