@@ -150,7 +150,7 @@ fn no_level_of_an_error_repeats_the_one_below() {
             "attn2",
             AttentionError::Processor(Box::new(at(
                 "other",
-                AttentionError::Processor(std::io::Error::other(MaskError::NoLatents).into()),
+                AttentionError::Processor(std::io::Error::other(MaskError::NoText).into()),
             ))),
         )),
         Box::new(MaskError::Source(Box::new(InstallError::EmptyBatch))),
