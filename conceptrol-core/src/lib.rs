@@ -35,6 +35,8 @@ mod seam;
 pub use burn;
 #[cfg(feature = "models")]
 pub use image;
+#[cfg(feature = "analysis")]
+pub use ndarray;
 
 pub use concept::{
     Concept, MaskRole, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan,

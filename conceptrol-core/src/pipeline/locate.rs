@@ -69,7 +69,7 @@ fn spans<F: Family + ?Sized>(
                         what: format!("occurrence of `{}` but the first", concept.name),
                     });
                 }
-                Fidelity::Authors => tokens.find_reference(&phrase).map(|span| vec![span]),
+                Fidelity::Authors => tokens.find_as_authors(&phrase).map(|span| vec![span]),
             }
         }
         Words::Bytes(bytes) => tokens.at_bytes(bytes.clone()).map(|span| vec![span]),
