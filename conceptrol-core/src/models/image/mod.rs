@@ -12,7 +12,8 @@ mod tensor;
 mod whole;
 
 pub use clip::{ClipImageConfig, clip_crop, clip_preprocess};
-pub use convert::{from_array, luma, to_array};
+#[cfg(feature = "analysis")]
+pub use convert::{from_array, to_array};
 pub use decode::{decode, open};
 pub use error::ImageError;
 pub use filter::Filter;
