@@ -25,6 +25,7 @@ pub mod analysis;
 mod concept;
 pub mod kernel;
 pub mod mask;
+pub mod message;
 #[cfg(feature = "models")]
 pub mod models;
 #[cfg(feature = "models")]

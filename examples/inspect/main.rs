@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Prints for every checkpoint the model it is, its types, parameters and size, and the tensors that are missing, left
-//! over or of another shape. Headers only: no tensor is read. Exit status 1 if anything does not fit, 2 without a path.
+//! over or of another shape. Headers only, except for files of `torch.save`: those have checksums, and all that is in
+//! them is compared with these. Exit status 1 if anything does not fit, 2 without a path.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -26,6 +27,7 @@ use clap::Parser;
 use conceptrol_examples::{say, say_err};
 
 use compare::Report;
+use conceptrol_core::message::shown_path;
 
 /// Which model is it, and are all its tensors there?
 ///
@@ -52,7 +54,7 @@ fn inspect(path: &Path) -> bool {
         Ok(None) => {}
         Ok(Some(summary)) => {
             say!("{summary}\n");
-            fits &= summary.absent.is_empty();
+            fits &= summary.is_complete();
         }
         Err(error) => {
             say_err!("{error}\n");
@@ -61,7 +63,7 @@ fn inspect(path: &Path) -> bool {
     }
     let checkpoints = find::checkpoints(path);
     if checkpoints.is_empty() {
-        say_err!("{}: no checkpoint here", path.display());
+        say_err!("{}: no checkpoint here", shown_path(path));
         fits = false;
     }
     for checkpoint in checkpoints {

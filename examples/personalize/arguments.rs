@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use conceptrol_core::{models::weights::Files, pipeline::Fidelity};
+use conceptrol_core::{
+    models::{scheduler::SchedulerName, weights::Files},
+    pipeline::Fidelity,
+};
 use conceptrol_examples::{
     device::{Backend, Precision},
     map::map,
@@ -52,8 +55,8 @@ pub(crate) struct Arguments {
     /// Guidance scale; off at 1 [default: 7.5].
     #[arg(long, value_parser = parse_finite)]
     pub guidance: Option<f32>,
-    /// Another scheduler: ddim, deis, `dpmpp_2m`, euler, `euler_a`, lcm, pndm, unipc, or with _karras.
-    #[arg(long)]
+    /// Another scheduler than the model's, by one of the names of `SchedulerName`.
+    #[arg(long, value_name = "NAME", help = format!("Another scheduler: {}", SchedulerName::help()))]
     pub scheduler: Option<String>,
     /// Seed of the first picture [default: 0].
     #[arg(long)]

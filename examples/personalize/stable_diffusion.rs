@@ -8,9 +8,10 @@ use std::{
 };
 
 use conceptrol_core::{
-    Grid, Occurrence, SiteSelector, StepWindow,
-    mask::{ConceptBlock, ConceptMask},
-    models::image::{luma, open},
+    Occurrence, SiteSelector, StepWindow,
+    mask::ConceptBlock,
+    message::shown_path,
+    models::image::{open, open_mask},
 };
 use conceptrol_examples::progress::{Interrupt, Steps};
 use conceptrol_sd::pipeline::{
@@ -164,15 +165,11 @@ fn concept(
         .iter()
         .find(|(phrase, _)| *phrase == argument.phrase)
     {
-        let drawn = luma(&open(file)?);
-        let grid = Grid::new(drawn.nrows(), drawn.ncols());
-        let values: Vec<f32> = drawn.into_iter().collect();
-        let data = burn::tensor::TensorData::new(values, [1, grid.cells()]);
-        let values = burn::tensor::Tensor::from_data(
-            data,
-            (&arguments.backend.device()?, burn::tensor::DType::F32),
-        );
-        concept = concept.mask(ConceptMask::new(values, grid)?);
+        let mask = open_mask(file)?;
+        if let Some(warning) = mask.warning {
+            eprintln!("warning: {}: {warning}", shown_path(file));
+        }
+        concept = concept.mask(mask.to_concept_mask(&arguments.backend.device()?));
     }
     Ok(concept)
 }

@@ -93,6 +93,16 @@ pub enum SchedulerError {
         /// Number of training timesteps.
         train: usize,
     },
+    /// The run is to begin after its last step.
+    #[error("{class} cannot begin at step {begin} of {steps}")]
+    Begin {
+        /// Class of the scheduler.
+        class: &'static str,
+        /// Step to begin at.
+        begin: usize,
+        /// Number of steps.
+        steps: usize,
+    },
     /// The configuration needs an option of the run.
     #[error("{class} with field `{field}` needs the option `{option}`")]
     Missing {
