@@ -16,7 +16,6 @@
 //! - `autodiff`, `fusion`, `autotune`, `simd`, `rayon`, `x86-v4`: forwarded to burn.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-
 // Allowed for the kernels of the CPU alone; see `kernel/mod.rs`.
 #![deny(unsafe_code)]
 

@@ -49,7 +49,10 @@ impl fmt::Display for Shown<'_> {
         if count <= LONGEST {
             return text.chars().try_for_each(|c| show(c, f));
         }
-        let (mut head, mut tail) = (text.chars().take(LONGEST - TAIL), text.chars().skip(count - TAIL));
+        let (mut head, mut tail) = (
+            text.chars().take(LONGEST - TAIL),
+            text.chars().skip(count - TAIL),
+        );
         head.try_for_each(|c| show(c, f))?;
         write!(f, "...({} characters)...", count - LONGEST)?;
         tail.try_for_each(|c| show(c, f))
@@ -90,11 +93,19 @@ mod tests {
 
     #[test]
     fn ordinary_names_are_shown_as_they_are() {
-        for name in ["C:\\models\\vae", "кошка/猫.png", "e\u{301}t\u{e9} \"x\" 'y'"] {
+        for name in [
+            "C:\\models\\vae",
+            "кошка/猫.png",
+            "e\u{301}t\u{e9} \"x\" 'y'",
+        ] {
             assert_eq!(shown(name).to_string(), name);
         }
         let full = "é".repeat(LONGEST);
         assert_eq!(shown(&full).to_string(), full);
-        assert!(shown(&"é".repeat(LONGEST + 1)).to_string().contains("(1 characters)"));
+        assert!(
+            shown(&"é".repeat(LONGEST + 1))
+                .to_string()
+                .contains("(1 characters)")
+        );
     }
 }

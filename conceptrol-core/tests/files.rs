@@ -19,7 +19,9 @@ type Reader = fn(&Path) -> String;
 const READERS: [(&str, Reader); 12] = [
     ("a.safetensors", |path| error(Checkpoint::open(path))),
     ("a.bin", |path| error(Checkpoint::open(path))),
-    ("a.safetensors.index.json", |path| error(Checkpoint::open(path))),
+    ("a.safetensors.index.json", |path| {
+        error(Checkpoint::open(path))
+    }),
     ("b.safetensors", |path| {
         let files = Files::Mapped(|path| fs::read(path).map(Into::into));
         error(Checkpoint::open_as(path, files))
@@ -31,7 +33,9 @@ const READERS: [(&str, Reader); 12] = [
         let (device, dtype) = (burn::tensor::Device::flex(), burn::tensor::FloatDType::F32);
         error(Weights::open(path, &device, dtype))
     }),
-    ("vae.json", |path| error(AutoencoderKlConfig::from_file(path))),
+    ("vae.json", |path| {
+        error(AutoencoderKlConfig::from_file(path))
+    }),
     ("clip.json", |path| error(ClipTextConfig::from_file(path))),
     ("a.png", |path| error(open(path))),
     ("mask.png", |path| error(open_mask(path))),
@@ -75,11 +79,17 @@ fn a_named_pipe_is_not_waited_for() {
 
 #[test]
 fn a_socket_or_device_is_no_file() {
-    check(|path| drop(UnixListener::bind(path).unwrap()), "not a regular file");
+    check(
+        |path| drop(UnixListener::bind(path).unwrap()),
+        "not a regular file",
+    );
     let device = |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap();
     check(device, "not a regular file");
     for path in ["/dev/zero", "/dev/null", "/"] {
-        assert_eq!(open_regular(path).unwrap_err().to_string(), "not a regular file");
+        assert_eq!(
+            open_regular(path).unwrap_err().to_string(),
+            "not a regular file"
+        );
         assert!(matches!(read(path, 10), Err(ReadError::Io(_))));
     }
 }
@@ -90,7 +100,10 @@ fn files_of_the_system_that_have_no_length_end_at_the_limit() {
     if path.exists() {
         assert!(matches!(
             read(&path, 10),
-            Err(ReadError::TooLarge { size: 11, limit: 10 })
+            Err(ReadError::TooLarge {
+                size: 11,
+                limit: 10
+            })
         ));
         assert!(read(&path, 1 << 20).unwrap().len() > 10);
     }
@@ -108,10 +121,20 @@ fn what_is_larger_than_its_kind_is_not_read() {
     let config = sparse("config.json");
     refused(error(AutoencoderKlConfig::from_file(&config)), "1048576");
     refused(error(ClipTextConfig::from_file(&config)), "1048576");
-    refused(error(T5Tokenizer::open(sparse("tokenizer.json"))), "33554432");
-    refused(error(Checkpoint::open(sparse("x.safetensors.index.json"))), "67108864");
+    refused(
+        error(T5Tokenizer::open(sparse("tokenizer.json"))),
+        "33554432",
+    );
+    refused(
+        error(Checkpoint::open(sparse("x.safetensors.index.json"))),
+        "67108864",
+    );
     refused(error(open(sparse("a.png"))), "536870912");
-    fs::write(folder.path().join("vocab.json"), r#"{"<|startoftext|>":0,"<|endoftext|>":1}"#).unwrap();
+    fs::write(
+        folder.path().join("vocab.json"),
+        r#"{"<|startoftext|>":0,"<|endoftext|>":1}"#,
+    )
+    .unwrap();
     fs::write(folder.path().join("merges.txt"), "#version: 0.2\n").unwrap();
     ClipTokenizer::open(folder.path()).unwrap();
     sparse("special_tokens_map.json");

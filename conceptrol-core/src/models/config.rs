@@ -23,7 +23,10 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is larger than any configuration is.
-    #[error("{}: larger than {limit} bytes, this is no model configuration", shown_path(path))]
+    #[error(
+        "{}: larger than {limit} bytes, this is no model configuration",
+        shown_path(path)
+    )]
     TooLarge {
         /// The configuration file.
         path: PathBuf,

@@ -11,7 +11,10 @@ const SIDE: u32 = 6;
 
 fn png(picture: impl Into<DynamicImage>) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
+    picture
+        .into()
+        .write_to(&mut bytes, ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }
 
@@ -80,14 +83,19 @@ fn palettes_may_have_transparent_entries() {
 
 #[test]
 fn steps_between_are_kept() {
-    let ramp = ImageBuffer::from_fn(256, 1, |x, _| Luma([x as u16 * 257 + 3 * u16::from(x < 255)]));
+    let ramp = ImageBuffer::from_fn(256, 1, |x, _| {
+        Luma([x as u16 * 257 + 3 * u16::from(x < 255)])
+    });
     for (x, value) in values(&png(ramp)).into_iter().enumerate() {
         let exact = (x as f64 * 257.0 + if x < 255 { 3.0 } else { 0.0 }) / 65_535.0;
         assert!((f64::from(value) - exact).abs() < 1e-7, "{x}: {value}");
     }
     // colours have the brightness they have as a picture
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images/source.png");
-    assert_eq!(open_mask(&source).unwrap().values, luma(&open(&source).unwrap()));
+    assert_eq!(
+        open_mask(&source).unwrap().values,
+        luma(&open(&source).unwrap())
+    );
 }
 
 #[test]
@@ -97,7 +105,12 @@ fn masks_that_say_nothing_are_told() {
         mask.warning.expect("a warning")
     };
     let labels = warning(halves(Luma([1_u8]), Luma([0])).into());
-    assert_eq!(labels, MaskWarning::Dark { largest: 1.0 / 255.0 });
+    assert_eq!(
+        labels,
+        MaskWarning::Dark {
+            largest: 1.0 / 255.0
+        }
+    );
     assert!(labels.to_string().contains("below 2/255"), "{labels}");
     assert!(matches!(
         warning(halves(Luma([2_u16]), Luma([1])).into()),
@@ -110,7 +123,12 @@ fn masks_that_say_nothing_are_told() {
     }
     let clear = warning(halves(Rgba([255, 0, 0, 9_u8]), Rgba([0, 0, 0, 9])).into());
     assert_eq!(clear, MaskWarning::Even { value: 9.0 / 255.0 });
-    assert_eq!(decode_mask(&png(halves(Luma([2_u8]), Luma([0])))).unwrap().warning, None);
+    assert_eq!(
+        decode_mask(&png(halves(Luma([2_u8]), Luma([0]))))
+            .unwrap()
+            .warning,
+        None
+    );
 }
 
 #[test]

@@ -28,7 +28,11 @@ fn a_file_cut_anywhere_is_an_error() {
         let whole = fs::read(fixtures().join(name)).unwrap();
         decode(&whole).unwrap();
         for len in 0..whole.len() {
-            assert!(decode(&whole[..len]).is_err(), "{name} cut to {len} of {}", whole.len());
+            assert!(
+                decode(&whole[..len]).is_err(),
+                "{name} cut to {len} of {}",
+                whole.len()
+            );
         }
     }
 }

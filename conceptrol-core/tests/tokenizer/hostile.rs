@@ -33,21 +33,41 @@ fn refused(part: &str, value: Value, expected: &str) {
 
 #[test]
 fn tables_of_replacements_that_lie() {
-    let table = |bytes: &[u8]| {
-        json!({"type": "Precompiled", "precompiled_charsmap": STANDARD.encode(bytes)})
-    };
+    let table = |bytes: &[u8]| json!({"type": "Precompiled", "precompiled_charsmap": STANDARD.encode(bytes)});
     refused("/normalizer", table(&[]), "precompiled_charsmap");
     // a trie of 4 GB, for which the library would reserve 8
-    refused("/normalizer", table(&[0xff; 64]), "trie of 4294967295 bytes");
-    refused("/normalizer", table(&[0xfc, 0xff, 0xff, 0x2f, 0, 0]), "trie of 805306364 bytes");
-    refused("/normalizer", table(&[4, 0, 0, 0, 0, 0xff, 0xff, 0xff]), "of 1");
-    refused("/normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "!"}), "precompiled_charsmap");
-    refused("/normalizer", json!({"type": "Precompiled"}), "precompiled_charsmap");
+    refused(
+        "/normalizer",
+        table(&[0xff; 64]),
+        "trie of 4294967295 bytes",
+    );
+    refused(
+        "/normalizer",
+        table(&[0xfc, 0xff, 0xff, 0x2f, 0, 0]),
+        "trie of 805306364 bytes",
+    );
+    refused(
+        "/normalizer",
+        table(&[4, 0, 0, 0, 0, 0xff, 0xff, 0xff]),
+        "of 1",
+    );
+    refused(
+        "/normalizer",
+        json!({"type": "Precompiled", "precompiled_charsmap": "!"}),
+        "precompiled_charsmap",
+    );
+    refused(
+        "/normalizer",
+        json!({"type": "Precompiled"}),
+        "precompiled_charsmap",
+    );
 
     // each unit of the real table in turn refers to far away
     let published = t5();
     let published = published.pointer("/normalizer/normalizers/0/precompiled_charsmap");
-    let published = STANDARD.decode(published.unwrap().as_str().unwrap()).unwrap();
+    let published = STANDARD
+        .decode(published.unwrap().as_str().unwrap())
+        .unwrap();
     for unit in [0, 1, 97, 4000] {
         let mut bytes = published.clone();
         bytes[4 + 4 * unit..8 + 4 * unit].fill(0xff);
@@ -58,7 +78,11 @@ fn tables_of_replacements_that_lie() {
             spell(&tokenizer);
         }
     }
-    refused("/normalizer", table(&published[..published.len() / 2]), "trie");
+    refused(
+        "/normalizer",
+        table(&published[..published.len() / 2]),
+        "trie",
+    );
 }
 
 /// Looks up every character, alone and followed by a mark.
@@ -75,11 +99,27 @@ fn normalizers_that_grow() {
     let sequence = |steps: Vec<Value>| json!({"type": "Sequence", "normalizers": steps});
     let doubling = vec![replace("a", "aaaaaaaaaa"); 6];
     refused("/normalizer", sequence(doubling), "1000000 times longer");
-    refused("/normalizer", replace("a", &"b".repeat(1 << 20)), "1048576 times longer");
-    refused("/normalizer", sequence(vec![json!({"type": "NFKC"}); 2]), "121 times longer");
-    refused("/normalizer", sequence(vec![json!({"type": "Nmt"}); 9]), "9 normalizers");
+    refused(
+        "/normalizer",
+        replace("a", &"b".repeat(1 << 20)),
+        "1048576 times longer",
+    );
+    refused(
+        "/normalizer",
+        sequence(vec![json!({"type": "NFKC"}); 2]),
+        "121 times longer",
+    );
+    refused(
+        "/normalizer",
+        sequence(vec![json!({"type": "Nmt"}); 9]),
+        "9 normalizers",
+    );
     refused("/normalizer", replace("", "x"), "only texts");
-    refused("/normalizer", json!({"type": "Prepend", "prepend": "x"}), "`Prepend` is not known");
+    refused(
+        "/normalizer",
+        json!({"type": "Prepend", "prepend": "x"}),
+        "`Prepend` is not known",
+    );
     let nested = sequence(vec![sequence(vec![])]);
     refused("/normalizer", nested, "`Sequence` is not known");
     for pattern in ["(a+)+$", "", "\\s+|"] {
@@ -121,7 +161,13 @@ fn steps_that_real_files_have_are_accepted() {
 
 #[test]
 fn pre_tokenizers_that_no_t5_has() {
-    for kind in ["FixedLength", "Split", "ByteLevel", "Delimiter", "UnicodeScripts"] {
+    for kind in [
+        "FixedLength",
+        "Split",
+        "ByteLevel",
+        "Delimiter",
+        "UnicodeScripts",
+    ] {
         let part = json!({"type": kind, "length": 0, "pattern": {"Regex": "(a+)+$"}});
         refused("/pre_tokenizer", part.clone(), "is not known");
         refused(
@@ -131,14 +177,23 @@ fn pre_tokenizers_that_no_t5_has() {
         );
     }
     let many = vec![json!({"type": "WhitespaceSplit"}); 9];
-    refused("/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": many}), "9 pre-tokenizers");
+    refused(
+        "/pre_tokenizer",
+        json!({"type": "Sequence", "pretokenizers": many}),
+        "9 pre-tokenizers",
+    );
 }
 
 #[test]
 fn models_of_another_kind_or_with_chance() {
-    let bpe = |dropout: f64| json!({"type": "BPE", "dropout": dropout, "vocab": {"a": 0}, "merges": []});
+    let bpe =
+        |dropout: f64| json!({"type": "BPE", "dropout": dropout, "vocab": {"a": 0}, "merges": []});
     refused("/model", bpe(0.5), "its model is BPE, Unigram is expected");
-    refused("/model", json!({"type": "Unigram", "dropout": 0.1, "vocab": []}), "by chance");
+    refused(
+        "/model",
+        json!({"type": "Unigram", "dropout": 0.1, "vocab": []}),
+        "by chance",
+    );
     for dropout in [0.5, 1e-9] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokenizer.json");
@@ -149,7 +204,11 @@ fn models_of_another_kind_or_with_chance() {
         fs::write(&path, json.to_string()).unwrap();
         let text = ClipTokenizer::open(&path).unwrap_err().to_string();
         assert!(text.contains("by chance"), "{text}");
-        fs::write(&path, json.to_string().replace(&dropout.to_string(), "null")).unwrap();
+        fs::write(
+            &path,
+            json.to_string().replace(&dropout.to_string(), "null"),
+        )
+        .unwrap();
         ClipTokenizer::open(&path).unwrap();
     }
 }
@@ -161,11 +220,17 @@ fn vocabularies_beyond_any_model() {
     refused("/model/vocab", piece(""), "0 bytes");
     refused("/model/unk_id", json!(4000), "unk_id");
     refused("/model/vocab", json!({"a": 1}), "a list");
-    let long: Vec<Value> = (0..20_000).map(|i| json!([format!("{i:0>250}"), 0.0])).collect();
+    let long: Vec<Value> = (0..20_000)
+        .map(|i| json!([format!("{i:0>250}"), 0.0]))
+        .collect();
     refused("/model/vocab", json!(long), "5000000 bytes");
     let many = vec![json!({"content": "x", "id": 1}); (1 << 14) + 1];
     refused("/added_tokens", json!(many), "16385 added tokens");
-    refused("/added_tokens", json!([{"content": "", "id": 1}]), "0 bytes");
+    refused(
+        "/added_tokens",
+        json!([{"content": "", "id": 1}]),
+        "0 bytes",
+    );
     // a control character that the table removes
     let empty = json!([{"content": "\u{1}", "id": 1, "normalized": true}]);
     refused("/added_tokens", empty, "0 bytes");
@@ -176,7 +241,11 @@ fn a_list_that_does_not_end_is_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     let merges = r#""a b","#.repeat((1 << 20) + 1);
-    fs::write(&path, format!(r#"{{"model":{{"vocab":{{}},"merges":[{merges}"a b"]}}}}"#)).unwrap();
+    fs::write(
+        &path,
+        format!(r#"{{"model":{{"vocab":{{}},"merges":[{merges}"a b"]}}}}"#),
+    )
+    .unwrap();
     let text = ClipTokenizer::open(&path).unwrap_err().to_string();
     assert!(text.contains("more than 1048576 entries"), "{text}");
     fs::write(&path, "[".repeat(1 << 20)).unwrap();

@@ -49,7 +49,10 @@ fn what_is_there_twice_is_refused() {
         .with("y/data.pkl", b"\x80\x02}.")
         .with("x/data/0", &numbers());
     let text = message(open(pickles.finish()));
-    assert!(text.contains("two pickles, x/data.pkl and y/data.pkl"), "{text}");
+    assert!(
+        text.contains("two pickles, x/data.pkl and y/data.pkl"),
+        "{text}"
+    );
     let text = message(open(good().with("x/data.pkl", b"\x80\x02}.").finish()));
     assert!(text.contains("x/data.pkl is there twice"), "{text}");
     let text = message(open(good().with("x/data/0", &numbers()).finish()));
@@ -59,7 +62,10 @@ fn what_is_there_twice_is_refused() {
 #[test]
 fn values_that_are_not_those_of_their_checksum_are_refused() {
     let mut bytes = good().finish();
-    let at = bytes.windows(16).position(|window| window == numbers()).unwrap();
+    let at = bytes
+        .windows(16)
+        .position(|window| window == numbers())
+        .unwrap();
     bytes[at + 5] ^= 1;
     let checkpoint = open(bytes).expect("only its header is read");
     for error in [
@@ -78,7 +84,14 @@ fn values_that_are_not_those_of_their_checksum_are_refused() {
     }
     let wrong = |name: &str, data: &[u8]| {
         let crc = Some(0x1234_5678);
-        Zip::default().lying(name, data, Lie { crc, ..Lie::default() })
+        Zip::default().lying(
+            name,
+            data,
+            Lie {
+                crc,
+                ..Lie::default()
+            },
+        )
     };
     let text = message(open(
         wrong("x/data.pkl", PICKLE)
@@ -95,8 +108,14 @@ fn a_file_on_disk_is_compared_too() {
     let path = folder.path().join("model.bin");
     let mut bytes = good().finish();
     std::fs::write(&path, &bytes).unwrap();
-    assert_eq!(values::<1>(&Checkpoint::open(&path).unwrap(), "w"), [1.0, 2.0, 3.0, 4.0]);
-    let at = bytes.windows(16).position(|window| window == numbers()).unwrap();
+    assert_eq!(
+        values::<1>(&Checkpoint::open(&path).unwrap(), "w"),
+        [1.0, 2.0, 3.0, 4.0]
+    );
+    let at = bytes
+        .windows(16)
+        .position(|window| window == numbers())
+        .unwrap();
     bytes[at] ^= 0x80;
     std::fs::write(&path, &bytes).unwrap();
     let loaded: Result<Option<Tensor<1>>, _> =
@@ -115,13 +134,55 @@ fn directories_that_lie_are_refused() {
     };
     let nothing = Lie::default;
     let cases = [
-        (Lie { method: 8, ..nothing() }, "is compressed"),
-        (Lie { flags: 1, ..nothing() }, "is encrypted"),
-        (Lie { len: Some(17), ..nothing() }, "needs"),
-        (Lie { len: Some(u32::MAX), ..nothing() }, "directory"),
-        (Lie { place: Some(1 << 30), ..nothing() }, "needs"),
-        (Lie { place: Some(3), ..nothing() }, "another name"),
-        (Lie { name: Some("x/data/1"), ..nothing() }, "another name"),
+        (
+            Lie {
+                method: 8,
+                ..nothing()
+            },
+            "is compressed",
+        ),
+        (
+            Lie {
+                flags: 1,
+                ..nothing()
+            },
+            "is encrypted",
+        ),
+        (
+            Lie {
+                len: Some(17),
+                ..nothing()
+            },
+            "needs",
+        ),
+        (
+            Lie {
+                len: Some(u32::MAX),
+                ..nothing()
+            },
+            "directory",
+        ),
+        (
+            Lie {
+                place: Some(1 << 30),
+                ..nothing()
+            },
+            "needs",
+        ),
+        (
+            Lie {
+                place: Some(3),
+                ..nothing()
+            },
+            "another name",
+        ),
+        (
+            Lie {
+                name: Some("x/data/1"),
+                ..nothing()
+            },
+            "another name",
+        ),
     ];
     for (lie, expected) in cases {
         let text = lying(lie);
@@ -134,7 +195,14 @@ fn directories_that_lie_are_refused() {
     let shared = Zip::default()
         .with("x/data.pkl", PICKLE)
         .with("x/data/0", &inner)
-        .lying("x/a", &numbers(), Lie { place: Some(place), ..nothing() });
+        .lying(
+            "x/a",
+            &numbers(),
+            Lie {
+                place: Some(place),
+                ..nothing()
+            },
+        );
     let text = message(open(shared.finish()));
     assert!(text.contains("x/data/0 and x/a share bytes"), "{text}");
 }

@@ -90,7 +90,8 @@ fn one_long_key_of_a_storage() {
     let mut pickle = b"\x80\x02}".to_vec();
     pickle.extend(long_text(1 << 20));
     pickle.extend(b"0ctorch._utils\n_rebuild_tensor_v2\n(");
-    pickle.extend(b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nh\x00X\x03\x00\x00\x00cpuK\x04tQ");
+    pickle
+        .extend(b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nh\x00X\x03\x00\x00\x00cpuK\x04tQ");
     pickle.extend(b"K\x00K\x04\x85K\x01\x85\x89}tRq\x010");
     for key in 0..200_000u32 {
         pickle.push(b'J');
@@ -108,7 +109,10 @@ fn one_value_remembered_again_and_again() {
     let mut pickle = b"\x80\x04}".to_vec();
     pickle.resize(4 << 20, 0x94);
     pickle.push(b'.');
-    assert!(open(&pickle).unwrap().is_empty(), "it costs a few times its size");
+    assert!(
+        open(&pickle).unwrap().is_empty(),
+        "it costs a few times its size"
+    );
     // lists that take each other in: each append costs what it copies
     let mut pickle = b"\x80\x02]q\x00".to_vec();
     pickle.extend(b"(h\x00h\x00h\x00h\x00e".repeat(1 << 18));
@@ -118,9 +122,16 @@ fn one_value_remembered_again_and_again() {
 
 #[test]
 fn a_packed_pickle_is_not_unpacked() {
-    let lie = crate::zip::Lie { method: 8, ..Default::default() };
+    let lie = crate::zip::Lie {
+        method: 8,
+        ..Default::default()
+    };
     let zip = Zip::default().lying("x/data.pkl", &[0; 100], lie);
-    let text = message(Checkpoint::from_bytes("bomb.bin", Format::Torch, zip.finish()));
+    let text = message(Checkpoint::from_bytes(
+        "bomb.bin",
+        Format::Torch,
+        zip.finish(),
+    ));
     assert!(text.contains("is compressed"), "{text}");
 }
 

@@ -17,18 +17,39 @@ fn what_the_file_is_instead_is_said() {
         (POINTER, "a git-lfs pointer, not the weights"),
         (&page, "a web page, not weights"),
         (&indented, "a web page, not weights"),
-        (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "a web page (XML), not weights"),
-        (b"<?xml version=\"1.0\"?><!DOCTYPE html PUBLIC \"-\">", "a web page, not weights"),
-        (b"{\"error\":\"Repository not found\"}", "a web page (JSON), not weights"),
-        (b"Entry not found", "a text that begins \"Entry not found\", not weights"),
+        (
+            b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
+            "a web page (XML), not weights",
+        ),
+        (
+            b"<?xml version=\"1.0\"?><!DOCTYPE html PUBLIC \"-\">",
+            "a web page, not weights",
+        ),
+        (
+            b"{\"error\":\"Repository not found\"}",
+            "a web page (JSON), not weights",
+        ),
+        (
+            b"Entry not found",
+            "a text that begins \"Entry not found\", not weights",
+        ),
         (b"", "an empty file, not weights"),
-        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "a gzip archive, not weights"),
+        (
+            b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+            "a gzip archive, not weights",
+        ),
         (b"7z\xbc\xaf\x27\x1c\0\x04", "an archive, not weights"),
         (b"GGUF\x03\0\0\0\0\0\0\0", "a GGUF file, not weights"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture, not weights"),
+        (
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+            "a PNG picture, not weights",
+        ),
     ];
     for (bytes, expected) in cases {
-        for (name, format) in [("a.safetensors", Format::Safetensors), ("a.bin", Format::Torch)] {
+        for (name, format) in [
+            ("a.safetensors", Format::Safetensors),
+            ("a.bin", Format::Torch),
+        ] {
             let text = message(Checkpoint::from_bytes(name, format, bytes.to_vec()));
             assert_eq!(text, format!("{name}: {expected}"));
         }
@@ -38,7 +59,11 @@ fn what_the_file_is_instead_is_said() {
 #[test]
 fn one_format_under_the_name_of_the_other() {
     let zip = Zip::default().with("x/data.pkl", b"\x80\x02}.").finish();
-    let text = message(Checkpoint::from_bytes("a.safetensors", Format::Safetensors, zip));
+    let text = message(Checkpoint::from_bytes(
+        "a.safetensors",
+        Format::Safetensors,
+        zip,
+    ));
     assert_eq!(text, "a.safetensors: a zip archive, not weights");
     let tensors = counting(&[("a", &[2])]);
     let text = message(Checkpoint::from_bytes("a.bin", Format::Torch, tensors));
@@ -49,7 +74,10 @@ fn one_format_under_the_name_of_the_other() {
 fn an_archive_of_something_else() {
     let zip = Zip::default().with("notes.txt", b"hello").finish();
     let text = message(Checkpoint::from_bytes("a.bin", Format::Torch, zip));
-    assert!(text.contains("torch.save did not write: it has no data.pkl"), "{text}");
+    assert!(
+        text.contains("torch.save did not write: it has no data.pkl"),
+        "{text}"
+    );
     let empty = Zip::default().finish();
     let text = message(Checkpoint::from_bytes("a.bin", Format::Torch, empty));
     assert!(text.contains("no data.pkl"), "{text}");

@@ -11,7 +11,10 @@ use crate::{checkpoint, counting, file, message, zip::Zip};
 fn names() -> [(String, String); 2] {
     let long = "n".repeat(1 << 20);
     [
-        (r"\u001b[2Jx\u202e".to_owned(), "\u{1b}[2Jx\u{202e}".to_owned()),
+        (
+            r"\u001b[2Jx\u202e".to_owned(),
+            "\u{1b}[2Jx\u{202e}".to_owned(),
+        ),
         (long.clone(), long),
     ]
 }
@@ -78,17 +81,38 @@ fn names_in_archives_and_pickles() {
             (X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ\
             K\x00K\x04\x85K\x01\x85\x89}tRs.");
         let absent = Zip::default().with("x/data.pkl", &pickle).finish();
-        is_plain(&message(Checkpoint::from_bytes("a.bin", Format::Torch, absent)));
-        let short = Zip::default().with("x/data.pkl", &pickle).with("x/data/0", &[0; 4]);
-        is_plain(&message(Checkpoint::from_bytes("a.bin", Format::Torch, short.finish())));
+        is_plain(&message(Checkpoint::from_bytes(
+            "a.bin",
+            Format::Torch,
+            absent,
+        )));
+        let short = Zip::default()
+            .with("x/data.pkl", &pickle)
+            .with("x/data/0", &[0; 4]);
+        is_plain(&message(Checkpoint::from_bytes(
+            "a.bin",
+            Format::Torch,
+            short.finish(),
+        )));
         let mut global = b"\x80\x02c".to_vec();
         global.extend(name.as_bytes());
         global.extend(b"\nx\n.");
         let global = Zip::default().with("x/data.pkl", &global).finish();
-        is_plain(&message(Checkpoint::from_bytes("a.bin", Format::Torch, global)));
+        is_plain(&message(Checkpoint::from_bytes(
+            "a.bin",
+            Format::Torch,
+            global,
+        )));
         let member: String = name.chars().take(60_000).collect();
-        let twice = Zip::default().with(&member, b"").with(&member, b"").finish();
-        is_plain(&message(Checkpoint::from_bytes("a.bin", Format::Torch, twice)));
+        let twice = Zip::default()
+            .with(&member, b"")
+            .with(&member, b"")
+            .finish();
+        is_plain(&message(Checkpoint::from_bytes(
+            "a.bin",
+            Format::Torch,
+            twice,
+        )));
     }
 }
 
@@ -104,7 +128,11 @@ fn names_of_shards_and_paths() {
             format!(r#"{{"weight_map":"{json}"}}"#),
         ] {
             std::fs::write(&path, index).unwrap();
-            std::fs::write(folder.path().join("1.safetensors"), counting(&[("a", &[1])])).unwrap();
+            std::fs::write(
+                folder.path().join("1.safetensors"),
+                counting(&[("a", &[1])]),
+            )
+            .unwrap();
             is_plain(&message(Checkpoint::open(folder.path())));
         }
         for ending in ["", ".safetensors", ".bin", ".index.json"] {

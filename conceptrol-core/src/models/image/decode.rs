@@ -58,7 +58,10 @@ pub(super) fn picture(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
     let (width, height) = decoder.dimensions();
     check_size(width, height)?;
     if !is_whole(bytes, format) {
-        let reason = format!("the file is cut short: it ends after {} bytes, before the picture does", bytes.len());
+        let reason = format!(
+            "the file is cut short: it ends after {} bytes, before the picture does",
+            bytes.len()
+        );
         return Err(ImageError::Decode(reason));
     }
     let orientation = decoder.orientation().map_err(broken)?;

@@ -118,9 +118,10 @@ fn brightness(picture: DynamicImage) -> Array2<f32> {
         DynamicImage::ImageLuma16(p) => p.pixels().map(|p| unit16(p.0[0])).collect(),
         DynamicImage::ImageLumaA16(p) => p.pixels().map(|p| unit16(p.0[0])).collect(),
         DynamicImage::ImageRgb16(p) => p.pixels().map(|p| luma16(p.0)).collect(),
-        DynamicImage::ImageRgba16(p) => {
-            p.pixels().map(|p| luma16([p.0[0], p.0[1], p.0[2]])).collect()
-        }
+        DynamicImage::ImageRgba16(p) => p
+            .pixels()
+            .map(|p| luma16([p.0[0], p.0[1], p.0[2]]))
+            .collect(),
         other => return luma(&to_rgb(other)),
     };
     filled(shape, values)

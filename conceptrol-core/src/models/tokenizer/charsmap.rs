@@ -32,11 +32,16 @@ pub(super) fn check(table: &[u8]) -> Result<f64, String> {
         .ok_or("it is shorter than its own length field")?;
     let size = u32::from_le_bytes(*size) as usize;
     let (trie, texts) = rest.split_at_checked(size).ok_or_else(|| {
-        format!("its trie of {size} bytes is longer than the {} there are", rest.len())
+        format!(
+            "its trie of {size} bytes is longer than the {} there are",
+            rest.len()
+        )
     })?;
     let units = trie.chunks_exact(4);
     if !units.remainder().is_empty() || trie.is_empty() {
-        return Err(format!("its trie of {size} bytes is no list of 32-bit units"));
+        return Err(format!(
+            "its trie of {size} bytes is no list of 32-bit units"
+        ));
     }
     let units: Vec<u32> = units
         .map(|unit| u32::from_le_bytes([unit[0], unit[1], unit[2], unit[3]]))
@@ -86,9 +91,12 @@ fn distance(unit: u32) -> usize {
 
 /// The text that begins at byte `start`.
 fn text(texts: &str, start: usize) -> Result<&str, String> {
-    let rest = texts
-        .get(start..)
-        .ok_or_else(|| format!("it refers to byte {start} of {} bytes of texts", texts.len()))?;
+    let rest = texts.get(start..).ok_or_else(|| {
+        format!(
+            "it refers to byte {start} of {} bytes of texts",
+            texts.len()
+        )
+    })?;
     let reach = &rest.as_bytes()[..rest.len().min(LONGEST_TEXT + 1)];
     match reach.iter().position(|byte| *byte == 0) {
         Some(end) => Ok(&rest[..end]),
@@ -106,7 +114,11 @@ mod tests {
     fn table(units: &[u32], texts: &str) -> Vec<u8> {
         let size = 4 * units.len() as u32;
         let units = units.iter().flat_map(|unit| unit.to_le_bytes());
-        size.to_le_bytes().into_iter().chain(units).chain(texts.bytes()).collect()
+        size.to_le_bytes()
+            .into_iter()
+            .chain(units)
+            .chain(texts.bytes())
+            .collect()
     }
 
     /// `a` becomes the text at `value`: the root's children begin at 256, that of `a` has its leaf at 512.
@@ -123,7 +135,8 @@ mod tests {
     #[test]
     fn a_small_table_is_accepted() {
         assert_eq!(check(&table(&one(2), "x\0yes\0")), Ok(3.0));
-        let library = tokenizers::normalizers::Precompiled::from(&table(&one(2), "x\0yes\0")).unwrap();
+        let library =
+            tokenizers::normalizers::Precompiled::from(&table(&one(2), "x\0yes\0")).unwrap();
         assert_eq!(library.normalize_string("a b"), "yes b");
     }
 

@@ -26,7 +26,10 @@ pub enum TokenizerError {
         source: io::Error,
     },
     /// A file is larger than any tokenizer's.
-    #[error("{} has {size} bytes, more than the {limit} a tokenizer file may have", shown_path(path))]
+    #[error(
+        "{} has {size} bytes, more than the {limit} a tokenizer file may have",
+        shown_path(path)
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -44,7 +47,11 @@ pub enum TokenizerError {
         reason: String,
     },
     /// A special token has no id.
-    #[error("the {role} token `{}` is not in the vocabulary of {}", shown(token), shown_path(path))]
+    #[error(
+        "the {role} token `{}` is not in the vocabulary of {}",
+        shown(token),
+        shown_path(path)
+    )]
     UnknownSpecial {
         /// The tokenizer's folder or file.
         path: PathBuf,

@@ -15,7 +15,11 @@ pub(super) const VOCABULARY_LIMIT: u64 = 32 << 20;
 pub(super) const CONFIG_LIMIT: u64 = 1 << 20;
 
 /// The text of a file.
-pub(super) fn read(path: &Path, needed: &'static str, limit: u64) -> Result<String, TokenizerError> {
+pub(super) fn read(
+    path: &Path,
+    needed: &'static str,
+    limit: u64,
+) -> Result<String, TokenizerError> {
     file::read_text(path, limit).map_err(|error| match error {
         ReadError::Io(source) if source.kind() == io::ErrorKind::NotFound => {
             TokenizerError::Missing {

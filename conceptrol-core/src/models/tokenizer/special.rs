@@ -65,7 +65,8 @@ impl Special {
         let config = file("tokenizer_config.json")?.unwrap_or_default();
         let count = config.added_tokens_decoder.len();
         if count > MOST_ADDED {
-            let reason = format!("{count} added tokens are more than the {MOST_ADDED} there may be");
+            let reason =
+                format!("{count} added tokens are more than the {MOST_ADDED} there may be");
             return Err(malformed(&folder.join("tokenizer_config.json"), reason));
         }
         let map = file("special_tokens_map.json")?.unwrap_or_default();

@@ -28,7 +28,10 @@ pub enum WeightError {
         path: PathBuf,
     },
     /// A folder without any of the usual checkpoint names.
-    #[error("{}: no checkpoint in this folder (looked for {looked_for})", shown_path(path))]
+    #[error(
+        "{}: no checkpoint in this folder (looked for {looked_for})",
+        shown_path(path)
+    )]
     NoCheckpoint {
         /// The folder.
         path: PathBuf,
@@ -36,7 +39,11 @@ pub enum WeightError {
         looked_for: String,
     },
     /// The file ends before something it announces.
-    #[error("{}: {} needs {needed} bytes but the file has {available}", shown_path(path), shown(what))]
+    #[error(
+        "{}: {} needs {needed} bytes but the file has {available}",
+        shown_path(path),
+        shown(what)
+    )]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -48,7 +55,10 @@ pub enum WeightError {
         available: u64,
     },
     /// A length beyond what any real checkpoint has, refused before memory is reserved for it.
-    #[error("{}: {what} of {len} bytes exceeds the limit of {limit}", shown_path(path))]
+    #[error(
+        "{}: {what} of {len} bytes exceeds the limit of {limit}",
+        shown_path(path)
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -133,7 +143,11 @@ pub enum WeightError {
         found: u32,
     },
     /// A file of a sharded checkpoint is not there.
-    #[error("{}: shard {} is missing ({tensors} tensors are in it)", shown_path(path), shown(shard))]
+    #[error(
+        "{}: shard {} is missing ({tensors} tensors are in it)",
+        shown_path(path),
+        shown(shard)
+    )]
     MissingShard {
         /// The index.
         path: PathBuf,
@@ -143,7 +157,13 @@ pub enum WeightError {
         tensors: usize,
     },
     /// A key rule does not fit the tensor it matches.
-    #[error("{}: cannot map {} {}: {}", shown_path(path), shown(name), Axes(shape), shown(reason))]
+    #[error(
+        "{}: cannot map {} {}: {}",
+        shown_path(path),
+        shown(name),
+        Axes(shape),
+        shown(reason)
+    )]
     Map {
         /// The file.
         path: PathBuf,

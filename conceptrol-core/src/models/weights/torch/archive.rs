@@ -48,7 +48,8 @@ impl Archive {
                 return Err(malformed(reason.to_owned()));
             }
             [first, second, ..] => {
-                let reason = format!("the archive has two pickles, {first}data.pkl and {second}data.pkl");
+                let reason =
+                    format!("the archive has two pickles, {first}data.pkl and {second}data.pkl");
                 return Err(malformed(reason));
             }
         };

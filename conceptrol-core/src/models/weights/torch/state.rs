@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use super::archive::Archive;
+use crate::message::shown;
 use crate::models::weights::{
     entry::{Entries, Entry, Part, byte_len},
     error::WeightError,
     file::WeightFile,
     pickle::{self, Heap, StoredTensor, Value},
 };
-use crate::message::shown;
 
 /// Nested dictionaries deeper than this are no state dict.
 const MAX_DEPTH: usize = 8;

@@ -132,10 +132,7 @@ impl End {
         let mut fields = Reader::new(bytes);
         let signature = fields.unsigned(4).ok()?;
         fields.bytes(4).ok()?; // disk
-        fields
-            .unsigned(8)
-            .ok()
-            .filter(|_| signature == END64_PLACE)
+        fields.unsigned(8).ok().filter(|_| signature == END64_PLACE)
     }
 
     fn read_long(bytes: &[u8]) -> Option<Self> {
@@ -164,7 +161,10 @@ struct Line {
 /// Reads the next line of a directory.
 fn line(fields: &mut Reader<'_>) -> Result<Line, String> {
     if fields.unsigned(4)? != LINE {
-        return Err(format!("no member begins before byte {}", fields.position()));
+        return Err(format!(
+            "no member begins before byte {}",
+            fields.position()
+        ));
     }
     fields.bytes(4)?; // versions
     let (flags, method) = (fields.unsigned(2)?, fields.unsigned(2)?);
