@@ -57,7 +57,7 @@ fn inspect(path: &Path) -> bool {
             fits &= summary.is_complete();
         }
         Err(error) => {
-            say_err!("{}\n", chain(&error));
+            say_err!("{}\n", chain(&*error));
             fits = false;
         }
     }
@@ -73,7 +73,7 @@ fn inspect(path: &Path) -> bool {
                 fits &= report.fits();
             }
             Err(error) => {
-                say_err!("{}\n", chain(&error));
+                say_err!("{}\n", chain(&*error));
                 fits = false;
             }
         }

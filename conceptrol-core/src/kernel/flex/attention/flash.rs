@@ -2,6 +2,8 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
+
 use super::{
     Heads, Segments,
     online_softmax::{Running, block_columns},
@@ -51,11 +53,15 @@ fn in_blocks<T: Stored>(
     let blocks = q.len.div_ceil(block);
     let dim = q.dim * T::SCALARS;
     let out = Shared::new(out);
+    let cancel = Cancel::current();
     (0..q.batch * q.heads * blocks)
         .into_par_iter()
         .for_each_init(
             || Scratch::new(k, v),
             |scratch, task| {
+                if cancel.is_cancelled() {
+                    return;
+                }
                 let (head, first) = (task / blocks, task % blocks * block);
                 vectorised(Block {
                     q,

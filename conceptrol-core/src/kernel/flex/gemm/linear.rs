@@ -4,6 +4,8 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
+
 use super::{
     bf16_dot::{Bf16x2, as_bf16x2},
     micro_kernel::{Gemm, Init, LHS_STRIDE},
@@ -128,9 +130,13 @@ struct Layer<'a, T, E: Copy> {
 impl<T: Stored, E: Scalar> Layer<'_, T, E> {
     /// One block of rows, so each panel is used once: by the task that packs it, a slice at a time, which stays in the nearest cache.
     fn packing_in_tasks(self) {
+        let cancel = Cancel::current();
         (0..self.panels.div_ceil(OWN_PANELS))
             .into_par_iter()
             .for_each_init(Scratch::<T>::default, |scratch, task| {
+                if cancel.is_cancelled() {
+                    return;
+                }
                 let first = task * OWN_PANELS;
                 vectorised(Block {
                     layer: self,
@@ -144,6 +150,7 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
 
     /// Several blocks of rows use each panel: groups of panels are packed before any is used.
     fn packing_first(self) {
+        let cancel = Cancel::current();
         let panel = self.nr * self.x.cols;
         let group = PACKED_AT_ONCE * rayon::current_num_threads() / panel.max(1);
         let group = group.clamp(1, self.panels.max(1));
@@ -171,6 +178,9 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
             (0..blocks * strips).into_par_iter().for_each_init(
                 Scratch::<T>::default,
                 |scratch, task| {
+                    if cancel.is_cancelled() {
+                        return;
+                    }
                     let (row, start) = (task / strips * block, task % strips * strip);
                     let end = (start + strip).min(group);
                     vectorised(Block {
