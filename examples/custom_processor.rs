@@ -10,10 +10,12 @@ use std::{error::Error, path::Path};
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
-    SiteSelector, layer_fn, models::image,
+    SiteSelector, layer_fn,
+    models::image,
+    pipeline::{ConceptRequest, LoadOptions, Pipeline, Request, Silent},
 };
 use conceptrol_examples::say;
-use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
+use conceptrol_sd::StableDiffusion;
 
 /// Multiplies the logits of the attention it wraps.
 #[derive(Debug)]
@@ -36,10 +38,11 @@ impl AttentionProcessor for Sharpen {
 fn main() -> Result<(), Box<dyn Error>> {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let model = assets.join("tiny-sd");
-    let options = LoadOptions::new(Device::flex()).adapter(
+    let adapter = (
         model.join("ip-adapter.safetensors"),
         model.join("image_encoder"),
     );
+    let options = LoadOptions::new(Device::flex()).adapter(adapter);
     let pipeline = StableDiffusion::open(&model, options)?;
 
     let reference = image::open(model.join("references/purple_elephant.png"))?;

@@ -57,8 +57,7 @@ fn a_bias_above_the_joint_condition_counts() {
         .condition(ConditionSchedule::new(0.8, StepWindow::ALWAYS));
     let out = session.attend(SiteId::new(0), joint::call());
     let ones = [vec![1.0; 6], vec![1.0; 6]];
-    let dense: Vec<f32> = outer
-        .dense(joint::LEN)
+    let dense: Vec<f32> = dense::matrix(&outer, joint::LEN)
         .into_data()
         .try_to_vec()
         .expect("f32");
@@ -88,7 +87,7 @@ fn biases_of_several_layers_add_up_beside_an_adapter() {
         let out = session.attend(SiteId::new(0), call());
         out.expect("a valid call")
     };
-    let bias = first.dense(6).expand([4, 1, 24, 6]) + second.dense(6);
+    let bias = dense::matrix(&first, 6).expand([4, 1, 24, 6]) + dense::matrix(&second, 6);
     let zeros = Tensor::zeros([1, 1, 24, 6], &Device::flex());
     // the adapter's branch has keys of its own, which the bias is not about
     let branch = attend(&vanilla) - dense::attention(call(), zeros);
@@ -113,7 +112,8 @@ fn merging_is_the_sum_of_the_matrices() {
         for (batch_a, batch_b) in [(1, 1), (1, 3), (3, 1), (3, 3)] {
             let (a, b) = (bias(a.clone(), batch_a, 1.0), bias(b.clone(), batch_b, 2.0));
             let batch = batch_a.max(batch_b);
-            let sum = a.dense(9).expand([batch, 1, 5, 9]) + b.dense(9).expand([batch, 1, 5, 9]);
+            let written_out = |bias: &LogitBias| dense::matrix(bias, 9).expand([batch, 1, 5, 9]);
+            let sum = written_out(&a) + written_out(&b);
             let merged = a.merged(b);
             let mut keys: Vec<_> = merged.keys().to_vec();
             keys.sort_by_key(|keys| keys.start);
@@ -121,7 +121,7 @@ fn merging_is_the_sum_of_the_matrices() {
                 keys.windows(2).all(|pair| pair[0].end <= pair[1].start),
                 "{keys:?} overlap"
             );
-            dense::close(&merged.dense(9).expand([batch, 1, 5, 9]), &sum);
+            dense::close(&written_out(&merged), &sum);
         }
     }
 }
