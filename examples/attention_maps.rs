@@ -15,7 +15,7 @@ use conceptrol_core::{
     pipeline::{ConceptRequest, LoadOptions, Mode, Pipeline, Silent},
     processors::CaptureLayer,
 };
-use conceptrol_examples::{device::Backend, say, say_err, sheet::sheet};
+use conceptrol_examples::{device::Backend, report::chain, say, say_err, sheet::sheet};
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
 use image::RgbImage;
 use ndarray::ArrayView2;
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say_err!("error: {error}");
+            say_err!("error: {}", chain(&*error));
             ExitCode::from(2)
         }
     }

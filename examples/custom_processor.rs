@@ -12,10 +12,10 @@ use conceptrol_core::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
     SiteSelector, layer_fn,
     models::image,
-    pipeline::{ConceptRequest, LoadOptions, Pipeline, Request, Silent},
+    pipeline::{ConceptRequest, LoadOptions, Pipeline, Silent},
 };
 use conceptrol_examples::say;
-use conceptrol_sd::StableDiffusion;
+use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
 /// Multiplies the logits of the attention it wraps.
 #[derive(Debug)]
@@ -38,11 +38,10 @@ impl AttentionProcessor for Sharpen {
 fn main() -> Result<(), Box<dyn Error>> {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let model = assets.join("tiny-sd");
-    let adapter = (
+    let options = LoadOptions::new(Device::flex()).adapter((
         model.join("ip-adapter.safetensors"),
         model.join("image_encoder"),
-    );
-    let options = LoadOptions::new(Device::flex()).adapter(adapter);
+    ));
     let pipeline = StableDiffusion::open(&model, options)?;
 
     let reference = image::open(model.join("references/purple_elephant.png"))?;
@@ -52,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let sharpen = layer_fn(|_site, inner| Sharpen { inner, factor: 1.5 });
     let plan = pipeline.plan_around(&request, SiteSelector::under("mid_block"), sharpen)?;
+    say!("{plan}");
     let generation = pipeline.generate_with(&plan, &request, &mut Silent)?;
 
     let path = Path::new("target/custom_processor.png");

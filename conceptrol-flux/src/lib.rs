@@ -28,9 +28,9 @@
 //! image::save_png("statue.png", &generation.images[0], &[])?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
-#![forbid(unsafe_code)]
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
 
 pub mod latents;
 pub mod load;

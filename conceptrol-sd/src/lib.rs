@@ -5,7 +5,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
-#![forbid(unsafe_code)]
 
 pub mod adapter;
 pub mod config;

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use burn::tensor::FloatDType;
-use conceptrol_core::models::weights::{Checkpoint, WeightError, Weights};
+use conceptrol_core::{
+    message::{shown, shown_path},
+    models::weights::{Checkpoint, WeightError, Weights},
+};
+use conceptrol_examples::report::chain;
 
 use crate::{
     identify::{Error, Identity, identify},
@@ -39,7 +43,7 @@ impl Report {
     pub(crate) fn of(path: &Path) -> Result<Self, Error> {
         let file = Checkpoint::open(path)?;
         let mut report = Self {
-            path: file.path().display().to_string(),
+            path: shown_path(file.path()).to_string(),
             tensors: file.len(),
             parameters: 0,
             bytes: 0,
@@ -53,6 +57,7 @@ impl Report {
             report.bytes += tensor.elements() * tensor.dtype.size();
             *report.types.entry(tensor.dtype.to_string()).or_default() += 1;
         }
+        file.verify()?;
         report.verdict = verdict(&file)?;
         Ok(report)
     }
@@ -111,14 +116,14 @@ impl fmt::Display for Report {
             Verdict::Fits { asked, .. } => {
                 write!(f, "  keys        all {asked} of the model, nothing else")
             }
-            Verdict::Differs { error, .. } => write!(f, "  keys        {error}"),
+            Verdict::Differs { error, .. } => write!(f, "  keys        {}", chain(error)),
             Verdict::Lora(lora) if lora.problems.is_empty() => {
                 write!(f, "  keys        every layer is there and fits")
             }
             Verdict::Lora(lora) => {
                 write!(f, "  keys        {} layers do not fit", lora.problems.len())?;
-                let mut shown = lora.problems.iter().take(SHOWN);
-                shown.try_for_each(|problem| write!(f, "\n    {problem}"))
+                let mut first = lora.problems.iter().take(SHOWN);
+                first.try_for_each(|problem| write!(f, "\n    {}", shown(problem)))
             }
             Verdict::Unknown(_) => write!(f, "  keys        nothing to compare with"),
         }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Prints for every checkpoint the model it is, its types, parameters and size, and the tensors that are missing, left
-//! over or of another shape. Headers only: no tensor is read. Exit status 1 if anything does not fit, 2 without a path.
+//! over or of another shape. Headers only, except for files of `torch.save`: those have checksums, and all that is in
+//! them is compared with these. Exit status 1 if anything does not fit, 2 without a path.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -23,13 +24,14 @@ use std::{
 };
 
 use clap::Parser;
-use conceptrol_examples::{say, say_err};
+use conceptrol_examples::{report::chain, say, say_err};
 
 use compare::Report;
+use conceptrol_core::message::shown_path;
 
 /// Which model is it, and are all its tensors there?
 ///
-/// Only headers are read. The exit status is 1 if anything is missing, left over or of another shape.
+/// Only headers are read, and of files of `torch.save` all that their checksums are of. The exit status is 1 if anything is missing, left over or of another shape.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Checkpoints, or folders with some in them.
@@ -52,16 +54,16 @@ fn inspect(path: &Path) -> bool {
         Ok(None) => {}
         Ok(Some(summary)) => {
             say!("{summary}\n");
-            fits &= summary.absent.is_empty();
+            fits &= summary.is_complete();
         }
         Err(error) => {
-            say_err!("{error}\n");
+            say_err!("{}\n", chain(&*error));
             fits = false;
         }
     }
     let checkpoints = find::checkpoints(path);
     if checkpoints.is_empty() {
-        say_err!("{}: no checkpoint here", path.display());
+        say_err!("{}: no checkpoint here", shown_path(path));
         fits = false;
     }
     for checkpoint in checkpoints {
@@ -71,7 +73,7 @@ fn inspect(path: &Path) -> bool {
                 fits &= report.fits();
             }
             Err(error) => {
-                say_err!("{error}\n");
+                say_err!("{}\n", chain(&*error));
                 fits = false;
             }
         }

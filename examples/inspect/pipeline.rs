@@ -1,8 +1,14 @@
 //! A pipeline's folder as a whole.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, io::ErrorKind, path::Path};
 
-use conceptrol_core::models::{config::read_config, weights::Checkpoint};
+use conceptrol_core::{
+    message::{shown, shown_path},
+    models::{
+        config::read_config,
+        weights::{Checkpoint, WeightError},
+    },
+};
 use serde_json::Value;
 
 use crate::identify::Error;
@@ -24,7 +30,16 @@ pub(crate) struct Summary {
     class: String,
     parts: Vec<String>,
     /// Parts it names that have no checkpoint.
-    pub(crate) absent: Vec<String>,
+    absent: Vec<String>,
+    /// Parts whose checkpoint cannot be read.
+    broken: Vec<String>,
+}
+
+impl Summary {
+    /// Whether every part it names can be read.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.absent.is_empty() && self.broken.is_empty()
+    }
 }
 
 /// Reads `model_index.json` of a folder; nothing if there is none.
@@ -39,10 +54,21 @@ pub(crate) fn summary(folder: &Path) -> Result<Option<Summary>, Error> {
             .get(*part)
             .is_some_and(|entry| entry.get(1).is_some_and(Value::is_string))
     };
-    let parts = PARTS.into_iter().filter(named).map(str::to_owned);
-    let (parts, absent) = parts.partition(|part| Checkpoint::open(folder.join(part)).is_ok());
+    let (mut parts, mut absent, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+    for part in PARTS.into_iter().filter(named) {
+        let list = match Checkpoint::open(folder.join(part)) {
+            Ok(_) => &mut parts,
+            Err(WeightError::NoCheckpoint { .. }) => &mut absent,
+            Err(WeightError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                &mut absent
+            }
+            // what is wrong with it is said where its checkpoint is looked at
+            Err(_) => &mut broken,
+        };
+        list.push(part.to_owned());
+    }
     Ok(Some(Summary {
-        path: folder.display().to_string(),
+        path: shown_path(folder).to_string(),
         class: index
             .get("_class_name")
             .and_then(Value::as_str)
@@ -50,6 +76,7 @@ pub(crate) fn summary(folder: &Path) -> Result<Option<Summary>, Error> {
             .to_owned(),
         parts,
         absent,
+        broken,
     }))
 }
 
@@ -59,12 +86,11 @@ impl fmt::Display for Summary {
             f,
             "{}\n  pipeline    {}\n  parts       {}",
             self.path,
-            self.class,
+            shown(&self.class),
             self.parts.join(", ")
         )?;
-        match self.absent.as_slice() {
-            [] => Ok(()),
-            absent => write!(f, "\n  absent      {}", absent.join(", ")),
-        }
+        let lists = [("absent", &self.absent), ("broken", &self.broken)];
+        let mut lists = lists.into_iter().filter(|(_, parts)| !parts.is_empty());
+        lists.try_for_each(|(what, parts)| write!(f, "\n  {what}      {}", parts.join(", ")))
     }
 }

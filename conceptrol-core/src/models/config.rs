@@ -1,9 +1,11 @@
 //! Reading a checkpoint's `config.json`.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+
+use super::file::{Content, ReadError, read_text};
+use crate::message::{shown, shown_path};
 
 /// Largest configuration file that is read, in bytes. Published ones have a few kilobytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -13,7 +15,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be opened or read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", shown_path(path))]
     Read {
         /// The configuration file.
         path: PathBuf,
@@ -21,15 +23,26 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is larger than any configuration is.
-    #[error("{}: larger than {limit} bytes, this is no model configuration", path.display())]
+    #[error(
+        "{}: larger than {limit} bytes, this is no model configuration",
+        shown_path(path)
+    )]
     TooLarge {
         /// The configuration file.
         path: PathBuf,
         /// The limit in bytes.
         limit: u64,
     },
+    /// The file holds something else: a pointer to it, a web page.
+    #[error("{}: {found}, not a configuration", shown_path(path))]
+    NotConfig {
+        /// The configuration file.
+        path: PathBuf,
+        /// What is in it.
+        found: Content,
+    },
     /// The file is not JSON, a needed field is missing, or a field has another type.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", shown_path(path), shown(&source.to_string()))]
     Parse {
         /// The configuration file.
         path: PathBuf,
@@ -37,7 +50,7 @@ pub enum ConfigError {
         source: serde_json::Error,
     },
     /// A field has a value no model can be built from, or one that is not supported.
-    #[error("{model} configuration: {field} is {value}, {expected}")]
+    #[error("{model} configuration: {field} is {}, {expected}", shown(value))]
     Field {
         /// The kind of model.
         model: &'static str,
@@ -95,23 +108,24 @@ impl ConfigError {
 /// If the file cannot be read, has more than a mebibyte, or is not the JSON `T` needs.
 pub fn read_config<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, ConfigError> {
     let path = path.as_ref();
-    let read = |source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = std::fs::File::open(path).map_err(read)?;
-    let mut text = String::new();
-    file.take(MAX_CONFIG_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(read)?;
-    if text.len() as u64 > MAX_CONFIG_BYTES {
-        return Err(ConfigError::TooLarge {
+    let text = read_text(path, MAX_CONFIG_BYTES).map_err(|error| match error {
+        ReadError::Io(source) => ConfigError::Read {
             path: path.to_owned(),
-            limit: MAX_CONFIG_BYTES,
-        });
-    }
-    serde_json::from_str(&text).map_err(|source| ConfigError::Parse {
-        path: path.to_owned(),
-        source,
+            source,
+        },
+        ReadError::TooLarge { limit, .. } => ConfigError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        },
+    })?;
+    serde_json::from_str(&text).map_err(|source| match Content::of(text.as_bytes()) {
+        Some(found) if found != Content::Json => ConfigError::NotConfig {
+            path: path.to_owned(),
+            found,
+        },
+        _ => ConfigError::Parse {
+            path: path.to_owned(),
+            source,
+        },
     })
 }

@@ -4,6 +4,7 @@ pub mod autoencoder_kl;
 pub mod clip_text;
 pub mod clip_vision;
 pub mod config;
+pub mod file;
 pub mod image;
 pub mod nn;
 pub mod noise;

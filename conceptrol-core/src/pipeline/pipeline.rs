@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use image::RgbImage;
 
 use crate::{
+    cancel::Cancel,
     models::image::tensor_to_images,
     pipeline::{
         Conditioning, Family, Generation, Observer, PipelineError, Request, Stage,
@@ -13,7 +14,7 @@ use crate::{
         locate::locate,
         plan,
     },
-    seam::{AttentionPlan, AttentionSites, Cancel, ProcessorLayer, Session, SiteSelector},
+    seam::{AttentionPlan, AttentionSites, ProcessorLayer, Session, SiteSelector},
 };
 
 /// A pipeline: what every [`Family`] can do.

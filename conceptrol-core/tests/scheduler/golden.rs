@@ -1,7 +1,8 @@
-//! Trajectories of every scheduler against diffusers 0.32.2: `fixtures/schedulers`, written by the script there.
+//! Trajectories of every scheduler against diffusers, written by the scripts beside them: from noise in
+//! `fixtures/schedulers`, from a picture and of flow matching in `fixtures/schedulers_from_picture`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use conceptrol_core::models::scheduler::{
@@ -42,6 +43,12 @@ fn options(values: &Value) -> SchedulerOptions {
     if let Some(steps) = values["original_inference_steps"].as_u64() {
         options = options.original_inference_steps(steps as usize);
     }
+    if let Some(step) = values["begin_at"].as_u64() {
+        options = options.begin_at(step as usize);
+    }
+    if let Some(tokens) = values["image_tokens"].as_u64() {
+        options = options.image_tokens(tokens as usize);
+    }
     options
 }
 
@@ -80,7 +87,19 @@ fn trajectory(
         out.insert("sigmas", sigmas.to_vec());
     }
     let (mut scaled, mut previous) = (Vec::new(), Vec::new());
-    let mut sample = entry(&inputs["sample"], 0, &device).mul_scalar(scheduler.init_noise_sigma());
+    let tensor = |name: &str| entry(&inputs[name], 0, &device);
+    let noised = |call| scheduler.add_noise(tensor("picture"), tensor("noise"), call);
+    let mut sample = match inputs.contains_key("picture") {
+        true => {
+            let calls = 0..scheduler.timesteps().len();
+            out.insert(
+                "noised",
+                calls.flat_map(|call| host(noised(call))).collect(),
+            );
+            noised(0)
+        }
+        false => tensor("sample").mul_scalar(scheduler.init_noise_sigma()),
+    };
     for call in 0..scheduler.timesteps().len() {
         scaled.extend(host(scheduler.scale_model_input(sample.clone(), call)));
         let output = entry(&inputs["model_outputs"], call, &device);
@@ -123,11 +142,10 @@ fn check(directory: &Path) {
                 continue;
             }
         };
-        for (tensor, got) in &got {
-            let key = format!("{name}.{tensor}");
-            let Some((_, want)) = expected.get(&key) else {
-                continue;
-            };
+        let prefix = format!("{name}.");
+        let wanted = expected.iter().filter(|(key, _)| key.starts_with(&prefix));
+        for (key, (_, want)) in wanted {
+            let got = &got[&key[prefix.len()..]];
             if got.len() != want.len() {
                 failures.push(format!(
                     "{key}: {} values, not {}: {scheduler}",
@@ -136,9 +154,7 @@ fn check(directory: &Path) {
                 ));
                 continue;
             }
-            let tolerance = case["noise_floor"][&key]["suggested_atol"]
-                .as_f64()
-                .unwrap();
+            let tolerance = case["noise_floor"][key]["suggested_atol"].as_f64().unwrap();
             let deviation = greatest_deviation(got, want);
             if deviation / tolerance > worst.0 {
                 worst = (deviation / tolerance, format!("{key} {scheduler}"));
@@ -170,7 +186,16 @@ fn check(directory: &Path) {
     );
 }
 
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
 #[test]
 fn trajectories_equal_diffusers() {
-    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/schedulers"));
+    check(&fixtures().join("schedulers"));
+}
+
+#[test]
+fn trajectories_from_a_picture_equal_diffusers() {
+    check(&fixtures().join("schedulers_from_picture"));
 }

@@ -26,7 +26,7 @@ impl AttentionProcessor for Add {
         mut call: AttentionCall,
         cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError> {
-        call.add_bias(self.bias.clone());
+        call.add_bias(self.bias.clone())?;
         self.inner.attend(call, cx)
     }
 }
@@ -57,12 +57,12 @@ fn a_bias_above_the_joint_condition_counts() {
         .condition(ConditionSchedule::new(0.8, StepWindow::ALWAYS));
     let out = session.attend(SiteId::new(0), joint::call());
     let ones = [vec![1.0; 6], vec![1.0; 6]];
-    let dense: Vec<f32> = dense::matrix(&outer, joint::LEN)
+    let outer: Vec<f32> = dense::matrix(&outer, joint::LEN)
         .into_data()
         .try_to_vec()
         .expect("f32");
     let inner = joint::condition_bias(&[0.8, 0.4], &ones);
-    let sum = dense.iter().zip(inner).map(|(a, b)| a + b).collect();
+    let sum = outer.iter().zip(inner).map(|(a, b)| a + b).collect();
     dense::close(&out.expect("a valid call"), &joint::attention(sum));
 }
 
@@ -96,6 +96,22 @@ fn biases_of_several_layers_add_up_beside_an_adapter() {
 }
 
 #[test]
+fn a_bias_that_does_not_fit_is_an_error() {
+    for (keys, batch, queries) in [(5..7, 1, 24), (0..2, 3, 24), (0..2, 1, 23)] {
+        let mut call = cross_call(0, 4, 0);
+        call.add_bias(LogitBias::new(vec![0..2], noise([4, 1, 24], 1.0)))
+            .expect("fits");
+        let end = keys.end;
+        let wrong = LogitBias::new(vec![keys], noise([batch, 1, queries], 1.0));
+        let error = call.add_bias(wrong).expect_err("refused");
+        let expected = format!(
+            "a bias of {batch} rows for {queries} queries and {end} keys, the call has 4, 24 and 6"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
 fn merging_is_the_sum_of_the_matrices() {
     let bias = |keys: Vec<std::ops::Range<usize>>, batch, seed| {
         let rows = noise([batch, keys.len(), 5], seed);
@@ -112,8 +128,8 @@ fn merging_is_the_sum_of_the_matrices() {
         for (batch_a, batch_b) in [(1, 1), (1, 3), (3, 1), (3, 3)] {
             let (a, b) = (bias(a.clone(), batch_a, 1.0), bias(b.clone(), batch_b, 2.0));
             let batch = batch_a.max(batch_b);
-            let written_out = |bias: &LogitBias| dense::matrix(bias, 9).expand([batch, 1, 5, 9]);
-            let sum = written_out(&a) + written_out(&b);
+            let matrix = |bias: &LogitBias| dense::matrix(bias, 9).expand([batch, 1, 5, 9]);
+            let sum = matrix(&a) + matrix(&b);
             let merged = a.merged(b);
             let mut keys: Vec<_> = merged.keys().to_vec();
             keys.sort_by_key(|keys| keys.start);
@@ -121,7 +137,7 @@ fn merging_is_the_sum_of_the_matrices() {
                 keys.windows(2).all(|pair| pair[0].end <= pair[1].start),
                 "{keys:?} overlap"
             );
-            dense::close(&written_out(&merged), &sum);
+            dense::close(&matrix(&merged), &sum);
         }
     }
 }

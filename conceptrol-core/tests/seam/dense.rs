@@ -1,23 +1,7 @@
 //! Attention with a bias written out as a matrix.
 
-use std::ops::Range;
-
-use burn::tensor::{Device, Tensor, module::attention_fallback, ops::AttentionModuleOptions};
+use burn::tensor::{Tensor, TensorData, module::attention_fallback, ops::AttentionModuleOptions};
 use conceptrol_core::{AttentionCall, kernel::LogitBias};
-
-/// The bias by its definition, `[batch, 1, q_len, k_len]`.
-pub(crate) fn matrix(bias: &LogitBias, k_len: usize) -> Tensor<4> {
-    let [batch, _, q_len] = bias.rows().dims();
-    let mut sum = Tensor::zeros([batch, 1, q_len, k_len], &Device::flex());
-    let some = |(_, keys): &(usize, &Range<usize>)| !keys.is_empty();
-    for (range, keys) in bias.keys().iter().enumerate().filter(some) {
-        let row = bias.rows().clone().narrow(1, range, 1); // [batch, 1, q_len]
-        let row = row.unsqueeze_dim::<4>(3).expand([batch, 1, q_len, keys.len()]);
-        let before = sum.clone().slice_dim(3, keys.clone());
-        sum = sum.slice_assign([0..batch, 0..1, 0..q_len, keys.clone()], before + row);
-    }
-    sum
-}
 
 /// `softmax(q k^T / sqrt(d) + bias) v`, `bias` `[rows | 1, 1, q_len, k_len]`.
 pub(crate) fn attention(call: AttentionCall, bias: Tensor<4>) -> Tensor<4> {
@@ -26,6 +10,22 @@ pub(crate) fn attention(call: AttentionCall, bias: Tensor<4>) -> Tensor<4> {
     let bias = bias.expand([rows, heads, q_len, k_len]);
     let options = AttentionModuleOptions::default();
     attention_fallback(call.query, call.key, call.value, None, Some(bias), options)
+}
+
+/// A structured bias as a matrix, `[rows | 1, 1, q_len, k_len]`: each range's values at each of its keys.
+pub(crate) fn matrix(bias: &LogitBias, k_len: usize) -> Tensor<4> {
+    let [batch, ranges, q_len] = bias.rows().dims();
+    let rows: Vec<f32> = bias.rows().to_data().try_to_vec().expect("f32");
+    let mut matrix = vec![0.0; batch * q_len * k_len];
+    for (row, values) in matrix.chunks_exact_mut(k_len).enumerate() {
+        let (image, query) = (row / q_len, row % q_len);
+        for (range, keys) in bias.keys().iter().enumerate() {
+            let value = rows[(image * ranges + range) * q_len + query];
+            values[keys.clone()].iter_mut().for_each(|x| *x += value);
+        }
+    }
+    let data = TensorData::new(matrix, [batch, 1, q_len, k_len]);
+    Tensor::from_data(data, &bias.rows().device())
 }
 
 pub(crate) fn close(out: &Tensor<4>, expected: &Tensor<4>) {

@@ -1,13 +1,18 @@
 //! Checkpoints of every kind, well formed and not.
 
+mod archives;
+mod bombs;
+mod disguised;
 mod fuzzed;
 mod key_tables;
 mod loading;
 mod malformed;
+mod messages;
 mod read_all;
 mod sharded;
 mod strict;
 mod torch;
+mod zip;
 
 use std::path::{Path, PathBuf};
 

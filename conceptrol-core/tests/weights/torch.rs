@@ -3,7 +3,7 @@
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::models::weights::{Checkpoint, Format, StoredDType, WeightError};
 
-use crate::{fixture, message, values};
+use crate::{fixture, message, values, zip::Zip};
 
 /// `torch.arange(24).reshape(4, 6) / 8` of the fixtures.
 fn base() -> Vec<f32> {
@@ -111,12 +111,7 @@ fn every_truncation_is_an_error() {
 
 /// An archive of one pickle, and no storages.
 fn archive(pickle: &[u8]) -> Result<Checkpoint, WeightError> {
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let stored =
-        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    zip.start_file("x/data.pkl", stored).unwrap();
-    std::io::Write::write_all(&mut zip, pickle).unwrap();
-    let bytes = zip.finish().unwrap().into_inner();
+    let bytes = Zip::default().with("x/data.pkl", pickle).finish();
     Checkpoint::from_bytes("memory.bin", Format::Torch, bytes)
 }
 
@@ -170,7 +165,7 @@ fn a_dictionary_that_holds_itself_ends() {
         }
     }
     shared.push(b'.');
-    assert!(message(archive(&shared)).contains("1048576 items"));
+    assert!(message(archive(&shared)).contains("builds more than"));
 }
 
 #[test]

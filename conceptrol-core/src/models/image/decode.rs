@@ -1,13 +1,14 @@
 //! Reading picture files, which are hostile input.
 
-use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::convert::to_rgb;
 use super::error::ImageError;
+use super::whole::is_whole;
+use crate::models::file::{self, Content, ReadError};
 
 /// Pixels a side may have.
 const MAX_SIDE: u32 = 16_384;
@@ -35,41 +36,46 @@ pub fn open(path: impl AsRef<Path>) -> Result<RgbImage, ImageError> {
 /// not clipped, and the orientation a camera noted (Exif) is applied.
 ///
 /// # Errors
-/// [`ImageError`] if the format is unknown, the data broken, or the picture empty or too large (more than 16384 pixels a
-/// side or 100 million in all); size is checked before anything is decoded.
+/// [`ImageError`] if the format is unknown, the data broken or cut short, or the picture empty or too large (more than
+/// 16384 pixels a side or 100 million in all); size is checked before anything is decoded.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, ImageError> {
+    picture(bytes).map(to_rgb)
+}
+
+/// The picture with the samples and channels of its file, upright.
+pub(super) fn picture(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
-    if !reader
-        .format()
-        .is_some_and(|format| known.contains(&format))
-    {
-        return Err(ImageError::UnknownFormat);
-    }
+    let format = reader.format().filter(|format| known.contains(format));
+    let format = format.ok_or_else(|| match Content::of(bytes) {
+        None | Some(Content::Nothing | Content::Picture(_)) => ImageError::UnknownFormat,
+        Some(found) => ImageError::NotPicture(found),
+    })?;
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_PIXELS * 8);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     check_size(width, height)?;
+    if !is_whole(bytes, format) {
+        let reason = format!(
+            "the file is cut short: it ends after {} bytes, before the picture does",
+            bytes.len()
+        );
+        return Err(ImageError::Decode(reason));
+    }
     let orientation = decoder.orientation().map_err(broken)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
     picture.apply_orientation(orientation);
-    Ok(to_rgb(picture))
+    Ok(picture)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    if size > MAX_FILE {
-        return Err(ImageError::FileTooLarge {
-            size,
-            limit: MAX_FILE,
-        });
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// A picture's file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+    file::read(path, MAX_FILE).map_err(|error| match error {
+        ReadError::Io(error) => ImageError::Io(error),
+        ReadError::TooLarge { size, limit } => ImageError::FileTooLarge { size, limit },
+    })
 }
 
 fn check_size(width: u32, height: u32) -> Result<(), ImageError> {

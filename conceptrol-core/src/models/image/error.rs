@@ -3,12 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::message::{shown, shown_path};
+use crate::models::file::Content;
+
 /// A picture could not be read, used or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
     /// A picture file, with what is wrong with it.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", shown_path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -21,8 +24,11 @@ pub enum ImageError {
     /// A file that is not PNG, JPEG or WebP.
     #[error("the picture is not a png, jpeg or webp file")]
     UnknownFormat,
+    /// A file that holds something else: a pointer to the picture, a web page.
+    #[error("{0}, not a picture")]
+    NotPicture(Content),
     /// A broken or unsupported picture.
-    #[error("the picture cannot be decoded: {0}")]
+    #[error("the picture cannot be decoded: {}", shown(.0))]
     Decode(String),
     /// A picture without pixels.
     #[error("the picture has no pixels: {width}x{height}")]
@@ -55,7 +61,7 @@ pub enum ImageError {
         pixels: u64,
     },
     /// A preprocessing configuration that makes no sense.
-    #[error("the image preprocessor's `{field}` is {value}: {rule}")]
+    #[error("the image preprocessor's `{field}` is {}: {rule}", shown(value))]
     Config {
         /// The field of `preprocessor_config.json`.
         field: &'static str,
@@ -65,7 +71,7 @@ pub enum ImageError {
         rule: &'static str,
     },
     /// A picture could not be encoded.
-    #[error("the picture cannot be encoded: {0}")]
+    #[error("the picture cannot be encoded: {}", shown(.0))]
     Encode(String),
 }
 

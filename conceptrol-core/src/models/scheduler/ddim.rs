@@ -5,13 +5,13 @@
 use burn::tensor::Tensor;
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
-use super::combine::{combine, single};
+use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::Fields;
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
-use super::scheduler::{NoiseFn, Scheduler};
+use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
 
 /// DDIM over whole timesteps.
@@ -29,6 +29,13 @@ struct Step {
     direction: Factors,
     /// Factors of clean picture, predicted noise and fresh noise.
     next: [f32; 3],
+}
+
+impl Step {
+    fn coefficients(&self) -> [f32; 5] {
+        let ([sample, output], [original, direction, noise]) = (self.direction, self.next);
+        [sample, output, original, direction, noise]
+    }
 }
 
 impl Ddim {
@@ -54,7 +61,7 @@ impl Ddim {
 
         let timesteps = fields.within(spacing.whole(train, steps, offset), train)?;
         let stride = train / steps;
-        let (mut original, mut updates) = (Vec::new(), Vec::new());
+        let (mut forward, mut updates) = (Vec::new(), Vec::new());
         for timestep in &timesteps {
             let (now, next) = (
                 alphas[*timestep],
@@ -69,7 +76,7 @@ impl Ddim {
             } else {
                 0.0
             };
-            original.push(prediction.original(alpha, sigma));
+            forward.push([alpha, sigma]);
             updates.push(Step {
                 direction: prediction.noise(alpha, sigma),
                 next: [next.sqrt(), (1.0 - next - fresh * fresh).sqrt(), fresh],
@@ -79,12 +86,11 @@ impl Ddim {
             .into_iter()
             .map(|timestep| timestep as f64)
             .collect();
-        let mut schedule = Schedule::variance_preserving(fields.class, timesteps, None, original);
+        let mut schedule =
+            Schedule::variance_preserving(fields.class, timesteps, None, prediction, forward)
+                .part(options, train)?;
         schedule.draws_noise = eta > 0.0;
-        schedule.require_finite(schedule.original.iter().map(|factors| &factors[..]))?;
-        schedule.require_finite(updates.iter().map(|update| &update.direction[..]))?;
-        schedule.require_finite(updates.iter().map(|update| &update.next[..]))?;
-        schedule.end_after(options.denoising_end, train);
+        schedule.require_finite(&updates.iter().map(Step::coefficients).collect::<Vec<_>>())?;
         Ok(Self {
             schedule,
             steps: updates,
@@ -93,21 +99,22 @@ impl Ddim {
     }
 }
 
-impl Scheduler for Ddim {
+impl Solver for Ddim {
     fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    fn step(
+    fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    fn update(
         &mut self,
-        model_output: Tensor<4>,
+        output: Tensor<4>,
         step: usize,
         sample: Tensor<4>,
-        noise: &mut NoiseFn<'_>,
-    ) -> Result<Tensor<4>, SchedulerError> {
-        self.schedule.advance(step)?;
-        let dtype = sample.dtype();
-        let (output, sample) = (single(model_output), single(sample));
+        noise: &mut FreshNoise<'_>,
+    ) -> Tensor<4> {
         let [of_sample, of_output] = self.schedule.original[step];
         let mut original = combine(&[(of_sample, &sample), (of_output, &output)]);
         if let Some(range) = self.clip {
@@ -119,10 +126,9 @@ impl Scheduler for Ddim {
         } = self.steps[step];
         let direction = combine(&[(direction[0], &sample), (direction[1], &output)]);
         let next = combine(&[(of_original, &original), (of_direction, &direction)]);
-        let next = match self.schedule.draws_noise {
-            true => combine(&[(1.0, &next), (of_noise, &single(noise(sample.dims())))]),
+        match self.schedule.draws_noise {
+            true => combine(&[(1.0, &next), (of_noise, &noise())]),
             false => next,
-        };
-        Ok(next.cast(dtype))
+        }
     }
 }

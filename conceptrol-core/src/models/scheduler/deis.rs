@@ -58,20 +58,20 @@ pub(super) fn build(
         LastLevel::CurveEnd,
     )?;
 
-    let (mut original, mut convert, mut updates) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut convert, mut updates) = (Vec::new(), Vec::new());
     for i in 0..levels.steps() {
         let now = levels.level(i);
-        original.push(prediction.original(now.alpha, now.sigma));
         convert.push(prediction.noise(now.alpha, now.sigma));
         let short = lower_at_end && levels.steps() < SHORT_RUN;
         let at_end = if short { levels.steps() - i } else { highest };
-        let order = highest.min(i + 1).min(at_end);
+        let known = i.saturating_sub(options.begin_at) + 1;
+        let order = highest.min(known).min(at_end);
         let known: Vec<Level> = (0..order).map(|back| levels.level(i - back)).collect();
         updates.push(update(levels.level(i + 1), &known));
     }
     let parts = MultistepParts {
         levels,
-        original,
+        prediction,
         convert,
         updates,
         stochastic: false,

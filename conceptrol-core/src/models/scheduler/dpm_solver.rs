@@ -102,20 +102,21 @@ pub(super) fn build(
     let clipped = clipped_length(&alphas, fields.lower_bound("lambda_min_clipped")?);
     let levels = Levels::new(fields, &table, clipped, steps, curve, last)?;
 
-    let mut original = Vec::with_capacity(levels.steps());
+    let mut convert = Vec::with_capacity(levels.steps());
     let mut updates = Vec::with_capacity(levels.steps());
     for i in 0..levels.steps() {
         let now = levels.level(i);
-        original.push(prediction.original(now.alpha, now.sigma));
-        let known: Vec<Level> = (0..order.at(i, levels.steps()))
-            .map(|back| levels.level(i - back))
-            .collect();
+        convert.push(prediction.original(now.alpha, now.sigma));
+        // Outputs of steps that are left out at the start are not known.
+        let known = i.saturating_sub(options.begin_at) + 1;
+        let order = order.at(levels.steps() - i, levels.steps()).min(known);
+        let known: Vec<Level> = (0..order).map(|back| levels.level(i - back)).collect();
         updates.push(update(algorithm, solver, levels.level(i + 1), &known));
     }
     let parts = MultistepParts {
-        convert: original.clone(),
-        original,
         levels,
+        prediction,
+        convert,
         updates,
         stochastic: algorithm == Algorithm::Stochastic,
         train: table.len(),
@@ -141,13 +142,13 @@ struct Order {
 }
 
 impl Order {
-    fn at(self, step: usize, steps: usize) -> usize {
-        let left = steps - step;
+    /// The order with `left` of `steps` steps to go.
+    fn at(self, left: usize, steps: usize) -> usize {
         let short = self.lower_at_end && steps < SHORT_RUN;
         match left {
             1 if self.first_at_end || short => 1,
-            2 if short => self.highest.min(step + 1).min(2),
-            _ => self.highest.min(step + 1),
+            2 if short => self.highest.min(2),
+            _ => self.highest,
         }
     }
 }

@@ -5,14 +5,14 @@
 use burn::tensor::Tensor;
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
-use super::combine::{combine, single};
+use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::{Choice, Fields};
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
-use super::scheduler::{NoiseFn, Scheduler};
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
+use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
 
 /// Euler's method over sigmas.
@@ -105,14 +105,12 @@ impl Euler {
             false => timesteps,
         };
 
-        let original: Vec<_> = sigmas[..steps]
-            .iter()
-            .map(|sigma| prediction.exploding_original(*sigma))
-            .collect();
-        let update = |(sigmas, original): (&[f32], &Factors)| {
-            let kept = sigmas[1] / sigmas[0];
+        let schedule = Schedule::exploding(fields.class, timesteps, sigmas, spacing, prediction)
+            .part(options, table.len())?;
+        let update = |([from, to], original): ([f32; 2], Factors)| {
+            let kept = to / from;
             match prediction {
-                Prediction::Epsilon => [1.0, sigmas[1] - sigmas[0]],
+                Prediction::Epsilon => [1.0, to - from],
                 // Towards the clean picture; the derivative would cancel at high sigmas.
                 _ => [
                     kept + (1.0 - kept) * original[0],
@@ -120,10 +118,8 @@ impl Euler {
                 ],
             }
         };
-        let updates: Vec<_> = sigmas.windows(2).zip(&original).map(update).collect();
-        let mut schedule = Schedule::exploding(fields.class, timesteps, sigmas, spacing, original);
-        schedule.require_finite(updates.iter().map(|factors| &factors[..]))?;
-        schedule.end_after(options.denoising_end, table.len());
+        let updates: Vec<_> = schedule.levels().map(update).collect();
+        schedule.require_finite(&updates)?;
         Ok(Self {
             schedule,
             steps: updates,
@@ -131,25 +127,23 @@ impl Euler {
     }
 }
 
-impl Scheduler for Euler {
+impl Solver for Euler {
     fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    fn step(
+    fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    fn update(
         &mut self,
-        model_output: Tensor<4>,
+        output: Tensor<4>,
         step: usize,
         sample: Tensor<4>,
-        _noise: &mut NoiseFn<'_>,
-    ) -> Result<Tensor<4>, SchedulerError> {
-        self.schedule.advance(step)?;
-        let dtype = sample.dtype();
+        _noise: &mut FreshNoise<'_>,
+    ) -> Tensor<4> {
         let [of_sample, of_output] = self.steps[step];
-        Ok(combine(&[
-            (of_sample, &single(sample)),
-            (of_output, &single(model_output)),
-        ])
-        .cast(dtype))
+        combine(&[(of_sample, &sample), (of_output, &output)])
     }
 }

@@ -5,14 +5,14 @@
 use burn::tensor::Tensor;
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
-use super::combine::{combine, single};
+use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::Fields;
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
-use super::scheduler::{NoiseFn, Scheduler};
 use super::sigmas::SigmaTable;
+use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
 
 /// Ancestral sampling over sigmas. Draws noise in every step, also in the last, where its weight is 0.
@@ -44,12 +44,11 @@ impl EulerAncestral {
             .map(|timestep| table.at(*timestep) as f32)
             .collect();
         sigmas.push(0.0);
-        let original: Vec<_> = sigmas[..steps]
-            .iter()
-            .map(|sigma| prediction.exploding_original(*sigma))
-            .collect();
-        let update = |(sigmas, original): (&[f32], &Factors)| {
-            let (from, to) = (sigmas[0], sigmas[1]);
+        let mut schedule =
+            Schedule::exploding(fields.class, timesteps, sigmas, spacing, prediction)
+                .part(options, table.len())?;
+        schedule.draws_noise = true;
+        let update = |([from, to], original): ([f32; 2], Factors)| {
             let up = (to * to * (from * from - to * to) / (from * from)).sqrt();
             let down = (to * to - up * up).max(0.0).sqrt();
             match prediction {
@@ -65,11 +64,8 @@ impl EulerAncestral {
                 }
             }
         };
-        let updates: Vec<_> = sigmas.windows(2).zip(&original).map(update).collect();
-        let mut schedule = Schedule::exploding(fields.class, timesteps, sigmas, spacing, original);
-        schedule.draws_noise = true;
-        schedule.require_finite(updates.iter().map(|factors| &factors[..]))?;
-        schedule.end_after(options.denoising_end, table.len());
+        let updates: Vec<_> = schedule.levels().map(update).collect();
+        schedule.require_finite(&updates)?;
         Ok(Self {
             schedule,
             steps: updates,
@@ -77,27 +73,27 @@ impl EulerAncestral {
     }
 }
 
-impl Scheduler for EulerAncestral {
+impl Solver for EulerAncestral {
     fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    fn step(
+    fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    fn update(
         &mut self,
-        model_output: Tensor<4>,
+        output: Tensor<4>,
         step: usize,
         sample: Tensor<4>,
-        noise: &mut NoiseFn<'_>,
-    ) -> Result<Tensor<4>, SchedulerError> {
-        self.schedule.advance(step)?;
-        let dtype = sample.dtype();
-        let noise = single(noise(sample.dims()));
+        noise: &mut FreshNoise<'_>,
+    ) -> Tensor<4> {
         let [of_sample, of_output, of_noise] = self.steps[step];
-        let terms = [
-            (of_sample, &single(sample)),
-            (of_output, &single(model_output)),
-            (of_noise, &noise),
-        ];
-        Ok(combine(&terms).cast(dtype))
+        combine(&[
+            (of_sample, &sample),
+            (of_output, &output),
+            (of_noise, &noise()),
+        ])
     }
 }

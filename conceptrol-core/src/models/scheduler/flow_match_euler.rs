@@ -26,6 +26,8 @@ const MOST_SHIFT: f64 = 100.0;
 #[derive(Debug, Clone)]
 pub(super) struct FlowMatchEuler {
     schedule: Schedule,
+    /// Factor of the velocity at every step.
+    updates: Vec<f32>,
 }
 
 impl FlowMatchEuler {
@@ -58,7 +60,6 @@ impl FlowMatchEuler {
             .iter()
             .map(|sigma| f64::from(sigma * train as f32))
             .collect();
-        let original = sigmas.iter().map(|sigma| [1.0, -sigma]).collect();
         sigmas.push(0.0);
         // The shifts are made for levels within 0..=1; some leave them, or turn the order round.
         let falls = |pair: &[f32]| pair[0] <= 1.0 && pair[0] > pair[1];
@@ -66,10 +67,10 @@ impl FlowMatchEuler {
             let class = fields.class;
             return Err(SchedulerError::Levels { class, step });
         }
-        let mut schedule =
-            Schedule::variance_preserving(fields.class, timesteps, Some(sigmas), original);
-        schedule.end_after(options.denoising_end, train);
-        Ok(Self { schedule })
+        let schedule =
+            Schedule::flow_matching(fields.class, timesteps, sigmas).part(options, train)?;
+        let updates = schedule.levels().map(|([from, to], _)| to - from).collect();
+        Ok(Self { schedule, updates })
     }
 }
 
@@ -172,7 +173,6 @@ impl Solver for FlowMatchEuler {
         sample: Tensor<4>,
         _noise: &mut FreshNoise<'_>,
     ) -> Tensor<4> {
-        let sigmas = self.schedule.sigmas().unwrap_or_default();
-        combine(&[(1.0, &sample), (sigmas[step + 1] - sigmas[step], &velocity)])
+        combine(&[(1.0, &sample), (self.updates[step], &velocity)])
     }
 }

@@ -5,13 +5,13 @@
 use burn::tensor::Tensor;
 
 use super::betas::{LATENT_BETAS, ZeroSnr, alphas_cumprod};
-use super::combine::{combine, single};
+use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::Fields;
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
-use super::scheduler::{NoiseFn, Scheduler};
+use super::solver::{FreshNoise, Solver};
 
 /// Standard deviation of the data in the boundary condition.
 const SIGMA_DATA: f32 = 0.5;
@@ -43,10 +43,10 @@ impl Lcm {
         let clip = fields.clip("clip_sample", false)?;
 
         let timesteps = timesteps(train, distilled, steps);
-        let (mut original, mut updates) = (Vec::new(), Vec::new());
+        let (mut forward, mut updates) = (Vec::new(), Vec::new());
         for (i, timestep) in timesteps.iter().enumerate() {
             let now = alphas[*timestep];
-            original.push(prediction.original(now.sqrt(), (1.0 - now).sqrt()));
+            forward.push([now.sqrt(), (1.0 - now).sqrt()]);
             let scaled = *timestep as f32 * scaling;
             let variance = scaled * scaled + SIGMA_DATA * SIGMA_DATA;
             let (skip, out) = (SIGMA_DATA * SIGMA_DATA / variance, scaled / variance.sqrt());
@@ -62,11 +62,11 @@ impl Lcm {
             .into_iter()
             .map(|timestep| timestep as f64)
             .collect();
-        let mut schedule = Schedule::variance_preserving(fields.class, timesteps, None, original);
-        schedule.draws_noise = steps > 1;
-        schedule.require_finite(schedule.original.iter().map(|factors| &factors[..]))?;
-        schedule.require_finite(updates.iter().map(|update| &update[..]))?;
-        schedule.end_after(options.denoising_end, train);
+        let mut schedule =
+            Schedule::variance_preserving(fields.class, timesteps, None, prediction, forward)
+                .part(options, train)?;
+        schedule.draws_noise = options.begin_at + 1 < steps;
+        schedule.require_finite(&updates)?;
         Ok(Self {
             schedule,
             steps: updates,
@@ -84,31 +84,32 @@ fn timesteps(train: usize, distilled: usize, steps: usize) -> Vec<usize> {
         .collect()
 }
 
-impl Scheduler for Lcm {
+impl Solver for Lcm {
     fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    fn step(
+    fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    fn update(
         &mut self,
-        model_output: Tensor<4>,
+        output: Tensor<4>,
         step: usize,
         sample: Tensor<4>,
-        noise: &mut NoiseFn<'_>,
-    ) -> Result<Tensor<4>, SchedulerError> {
-        self.schedule.advance(step)?;
-        let dtype = sample.dtype();
-        let (output, sample) = (single(model_output), single(sample));
+        noise: &mut FreshNoise<'_>,
+    ) -> Tensor<4> {
         let [of_sample, of_output] = self.schedule.original[step];
         let mut original = combine(&[(of_sample, &sample), (of_output, &output)]);
         if let Some(range) = self.clip {
             original = original.clamp(-range, range);
         }
         let [of_original, of_sample, of_noise] = self.steps[step];
-        let mut next = combine(&[(of_original, &original), (of_sample, &sample)]);
-        if step + 1 < self.steps.len() {
-            next = combine(&[(1.0, &next), (of_noise, &single(noise(sample.dims())))]);
+        let next = combine(&[(of_original, &original), (of_sample, &sample)]);
+        match step + 1 < self.steps.len() {
+            true => combine(&[(1.0, &next), (of_noise, &noise())]),
+            false => next,
         }
-        Ok(next.cast(dtype))
     }
 }

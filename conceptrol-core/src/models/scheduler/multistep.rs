@@ -2,15 +2,15 @@
 
 use burn::tensor::Tensor;
 
-use super::combine::{combine, single};
+use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::Fields;
 use super::history::History;
 use super::options::SchedulerOptions;
-use super::prediction::{Factors, alpha_sigma};
+use super::prediction::{Factors, Prediction, alpha_sigma};
 use super::schedule::Schedule;
-use super::scheduler::{NoiseFn, Scheduler};
 use super::sigmas::{SigmaCurve, SigmaTable};
+use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
 
 /// Highest order of the multistep solvers.
@@ -92,6 +92,12 @@ impl Levels {
     pub(super) fn level(&self, i: usize) -> Level {
         Level::new(self.sigmas[i])
     }
+
+    /// Factors of picture and noise before every step.
+    pub(super) fn forward(&self) -> Vec<Factors> {
+        let sigmas = self.sigmas[..self.steps()].iter();
+        sigmas.map(|sigma| alpha_sigma(*sigma).into()).collect()
+    }
 }
 
 /// One noise level at unit variance.
@@ -143,8 +149,7 @@ pub(super) struct Multistep {
 #[derive(Debug)]
 pub(super) struct MultistepParts {
     pub(super) levels: Levels,
-    /// The clean picture from sample and model output.
-    pub(super) original: Vec<Factors>,
+    pub(super) prediction: Prediction,
     /// What the solver keeps of sample and model output.
     pub(super) convert: Vec<Factors>,
     pub(super) updates: Vec<Update>,
@@ -158,14 +163,16 @@ impl Multistep {
         parts: MultistepParts,
         options: &SchedulerOptions,
     ) -> Result<Self, SchedulerError> {
+        let forward = parts.levels.forward();
         let Levels { timesteps, sigmas } = parts.levels;
+        let sigmas = Some(sigmas);
         let mut schedule =
-            Schedule::variance_preserving(class, timesteps, Some(sigmas), parts.original);
+            Schedule::variance_preserving(class, timesteps, sigmas, parts.prediction, forward)
+                .part(options, parts.train)?;
         schedule.draws_noise = parts.stochastic;
-        let coefficients: Vec<_> = parts.updates.iter().map(Update::coefficients).collect();
-        schedule.require_finite(parts.convert.iter().map(|factors| &factors[..]))?;
-        schedule.require_finite(coefficients.iter().map(|update| &update[..]))?;
-        schedule.end_after(options.denoising_end, parts.train);
+        schedule.require_finite(&parts.convert)?;
+        let coefficients = parts.updates.iter().map(Update::coefficients);
+        schedule.require_finite(&coefficients.collect::<Vec<_>>())?;
         Ok(Self {
             schedule,
             convert: parts.convert,
@@ -175,32 +182,30 @@ impl Multistep {
     }
 }
 
-impl Scheduler for Multistep {
+impl Solver for Multistep {
     fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    fn step(
+    fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    fn update(
         &mut self,
-        model_output: Tensor<4>,
+        output: Tensor<4>,
         step: usize,
         sample: Tensor<4>,
-        noise: &mut NoiseFn<'_>,
-    ) -> Result<Tensor<4>, SchedulerError> {
-        self.schedule.advance(step)?;
-        let dtype = sample.dtype();
-        let (output, sample) = (single(model_output), single(sample));
+        noise: &mut FreshNoise<'_>,
+    ) -> Tensor<4> {
         let [of_sample, of_output] = self.convert[step];
         self.outputs
             .push(combine(&[(of_sample, &sample), (of_output, &output)]));
         let update = &self.updates[step];
-        let noise = self
-            .schedule
-            .draws_noise
-            .then(|| single(noise(sample.dims())));
+        let noise = self.schedule.draws_noise.then(noise);
         let mut terms = vec![(update.sample, &sample)];
         terms.extend(self.outputs.weighted(&update.outputs));
         terms.extend(noise.as_ref().map(|noise| (update.noise, noise)));
-        Ok(combine(&terms).cast(dtype))
+        combine(&terms)
     }
 }

@@ -11,6 +11,8 @@ pub struct SchedulerOptions {
     /// Fraction of the schedule after which to stop, in `0.0..=1.0`, leaving the rest of the noise to a refiner.
     /// `None`, `0.0` and `1.0` run everything.
     pub denoising_end: Option<f64>,
+    /// Number of steps to leave out at the start, for a run that begins with a picture under noise.
+    pub begin_at: usize,
     /// Length of the schedule an LCM was distilled on, in place of the configuration's. Others ignore it.
     pub original_inference_steps: Option<usize>,
     /// Number of latent tokens of the picture, on which the noise levels of flow matching with dynamic shift depend.
@@ -30,6 +32,13 @@ impl SchedulerOptions {
     #[must_use]
     pub fn denoising_end(mut self, fraction: f64) -> Self {
         self.denoising_end = Some(fraction);
+        self
+    }
+
+    /// Sets [`begin_at`](Self::begin_at).
+    #[must_use]
+    pub fn begin_at(mut self, step: usize) -> Self {
+        self.begin_at = step;
         self
     }
 
@@ -59,5 +68,21 @@ impl SchedulerOptions {
         };
         within("eta", self.eta)?;
         within("denoising_end", self.denoising_end.unwrap_or(1.0))
+    }
+
+    /// Checks that at least one of `steps` steps is left.
+    pub(super) fn check_begin(
+        &self,
+        class: &'static str,
+        steps: usize,
+    ) -> Result<(), SchedulerError> {
+        match self.begin_at < steps {
+            true => Ok(()),
+            false => Err(SchedulerError::Begin {
+                class,
+                begin: self.begin_at,
+                steps,
+            }),
+        }
     }
 }

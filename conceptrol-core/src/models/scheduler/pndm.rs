@@ -5,14 +5,14 @@
 use burn::tensor::Tensor;
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
-use super::combine::{combine, single};
+use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::Fields;
 use super::history::History;
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
-use super::scheduler::{NoiseFn, Scheduler};
+use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
 
 /// Model calls of one Runge-Kutta step.
@@ -63,15 +63,13 @@ impl Pndm {
         let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Ignored)?;
         let train = alphas.len();
         let runge_kutta = !fields.flag("skip_prk_steps", false)?;
-        fields.steps(
-            steps,
-            if runge_kutta {
-                RUNGE_KUTTA_STEPS + 1
-            } else {
-                1
-            },
-            train,
-        )?;
+        let least = if runge_kutta {
+            RUNGE_KUTTA_STEPS + 1
+        } else {
+            1
+        };
+        fields.steps(steps, least, train)?;
+        options.check_begin(fields.class, steps)?;
         let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
         if prediction == Prediction::Sample {
             return Err(fields.unsupported("prediction_type"));
@@ -86,10 +84,13 @@ impl Pndm {
 
         let stride = (train / steps) as i64;
         let whole = spacing.whole(train, steps, offset);
+        // Parity: diffusers drops calls instead of steps, and then misses the repeated call and a noise level.
+        let whole = &whole[options.begin_at..];
+        fields.steps(whole.len(), least, train)?;
         let plan = if runge_kutta {
-            with_runge_kutta(&whole, stride)
+            with_runge_kutta(whole, stride)
         } else {
-            without_runge_kutta(&whole, stride)
+            without_runge_kutta(whole, stride)
         };
         let (timesteps, plan): (Vec<i64>, Vec<_>) = plan.into_iter().unzip();
         let timesteps = fields.within(timesteps, train)?;
@@ -104,17 +105,18 @@ impl Pndm {
             next: transfer(prediction, alphas[from], alpha_at(*to)),
         });
         let calls: Vec<Call> = transfers.collect();
-        let original = timesteps.iter().map(|timestep| alphas[*timestep]);
-        let original = original
-            .map(|alpha| prediction.original(alpha.sqrt(), (1.0 - alpha).sqrt()))
+        let forward = timesteps.iter().map(|timestep| alphas[*timestep]);
+        let forward = forward
+            .map(|alpha| [alpha.sqrt(), (1.0 - alpha).sqrt()])
             .collect();
         let timesteps = timesteps
             .into_iter()
             .map(|timestep| timestep as f64)
             .collect();
-        let mut schedule = Schedule::variance_preserving(fields.class, timesteps, None, original);
-        schedule.require_finite(calls.iter().map(|call| &call.next[..]))?;
-        schedule.end_after(options.denoising_end, train);
+        let schedule =
+            Schedule::variance_preserving(fields.class, timesteps, None, prediction, forward)
+                .part(&options.begin_at(0), train)?;
+        schedule.require_finite(&calls.iter().map(|call| call.next).collect::<Vec<_>>())?;
         Ok(Self {
             schedule,
             calls,
@@ -222,30 +224,32 @@ impl Pndm {
     }
 }
 
-impl Scheduler for Pndm {
+impl Solver for Pndm {
     fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    fn step(
+    fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    fn update(
         &mut self,
-        model_output: Tensor<4>,
+        output: Tensor<4>,
         step: usize,
         sample: Tensor<4>,
-        _noise: &mut NoiseFn<'_>,
-    ) -> Result<Tensor<4>, SchedulerError> {
-        self.schedule.advance(step)?;
-        let dtype = sample.dtype();
+        _noise: &mut FreshNoise<'_>,
+    ) -> Tensor<4> {
         let Call {
             role,
             next: [of_sample, of_output],
         } = self.calls[step];
         let sample = match role {
-            Role::Stage(0) | Role::Predict => self.kept.insert(single(sample)).clone(),
+            Role::Stage(0) | Role::Predict => self.kept.insert(sample).clone(),
             Role::Stage(_) | Role::Correct => self.kept.clone().unwrap_or(sample),
-            Role::Multistep => single(sample),
+            Role::Multistep => sample,
         };
-        let output = self.mix(role, single(model_output));
-        Ok(combine(&[(of_sample, &sample), (of_output, &output)]).cast(dtype))
+        let output = self.mix(role, output);
+        combine(&[(of_sample, &sample), (of_output, &output)])
     }
 }

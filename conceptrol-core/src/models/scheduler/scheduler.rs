@@ -16,6 +16,8 @@ pub type NoiseFn<'a> = dyn FnMut([usize; 4]) -> Tensor<4> + 'a;
 /// [`timesteps`](Self::timesteps), in order, gives the model
 /// [`scale_model_input`](Self::scale_model_input) and the timestep, and its output to [`step`](Self::step).
 /// Every coefficient is known on the host before the first step; on the device a step is a weighted sum.
+/// To change a picture instead, begin [within](super::SchedulerOptions::begin_at) the schedule, with the picture under
+/// the [noise](Self::add_noise) of step 0.
 ///
 /// ```
 /// use burn::tensor::{DType, Device, Tensor};
@@ -62,7 +64,8 @@ pub trait Scheduler: fmt::Debug + Send {
         self.schedule().timesteps()
     }
 
-    /// Ratio of noise to signal before every step and after the last, where the scheduler works with it.
+    /// Ratio of noise to signal before every step and after the last, where the scheduler works with it; for flow
+    /// matching the share of noise.
     /// With [`denoising_end`](super::SchedulerOptions::denoising_end) the levels that are not reached are included.
     fn sigmas(&self) -> Option<&[f32]> {
         self.schedule().sigmas()
@@ -95,5 +98,18 @@ pub trait Scheduler: fmt::Debug + Send {
     /// - `model_output`, `sample`, result: `[batch, channels, height, width]`
     fn denoised(&self, model_output: Tensor<4>, step: usize, sample: Tensor<4>) -> Tensor<4> {
         self.schedule().denoised(model_output, step, sample)
+    }
+
+    /// A clean picture's latents under as much noise as the latents have before this step.
+    ///
+    /// Computes in single precision and returns the dtype of `original`. After the schedule's last step that is
+    /// `original` itself; where [`denoising_end`](super::SchedulerOptions::denoising_end) stops the run before, it is
+    /// noised as what the run leaves.
+    ///
+    /// # Shapes
+    ///
+    /// - `original`, `noise` (of unit variance), result: `[batch, channels, height, width]`
+    fn add_noise(&self, original: Tensor<4>, noise: Tensor<4>, step: usize) -> Tensor<4> {
+        self.schedule().add_noise(original, noise, step)
     }
 }

@@ -17,7 +17,7 @@ pub(super) trait Solver: fmt::Debug + Send {
 
     fn schedule_mut(&mut self) -> &mut Schedule;
 
-    /// The latents after `step`, the one that is due. All tensors are in single precision.
+    /// The latents after `step`, counted over all of the schedule's. All tensors are in single precision.
     fn update(
         &mut self,
         output: Tensor<4>,
@@ -39,11 +39,11 @@ impl<S: Solver> Scheduler for S {
         sample: Tensor<4>,
         noise: &mut NoiseFn<'_>,
     ) -> Result<Tensor<4>, SchedulerError> {
-        self.schedule_mut().advance(step)?;
+        let at = self.schedule_mut().advance(step)?;
         let (dims, dtype) = (sample.dims(), sample.dtype());
         let single = |tensor: Tensor<4>| tensor.cast(FloatDType::F32);
         let mut fresh = || single(noise(dims));
-        let next = self.update(single(model_output), step, single(sample), &mut fresh);
+        let next = self.update(single(model_output), at, single(sample), &mut fresh);
         Ok(next.cast(dtype))
     }
 }

@@ -5,7 +5,7 @@
 use burn::tensor::Tensor;
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
-use super::combine::{combine, single};
+use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::{Choice, Fields};
 use super::history::History;
@@ -13,8 +13,8 @@ use super::multistep::{LastLevel, Level, Levels, MOST_ORDER};
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
-use super::scheduler::{NoiseFn, Scheduler};
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
+use super::solver::{FreshNoise, Solver};
 
 /// `UniPC` over predictions of the clean picture.
 #[derive(Debug, Clone)]
@@ -89,13 +89,12 @@ impl UniPc {
         let curve = SigmaCurve::read(fields)?;
         let levels = Levels::new(fields, &table, table.len(), steps, curve, last)?;
 
-        let (mut original, mut weights, mut order) = (Vec::new(), Vec::new(), 0);
+        let (mut weights, mut order) = (Vec::new(), 0);
         for i in 0..levels.steps() {
             let now = levels.level(i);
-            original.push(prediction.original(now.alpha, now.sigma));
             // The corrector redoes the step that led here, at the order it had.
             let before = |back: usize| levels.level(i - 1 - back);
-            let corrected = i > 0 && !uncorrected.contains(&((i - 1) as f64));
+            let corrected = i > options.begin_at && !uncorrected.contains(&((i - 1) as f64));
             let corrector = corrected.then(|| {
                 Weights::corrector(solver, now, &(0..order).map(before).collect::<Vec<_>>())
             });
@@ -104,83 +103,76 @@ impl UniPc {
             } else {
                 highest
             };
-            order = highest.min(at_end).min(i + 1);
+            let outputs = i.saturating_sub(options.begin_at) + 1;
+            order = highest.min(at_end).min(outputs);
             let known: Vec<Level> = (0..order).map(|back| levels.level(i - back)).collect();
             weights.push(Step {
                 corrector,
                 predictor: Weights::predictor(solver, levels.level(i + 1), &known),
             });
         }
-        let schedule = Schedule::variance_preserving(
-            fields.class,
-            levels.timesteps,
-            Some(levels.sigmas),
-            original,
-        );
-        schedule.require_finite(schedule.original.iter().map(|factors| &factors[..]))?;
-        let coefficients: Vec<_> = weights.iter().map(Step::coefficients).collect();
-        schedule.require_finite(coefficients.iter().map(|step| &step[..]))?;
-        let mut unipc = Self {
+        let forward = levels.forward();
+        let (timesteps, sigmas) = (levels.timesteps, Some(levels.sigmas));
+        let schedule =
+            Schedule::variance_preserving(fields.class, timesteps, sigmas, prediction, forward)
+                .part(options, table.len())?;
+        schedule.require_finite(&weights.iter().map(Step::coefficients).collect::<Vec<_>>())?;
+        Ok(Self {
             schedule,
             steps: weights,
             originals: History::new(MOST_ORDER),
             previous: None,
-        };
-        unipc.schedule.end_after(options.denoising_end, table.len());
-        Ok(unipc)
+        })
     }
 }
 
-impl Scheduler for UniPc {
+impl Solver for UniPc {
     fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    fn step(
+    fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    fn update(
         &mut self,
-        model_output: Tensor<4>,
+        output: Tensor<4>,
         step: usize,
         sample: Tensor<4>,
-        _noise: &mut NoiseFn<'_>,
-    ) -> Result<Tensor<4>, SchedulerError> {
-        self.schedule.advance(step)?;
-        let dtype = sample.dtype();
-        let (output, mut sample) = (single(model_output), single(sample));
+        _noise: &mut FreshNoise<'_>,
+    ) -> Tensor<4> {
         let [of_sample, of_output] = self.schedule.original[step];
         let original = combine(&[(of_sample, &sample), (of_output, &output)]);
         let Step {
             corrector,
             predictor,
         } = &self.steps[step];
-        if let (Some(corrector), Some(previous)) = (corrector, &self.previous) {
-            let mut terms = vec![(corrector.sample, previous), (corrector.current, &original)];
-            terms.extend(self.originals.weighted(&corrector.originals));
-            sample = combine(&terms);
-        }
+        let sample = match (corrector, &self.previous) {
+            (Some(corrector), Some(previous)) => {
+                let mut terms = vec![(corrector.sample, previous), (corrector.current, &original)];
+                terms.extend(self.originals.weighted(&corrector.originals));
+                combine(&terms)
+            }
+            _ => sample,
+        };
         self.originals.push(original);
         let mut terms = vec![(predictor.sample, &sample)];
         terms.extend(self.originals.weighted(&predictor.originals));
-        let next = combine(&terms).cast(dtype);
+        let next = combine(&terms);
         self.previous = Some(sample);
-        Ok(next)
+        next
     }
 }
 
 impl Step {
-    fn coefficients(&self) -> Vec<f32> {
-        let all = |weights: &Weights| {
-            let Weights {
-                sample,
-                current,
-                originals: [newest, middle, oldest],
-            } = *weights;
-            [sample, current, newest, middle, oldest]
-        };
-        self.corrector
-            .iter()
-            .chain([&self.predictor])
-            .flat_map(all)
-            .collect()
+    fn coefficients(&self) -> [f32; 2 * (2 + MOST_ORDER)] {
+        let weights = [self.corrector.unwrap_or(self.predictor), self.predictor];
+        let flat = weights.map(|weights| {
+            let [newest, middle, oldest] = weights.originals;
+            [weights.sample, weights.current, newest, middle, oldest]
+        });
+        std::array::from_fn(|i| flat.as_flattened()[i])
     }
 }
 

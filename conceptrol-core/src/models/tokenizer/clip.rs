@@ -63,12 +63,12 @@ impl ClipTokenizer {
     pub fn tokens(&self, text: &str) -> Vec<Token> {
         let mut out = Vec::new();
         let mut start = 0;
-        while let Some((at, special, id)) = self.next_unsplit(text, start) {
+        for (at, (special, id)) in Unsplit::new(text, &self.special.unsplit) {
             self.push_words(text, start..at, &mut out);
             start = at + special.len();
             out.push(Token {
-                id,
-                text: special.to_owned(),
+                id: *id,
+                text: special.clone(),
                 bytes: at..start,
                 begins_word: true,
             });
@@ -90,16 +90,6 @@ impl ClipTokenizer {
     /// The id of the end token, whose position text encoders pool.
     pub fn end_id(&self) -> u32 {
         self.special.end
-    }
-
-    /// The leftmost special token from `start` on, the longest of several.
-    fn next_unsplit(&self, text: &str, start: usize) -> Option<(usize, &str, u32)> {
-        let found = self.special.unsplit.iter().filter_map(|(special, id)| {
-            let at = text[start..].find(special.as_str())?;
-            Some((start + at, special.as_str(), *id))
-        });
-        // `unsplit` is sorted by falling length and `min_by_key` takes the first of equals.
-        found.min_by_key(|(at, ..)| *at)
     }
 
     fn push_words(&self, text: &str, range: std::ops::Range<usize>, out: &mut Vec<Token>) {
@@ -135,5 +125,46 @@ impl ClipTokenizer {
                 });
             }
         }
+    }
+}
+
+/// The special tokens in a text from left to right, at each place the longest.
+struct Unsplit<'a> {
+    text: &'a str,
+    /// Sorted by falling length.
+    tokens: &'a [(String, u32)],
+    /// Where each is next, as far as is known.
+    places: Vec<Option<usize>>,
+    /// Where the last one found ends.
+    start: usize,
+}
+
+impl<'a> Unsplit<'a> {
+    fn new(text: &'a str, tokens: &'a [(String, u32)]) -> Self {
+        Self {
+            text,
+            tokens,
+            places: tokens.iter().map(|(token, _)| text.find(token)).collect(),
+            start: 0,
+        }
+    }
+}
+
+impl<'a> Iterator for Unsplit<'a> {
+    type Item = (usize, &'a (String, u32));
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.start;
+        for (place, (token, _)) in self.places.iter_mut().zip(self.tokens) {
+            if place.is_some_and(|place| place < start) {
+                *place = self.text[start..].find(token).map(|at| start + at);
+            }
+        }
+        let places = self.places.iter().zip(self.tokens);
+        let found = places.filter_map(|(place, token)| Some(((*place)?, token)));
+        // `min_by_key` takes the first of equals
+        let (at, token) = found.min_by_key(|(at, _)| *at)?;
+        self.start = at + token.0.len();
+        Some((at, token))
     }
 }

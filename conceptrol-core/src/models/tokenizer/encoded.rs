@@ -3,7 +3,10 @@
 use std::fmt;
 use std::ops::Range;
 
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
 use crate::concept::PromptTokens;
+use crate::message::shown;
 
 /// A prompt as a text encoder takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,18 @@ pub struct EncodedPrompt {
     pub tokens: PromptTokens,
     /// What did not fit.
     pub truncated: Option<Truncation>,
+}
+
+impl EncodedPrompt {
+    /// The indices as a tensor.
+    ///
+    /// # Shapes
+    /// - result: `[1, length]`
+    pub fn to_tensor(&self, device: &Device) -> Tensor<2, Int> {
+        let ids: Vec<i64> = self.ids.iter().map(|&id| i64::from(id)).collect();
+        let shape = [1, ids.len()];
+        Tensor::from_data(TensorData::new(ids, shape), (device, DType::I64))
+    }
 }
 
 /// The end of a prompt that the text encoder does not see.
@@ -57,7 +72,8 @@ impl fmt::Display for Truncation {
         let total = kept + dropped;
         write!(
             f,
-            "the text encoder sees {kept} of the prompt's {total} tokens; not this end: \"{text}\""
+            "the text encoder sees {kept} of the prompt's {total} tokens; not this end: \"{}\"",
+            shown(text)
         )
     }
 }

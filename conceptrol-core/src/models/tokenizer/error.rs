@@ -3,12 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::message::{shown, shown_path};
+
 /// A tokenizer's files are missing or do not fit together.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
     /// A file the tokenizer needs is not there.
-    #[error("{} is missing: {needed}", path.display())]
+    #[error("{} is missing: {needed}", shown_path(path))]
     Missing {
         /// The file.
         path: PathBuf,
@@ -16,7 +18,7 @@ pub enum TokenizerError {
         needed: &'static str,
     },
     /// A file could not be read.
-    #[error("{} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}", shown_path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -24,7 +26,10 @@ pub enum TokenizerError {
         source: io::Error,
     },
     /// A file is larger than any tokenizer's.
-    #[error("{} has {size} bytes, more than the {limit} a tokenizer file may have", path.display())]
+    #[error(
+        "{} has {size} bytes, more than the {limit} a tokenizer file may have",
+        shown_path(path)
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -34,7 +39,7 @@ pub enum TokenizerError {
         limit: u64,
     },
     /// A file is not what it should be.
-    #[error("{} is malformed: {reason}", path.display())]
+    #[error("{} is malformed: {}", shown_path(path), shown(reason))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -42,7 +47,11 @@ pub enum TokenizerError {
         reason: String,
     },
     /// A special token has no id.
-    #[error("the {role} token `{token}` is not in the vocabulary of {}", path.display())]
+    #[error(
+        "the {role} token `{}` is not in the vocabulary of {}",
+        shown(token),
+        shown_path(path)
+    )]
     UnknownSpecial {
         /// The tokenizer's folder or file.
         path: PathBuf,
@@ -52,7 +61,7 @@ pub enum TokenizerError {
         token: String,
     },
     /// A text the tokenizer refuses.
-    #[error("the prompt cannot be tokenized: {reason}")]
+    #[error("the prompt cannot be tokenized: {}", shown(reason))]
     Prompt {
         /// What is wrong.
         reason: String,

@@ -1,12 +1,15 @@
 //! Tokenizers: CLIP's byte pairs and T5's pieces, from the files of a diffusers folder.
 
+mod bounded;
 mod bpe;
+mod charsmap;
 mod clip;
 mod encoded;
 mod error;
 mod files;
-mod input;
+mod model;
 mod normalize;
+mod parts;
 mod special;
 mod t5;
 mod vocabulary;

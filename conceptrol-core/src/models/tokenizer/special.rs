@@ -1,12 +1,12 @@
 //! Special tokens: start, end, padding, unknown, and any other that is never split.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::error::TokenizerError;
-use super::files::read_json_if_present;
+use super::files::{malformed, read_json_if_present};
 use super::vocabulary::Vocabulary;
 
 /// CLIP's text window, start and end token included.
@@ -14,6 +14,9 @@ const CLIP_LENGTH: usize = 77;
 
 /// A window longer than this is the "no limit" some configurations write (1e30).
 const MAX_LENGTH: f64 = 8192.0;
+
+/// Special tokens a configuration may add; textual inversions add a few dozen.
+const MOST_ADDED: usize = 4096;
 
 /// A special token is written plainly or with flags on how to split around it.
 #[derive(Deserialize, Clone)]
@@ -40,7 +43,7 @@ struct Config {
     pad_token: Option<Named>,
     model_max_length: Option<f64>,
     #[serde(default)]
-    added_tokens_decoder: HashMap<u32, Named>,
+    added_tokens_decoder: BTreeMap<u32, Named>,
 }
 
 /// Ids of the special tokens of a CLIP tokenizer.
@@ -60,6 +63,12 @@ impl Special {
     pub(super) fn open(folder: &Path, vocabulary: &Vocabulary) -> Result<Self, TokenizerError> {
         let file = |name| read_json_if_present::<Config>(&folder.join(name));
         let config = file("tokenizer_config.json")?.unwrap_or_default();
+        let count = config.added_tokens_decoder.len();
+        if count > MOST_ADDED {
+            let reason =
+                format!("{count} added tokens are more than the {MOST_ADDED} there may be");
+            return Err(malformed(&folder.join("tokenizer_config.json"), reason));
+        }
         let map = file("special_tokens_map.json")?.unwrap_or_default();
 
         let added: HashMap<String, u32> = config

@@ -6,7 +6,9 @@ use tokenizers::Tokenizer;
 
 use super::encoded::{EncodedPrompt, Truncation};
 use super::error::TokenizerError;
-use super::files::{malformed, read};
+use super::files::{VOCABULARY_LIMIT, malformed, parse, read};
+use super::model::check_model;
+use super::parts::Parts;
 use crate::concept::{PromptTokens, Token, TokenStyle};
 
 /// Unigram tokenizer that keeps case, without a start token; an end token, then padding.
@@ -20,7 +22,8 @@ pub struct T5Tokenizer {
 }
 
 impl T5Tokenizer {
-    /// Reads `tokenizer.json` of a folder, or the given file.
+    /// Reads `tokenizer.json` of a folder, or the given file. Parts that T5's files do not have are refused, and so is
+    /// what would make a prompt other tokens each time, or very many.
     ///
     /// # Errors
     /// [`TokenizerError`] names the file that is missing, unreadable or malformed, or the special token without id.
@@ -34,14 +37,11 @@ impl T5Tokenizer {
         let text = read(
             &file,
             "T5 is read from tokenizer.json (spiece.model alone is not enough)",
+            VOCABULARY_LIMIT,
         )?;
-        let mut inner =
-            Tokenizer::from_bytes(text).map_err(|error| malformed(&file, error.to_string()))?;
-        // Length and padding are this type's business.
-        inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|error| malformed(&file, error.to_string()))?;
+        check_model(&file, &text, "Unigram")?;
+        let parts: Parts = parse(&file, &text)?;
+        let inner = parts.build().map_err(|reason| malformed(&file, reason))?;
         let id = |role, token: &str| {
             inner
                 .token_to_id(token)

@@ -1,12 +1,16 @@
 //! A byte-pair vocabulary and its merges, from either layout of files.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
+use super::bounded::{List, Object};
 use super::error::TokenizerError;
-use super::files::{malformed, read, read_json};
+use super::files::{VOCABULARY_LIMIT, malformed, parse, read, read_json};
+use super::model::check_model;
 
 /// Merges a CLIP tokenizer reads at most: the vocabulary without 2 x 256 byte symbols and two special tokens.
 const CLIP_MERGES: usize = 49_152 - 256 - 2;
@@ -26,15 +30,13 @@ pub(super) struct Vocabulary {
 struct TokenizerJson {
     model: Model,
     #[serde(default)]
-    added_tokens: Vec<Added>,
+    added_tokens: List<Added>,
 }
 
 #[derive(Deserialize)]
 struct Model {
-    #[serde(rename = "type", default)]
-    kind: Option<String>,
-    vocab: HashMap<String, u32>,
-    merges: Vec<Merge>,
+    vocab: Object<u32>,
+    merges: List<Merge>,
 }
 
 #[derive(Deserialize)]
@@ -43,20 +45,37 @@ struct Added {
     content: String,
 }
 
-/// Older files write a merge as one string.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Merge {
-    Line(String),
-    Pair(String, String),
-}
+/// Two symbols that become one.
+struct Merge(String, String);
 
-impl Merge {
-    fn parts(&self) -> Option<(&str, &str)> {
-        match self {
-            Self::Line(line) => line.split_once(' '),
-            Self::Pair(left, right) => Some((left, right)),
+impl<'de> Deserialize<'de> for Merge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Symbols;
+
+        impl<'de> Visitor<'de> for Symbols {
+            type Value = Merge;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a pair of symbols")
+            }
+
+            /// Older files write a merge as one string.
+            fn visit_str<E: Error>(self, line: &str) -> Result<Merge, E> {
+                let (left, right) = line
+                    .split_once(' ')
+                    .ok_or_else(|| E::custom("a merge is no pair of symbols"))?;
+                Ok(Merge(left.to_owned(), right.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Merge, A::Error> {
+                match (list.next_element()?, list.next_element()?) {
+                    (Some(left), Some(right)) => Ok(Merge(left, right)),
+                    _ => Err(A::Error::custom("a merge is no pair of symbols")),
+                }
+            }
         }
+
+        deserializer.deserialize_any(Symbols)
     }
 }
 
@@ -76,13 +95,15 @@ impl Vocabulary {
     }
 
     fn from_pair(vocab: &Path, merges: &Path) -> Result<Self, TokenizerError> {
-        let ids = read_json(
+        let Object(ids) = read_json(
             vocab,
             "a CLIP tokenizer is vocab.json and merges.txt, or tokenizer.json",
+            VOCABULARY_LIMIT,
         )?;
         let text = read(
             merges,
             "a CLIP tokenizer needs merges.txt beside vocab.json",
+            VOCABULARY_LIMIT,
         )?;
         // The first line is a version comment.
         let lines = text.trim().lines().skip(1).take(CLIP_MERGES);
@@ -97,34 +118,26 @@ impl Vocabulary {
     }
 
     fn from_tokenizer_json(path: &Path) -> Result<Self, TokenizerError> {
+        let text = read(path, "it holds the vocabulary", VOCABULARY_LIMIT)?;
+        check_model(path, &text, "BPE")?;
         let TokenizerJson {
             model,
             added_tokens,
-        } = read_json(path, "it holds the vocabulary")?;
-        if let Some(kind) = model.kind.filter(|kind| kind != "BPE") {
-            return Err(malformed(
-                path,
-                format!("its model is {kind}, CLIP's is BPE"),
-            ));
-        }
-        let mut ids = model.vocab;
-        ids.extend(
-            added_tokens
-                .into_iter()
-                .map(|added| (added.content, added.id)),
-        );
-        let pairs = model.merges.iter().enumerate().map(|(i, merge)| {
-            let no_pair = || format!("merge {i} is no pair of symbols");
-            merge.parts().ok_or_else(no_pair)
-        });
+        } = parse(path, &text)?;
+        let Object(mut ids) = model.vocab;
+        let added = added_tokens.0.into_iter();
+        ids.extend(added.map(|added| (added.content, added.id)));
+        let merges = model.merges.0.iter();
+        let pairs = merges.map(|Merge(left, right)| Ok((left.as_str(), right.as_str())));
         Self::new(path, ids, pairs)
     }
 
     fn new<'a>(
         path: &Path,
-        ids: HashMap<String, u32>,
+        ids: Vec<(String, u32)>,
         pairs: impl Iterator<Item = Result<(&'a str, &'a str), String>>,
     ) -> Result<Self, TokenizerError> {
+        let ids: HashMap<String, u32> = ids.into_iter().collect();
         let id = |symbol: &str| {
             let unknown = || {
                 malformed(

@@ -149,6 +149,17 @@ impl Checkpoint {
         Some((entry.dtype, &entry.shape))
     }
 
+    /// Compares the values with the checksums of the file, which reads them once. A torch file has a CRC-32 for each
+    /// storage, and reading a tensor compares that of its storage as well; safetensors files have none.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Checksum`] for the first tensor that is damaged, [`WeightError::Io`] if the file cannot be read
+    /// any more.
+    pub fn verify(&self) -> Result<(), WeightError> {
+        self.entries.values().try_for_each(Entry::verify)
+    }
+
     /// Reads one tensor, cast to `dtype`.
     ///
     /// Nothing if there is no floating point tensor of that name with `D` axes. A 1x1 convolution `[out, in, 1, 1]` also
@@ -156,7 +167,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`WeightError::Io`] if the file cannot be read any more.
+    /// [`WeightError::Io`] if the file cannot be read any more, [`WeightError::Checksum`] if its values are damaged.
     pub fn load<const D: usize>(
         &self,
         name: &str,
@@ -180,7 +191,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`WeightError::Io`] if the file cannot be read any more.
+    /// [`WeightError::Io`] if the file cannot be read any more, [`WeightError::Checksum`] if its values are damaged.
     pub fn scalar(&self, name: &str) -> Result<Option<f32>, WeightError> {
         match self.entries.get(name) {
             Some(entry) if entry.dtype.is_float() && entry.shape.iter().all(|axis| *axis == 1) => {

@@ -15,6 +15,7 @@ use super::{
 
 /// Reads the tensor and casts it to `dtype`; one that is in memory as it is wanted is shared.
 pub(super) fn read(entry: &Entry, dtype: FloatDType) -> Result<TensorData, WeightError> {
+    entry.verify()?;
     match dtype {
         FloatDType::F64 => read_as::<f64>(entry),
         FloatDType::F32 | FloatDType::Flex32 => read_as::<f32>(entry),

@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{dtype::StoredDType, file::WeightFile};
+use super::{checksum::Checksum, dtype::StoredDType, error::WeightError, file::WeightFile};
+use crate::message::shown;
 
 /// Name, element type and shape of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl TensorInfo {
 
 impl fmt::Display for TensorInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} {}", self.name, self.shape, self.dtype)
+        write!(f, "{} {:?} {}", shown(&self.name), self.shape, self.dtype)
     }
 }
 
@@ -58,6 +59,14 @@ impl Entry {
     pub(super) fn stored_bytes(&self) -> usize {
         self.parts.iter().map(|part| part.len).sum()
     }
+
+    /// Compares the bytes with what the file says of them, where it says anything and nobody has looked yet.
+    pub(super) fn verify(&self) -> Result<(), WeightError> {
+        self.parts
+            .iter()
+            .filter_map(|part| Some((part.checksum.as_ref()?, &part.file)))
+            .try_for_each(|(checksum, file)| checksum.verify(file))
+    }
 }
 
 /// A contiguous piece of a file.
@@ -66,6 +75,8 @@ pub(super) struct Part {
     pub(super) file: Arc<WeightFile>,
     pub(super) offset: u64,
     pub(super) len: usize,
+    /// That of the archive's member the piece is of.
+    pub(super) checksum: Option<Arc<Checksum>>,
 }
 
 /// Bytes that `shape` elements of `dtype` take, or nothing if the number does not fit.

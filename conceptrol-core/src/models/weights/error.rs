@@ -1,13 +1,17 @@
 use std::{fmt, io, path::PathBuf};
 
 use super::dtype::StoredDType;
+use crate::{
+    message::{shown, shown_path},
+    models::file::Content,
+};
 
 /// Why a checkpoint could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightError {
     /// The operating system refused.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", shown_path(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -17,14 +21,17 @@ pub enum WeightError {
     /// The name does not end in one of the endings of a checkpoint.
     #[error(
         "{}: not a checkpoint name (expected .safetensors, .safetensors.index.json, .bin, .pt, .pth or .ckpt)",
-        path.display()
+        shown_path(path)
     )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
     /// A folder without any of the usual checkpoint names.
-    #[error("{}: no checkpoint in this folder (looked for {looked_for})", path.display())]
+    #[error(
+        "{}: no checkpoint in this folder (looked for {looked_for})",
+        shown_path(path)
+    )]
     NoCheckpoint {
         /// The folder.
         path: PathBuf,
@@ -32,7 +39,11 @@ pub enum WeightError {
         looked_for: String,
     },
     /// The file ends before something it announces.
-    #[error("{}: {what} needs {needed} bytes but the file has {available}", path.display())]
+    #[error(
+        "{}: {} needs {needed} bytes but the file has {available}",
+        shown_path(path),
+        shown(what)
+    )]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -44,7 +55,10 @@ pub enum WeightError {
         available: u64,
     },
     /// A length beyond what any real checkpoint has, refused before memory is reserved for it.
-    #[error("{}: {what} of {len} bytes exceeds the limit of {limit}", path.display())]
+    #[error(
+        "{}: {what} of {len} bytes exceeds the limit of {limit}",
+        shown_path(path)
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -56,7 +70,7 @@ pub enum WeightError {
         limit: u64,
     },
     /// A header, index or pickle that does not follow its format.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", shown_path(path), shown(reason))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -65,8 +79,10 @@ pub enum WeightError {
     },
     /// Two tensors claim the same bytes.
     #[error(
-        "{}: {second} starts at byte {start} inside {first}, which ends at byte {end}",
-        path.display()
+        "{}: {} starts at byte {start} inside {}, which ends at byte {end}",
+        shown_path(path),
+        shown(second),
+        shown(first)
     )]
     Overlap {
         /// The file.
@@ -82,8 +98,10 @@ pub enum WeightError {
     },
     /// Shape and dtype of a tensor do not multiply to the bytes it has.
     #[error(
-        "{}: {name} {shape:?} of {dtype} has {bytes} bytes where its shape takes {}",
-        path.display(),
+        "{}: {} {} of {dtype} has {bytes} bytes where its shape takes {}",
+        shown_path(path),
+        shown(name),
+        Axes(shape),
         expected.map_or_else(|| "more than can be addressed".to_owned(), |bytes| bytes.to_string())
     )]
     ByteCount {
@@ -100,8 +118,36 @@ pub enum WeightError {
         /// Bytes the shape takes; nothing if that overflows.
         expected: Option<usize>,
     },
+    /// The file holds something else: a pointer to the weights, a web page, an archive.
+    #[error("{}: {found}, not {}", shown_path(path), if *found == Content::LfsPointer { "the weights" } else { "weights" })]
+    NotWeights {
+        /// The file.
+        path: PathBuf,
+        /// What is in it.
+        found: Content,
+    },
+    /// Bytes of an archive are not those that were put into it.
+    #[error(
+        "{}: {} is damaged: its checksum is {found:08x}, the archive says {expected:08x}",
+        shown_path(path),
+        shown(what)
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The member of the archive.
+        what: String,
+        /// The CRC-32 that the archive gives.
+        expected: u32,
+        /// The CRC-32 of the bytes.
+        found: u32,
+    },
     /// A file of a sharded checkpoint is not there.
-    #[error("{}: shard {shard} is missing ({tensors} tensors are in it)", path.display())]
+    #[error(
+        "{}: shard {} is missing ({tensors} tensors are in it)",
+        shown_path(path),
+        shown(shard)
+    )]
     MissingShard {
         /// The index.
         path: PathBuf,
@@ -111,7 +157,13 @@ pub enum WeightError {
         tensors: usize,
     },
     /// A key rule does not fit the tensor it matches.
-    #[error("{}: cannot map {name} {shape:?}: {reason}", path.display())]
+    #[error(
+        "{}: cannot map {} {}: {}",
+        shown_path(path),
+        shown(name),
+        Axes(shape),
+        shown(reason)
+    )]
     Map {
         /// The file.
         path: PathBuf,
@@ -177,29 +229,46 @@ impl fmt::Display for Mismatch {
         write!(
             f,
             "{}: not the checkpoint this model needs ({} tensors match, {} missing, {} unexpected, {} of the wrong shape or type)",
-            self.path.display(),
+            shown_path(&self.path),
             self.matched,
             self.missing.len(),
             self.unexpected.len(),
             self.wrong.len()
         )?;
         list(f, "missing", &self.missing, |f, tensor| {
-            write!(f, "{} {:?}", tensor.name, tensor.shape)?;
+            write!(f, "{} {:?}", shown(&tensor.name), tensor.shape)?;
             match &tensor.closest {
-                Some(name) => write!(f, " (closest: {name})"),
+                Some(name) => write!(f, " (closest: {})", shown(name)),
                 None => Ok(()),
             }
         })?;
         list(f, "unexpected", &self.unexpected, |f, name| {
-            f.write_str(name)
+            write!(f, "{}", shown(name))
         })?;
         list(f, "wrong", &self.wrong, |f, tensor| {
             write!(
                 f,
-                "{} is {:?} {}, expected {:?}",
-                tensor.name, tensor.found, tensor.dtype, tensor.expected
+                "{} is {} {}, expected {:?}",
+                shown(&tensor.name),
+                Axes(&tensor.found),
+                tensor.dtype,
+                tensor.expected
             )
         })
+    }
+}
+
+/// A shape from a file, which may have any number of axes.
+struct Axes<'a>(&'a [usize]);
+
+impl fmt::Display for Axes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.get(..SHOWN) {
+            Some(first) if self.0.len() > SHOWN => {
+                write!(f, "{first:?} and {} more axes", self.0.len() - SHOWN)
+            }
+            _ => write!(f, "{:?}", self.0),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::error::WeightError;
+use crate::models::file::open_regular;
 
 /// One file of a checkpoint, read by position or in memory already.
 ///
@@ -33,18 +34,11 @@ impl WeightFile {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if !metadata.is_file() {
-            return Err(io(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            )));
-        }
+        let file = open_regular(path).map_err(io)?;
         Ok(Self {
+            len: file.metadata().map_err(io)?.len(),
             content: Content::File(file),
             path: path.to_owned(),
-            len: metadata.len(),
         })
     }
 

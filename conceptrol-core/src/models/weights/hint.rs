@@ -1,9 +1,16 @@
+/// Candidates that are compared at most: names in a file are as many and as long as somebody likes.
+const COMPARED: usize = 4096;
+
 /// The candidate nearest to `name` by edit distance, if it is near at all.
 pub(super) fn closest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    // a distance is at least the difference of the lengths
+    let near = |candidate: &&str| candidate.len().abs_diff(name.len()) * 3 <= name.len();
     candidates
+        .filter(near)
+        .take(COMPARED)
         .map(|candidate| (distance(name, candidate), candidate))
         .min()
         .filter(|(distance, _)| *distance * 3 <= name.len())

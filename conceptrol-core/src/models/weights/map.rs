@@ -201,6 +201,7 @@ fn slice(parts: &[Part], mut start: usize, mut len: usize) -> Vec<Part> {
                 file: part.file.clone(),
                 offset: part.offset + start as u64,
                 len: taken,
+                checksum: part.checksum.clone(),
             });
         }
         start = 0;

@@ -5,6 +5,7 @@
 //! reports everything that was missing, left over or wrongly shaped at once.
 
 mod checkpoint;
+mod checksum;
 mod convert;
 mod cursor;
 mod dtype;
@@ -18,6 +19,7 @@ mod open;
 mod parallel;
 mod pickle;
 mod random;
+mod reader;
 mod safetensors;
 mod sharded;
 mod torch;

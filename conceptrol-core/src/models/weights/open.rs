@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{entry::Entries, error::WeightError, file::WeightFile, safetensors, sharded, torch};
+use crate::models::file::{Content, check_regular};
 
 /// The container of a single checkpoint file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +39,10 @@ pub enum Files {
     #[default]
     Read,
     /// As this function gives them, which may map them. Tensors that are taken with the element type they are stored with share
-    /// that memory: a map is loaded in no time, and its pages are read when they are first used.
+    /// that memory: a map is loaded in no time, and its pages are read when they are first used (those of a torch file for
+    /// its checksums, when a tensor of theirs is taken).
+    ///
+    /// The function is called for regular files only.
     ///
     /// ```no_run
     /// use std::{fs::File, io, path::Path};
@@ -65,7 +69,7 @@ impl Files {
     fn open(self, path: &Path) -> Result<WeightFile, WeightError> {
         match self {
             Self::Read => WeightFile::open(path),
-            Self::Mapped(map) => match map(path) {
+            Self::Mapped(map) => match check_regular(path).and_then(|()| map(path)) {
                 Ok(bytes) => Ok(WeightFile::from_bytes(path, bytes)),
                 Err(source) => Err(WeightError::Io {
                     path: path.to_owned(),
@@ -75,6 +79,9 @@ impl Files {
         }
     }
 }
+
+/// Bytes a file is told by.
+const START: u64 = 512;
 
 /// Names that diffusers and transformers give checkpoints, best first.
 const NAMES: [&str; 12] = [
@@ -111,7 +118,7 @@ fn choose(folder: &Path) -> Result<PathBuf, WeightError> {
     NAMES
         .iter()
         .map(|name| folder.join(name))
-        .find(|path| path.is_file())
+        .find(|path| path.exists())
         .ok_or_else(|| WeightError::NoCheckpoint {
             path: folder.to_owned(),
             looked_for: NAMES.join(", "),
@@ -130,8 +137,23 @@ pub(super) fn file(path: &Path, files: Files) -> Result<Entries, WeightError> {
 /// Reads the directory of an opened file.
 pub(super) fn content(file: WeightFile, format: Format) -> Result<Entries, WeightError> {
     let file = Arc::new(file);
-    match format {
+    let entries = match format {
         Format::Safetensors => safetensors::entries(&file),
         Format::Torch => torch::entries(&file),
-    }
+    };
+    entries.map_err(|error| not_weights(&file, format).unwrap_or(error))
+}
+
+/// What a file is that cannot be read in its format, if that can be told.
+fn not_weights(file: &WeightFile, format: Format) -> Option<WeightError> {
+    let start = file.read_vec(0, file.len().min(START) as usize).ok()?;
+    let found = Content::of(&start)?;
+    let own = match format {
+        Format::Safetensors => Content::Safetensors,
+        Format::Torch => Content::Zip,
+    };
+    (found != own).then(|| WeightError::NotWeights {
+        path: file.path().to_owned(),
+        found,
+    })
 }

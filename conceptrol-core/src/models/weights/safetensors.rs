@@ -162,6 +162,7 @@ fn entry(
                 file: Arc::clone(file),
                 offset: start + begin,
                 len: expected,
+                checksum: None,
             },
         )),
         expected => Err(WeightError::ByteCount {

@@ -1,8 +1,8 @@
 //! Checkpoints in several files, held together by an index that names the file of each tensor.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
+    collections::BTreeMap,
+    io,
     path::{Component, Path},
 };
 
@@ -13,6 +13,7 @@ use super::{
     error::WeightError,
     open::{self, Files},
 };
+use crate::models::file::{self, Content, ReadError};
 
 /// Larger than the index of any model with a name.
 const MAX_INDEX: u64 = 64 << 20;
@@ -26,11 +27,12 @@ struct Index {
 pub(super) fn open(path: &Path, files: Files) -> Result<Entries, WeightError> {
     let index = read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let shards: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
+    let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, shard) in &index.weight_map {
+        shards.entry(shard).or_default().push(name);
+    }
     let mut entries = Entries::new();
-    for shard in shards {
-        let tensors = index.weight_map.iter().filter(|(_, file)| *file == shard);
-        let names: Vec<&String> = tensors.map(|(name, _)| name).collect();
+    for (shard, names) in shards {
         let found = open_shard(path, folder, shard, names.len(), files)?;
         if let Some(absent) = names.into_iter().find(|name| !found.contains_key(*name)) {
             return Err(malformed(
@@ -48,22 +50,25 @@ pub(super) fn open(path: &Path, files: Files) -> Result<Entries, WeightError> {
 }
 
 fn read(path: &Path) -> Result<Index, WeightError> {
-    let io = |source| WeightError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let len = fs::metadata(path).map_err(io)?.len();
-    if len > MAX_INDEX {
-        return Err(WeightError::TooLarge {
+    let text = file::read(path, MAX_INDEX).map_err(|error| match error {
+        ReadError::Io(source) => WeightError::Io {
+            path: path.to_owned(),
+            source,
+        },
+        ReadError::TooLarge { size, limit } => WeightError::TooLarge {
             path: path.to_owned(),
             what: "index",
-            len,
-            limit: MAX_INDEX,
-        });
-    }
-    let text = fs::read(path).map_err(io)?;
-    serde_json::from_slice(&text)
-        .map_err(|error| malformed(path, format!("the index is not valid: {error}")))
+            len: size,
+            limit,
+        },
+    })?;
+    serde_json::from_slice(&text).map_err(|error| match Content::of(&text) {
+        Some(found) if found != Content::Json => WeightError::NotWeights {
+            path: path.to_owned(),
+            found,
+        },
+        _ => malformed(path, format!("the index is not valid: {error}")),
+    })
 }
 
 fn open_shard(

@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 
 use super::{
-    reader::Reader,
-    value::{Global, Heap, Value},
+    heap::Heap,
+    value::{Global, Value},
 };
+use crate::models::weights::reader::Reader;
 
 /// Runs the pickle and returns what it leaves, with everything it built.
 pub(in crate::models::weights) fn run(pickle: &[u8]) -> Result<(Value, Heap), String> {
@@ -11,7 +12,7 @@ pub(in crate::models::weights) fn run(pickle: &[u8]) -> Result<(Value, Heap), St
         reader: Reader::new(pickle),
         stack: Vec::new(),
         memo: HashMap::new(),
-        heap: Heap::default(),
+        heap: Heap::for_pickle(pickle.len()),
     };
     loop {
         let at = machine.reader.position();
@@ -54,19 +55,19 @@ impl Machine<'_> {
             0x8d => self.text(8)?,
             // Containers
             b'(' => self.stack.push(Value::Mark),
-            b')' => self.tuple(Vec::new()),
+            b')' => self.tuple(Vec::new())?,
             0x85 => self.short_tuple(1)?,
             0x86 => self.short_tuple(2)?,
             0x87 => self.short_tuple(3)?,
             b't' => {
                 let items = self.pop_to_mark()?;
-                self.tuple(items);
+                self.tuple(items)?;
             }
             b']' => {
-                let id = Heap::push(&mut self.heap.tuples, Vec::new());
+                let id = self.heap.push_tuple(Vec::new())?;
                 self.stack.push(Value::List(id));
             }
-            b'}' => self.dict(),
+            b'}' => self.dict()?,
             b'a' => {
                 let item = self.pop()?;
                 self.append(vec![item])?;
@@ -88,8 +89,7 @@ impl Machine<'_> {
             b'q' => self.memoize(1)?,
             b'r' => self.memoize(4)?,
             0x94 => {
-                let value = self.top()?;
-                self.memo.insert(self.memo.len(), value);
+                self.remember(self.memo.len())?;
             }
             b'h' => self.recall(1)?,
             b'j' => self.recall(4)?,
@@ -152,14 +152,15 @@ impl Machine<'_> {
     fn text(&mut self, length_bytes: usize) -> Result<(), String> {
         let length = self.reader.length(length_bytes)?;
         let text = self.reader.text(length)?.to_owned();
-        let id = Heap::push(&mut self.heap.texts, text);
+        let id = self.heap.push_text(text)?;
         self.stack.push(Value::Text(id));
         Ok(())
     }
 
-    fn tuple(&mut self, items: Vec<Value>) {
-        let id = Heap::push(&mut self.heap.tuples, items);
+    fn tuple(&mut self, items: Vec<Value>) -> Result<(), String> {
+        let id = self.heap.push_tuple(items)?;
         self.stack.push(Value::Tuple(id));
+        Ok(())
     }
 
     fn short_tuple(&mut self, count: usize) -> Result<(), String> {
@@ -167,21 +168,18 @@ impl Machine<'_> {
             .map(|_| self.pop())
             .collect::<Result<Vec<_>, _>>()?;
         items.reverse();
-        self.tuple(items);
-        Ok(())
+        self.tuple(items)
     }
 
-    pub(super) fn dict(&mut self) {
-        let id = Heap::push(&mut self.heap.dicts, Vec::new());
+    pub(super) fn dict(&mut self) -> Result<(), String> {
+        let id = self.heap.push_dict()?;
         self.stack.push(Value::Dict(id));
+        Ok(())
     }
 
     fn append(&mut self, items: Vec<Value>) -> Result<(), String> {
         match self.top()? {
-            Value::List(id) => {
-                self.heap.tuples[id].extend(items);
-                Ok(())
-            }
+            Value::List(id) => self.heap.append(id, items),
             other => Err(format!("cannot append to {other:?}")),
         }
     }
@@ -194,12 +192,17 @@ impl Machine<'_> {
         if !pairs.remainder().is_empty() {
             return Err("a key without a value".to_owned());
         }
-        self.heap.dicts[id].extend(pairs.map(|pair| (pair[0], pair[1])));
-        Ok(())
+        self.heap
+            .set_items(id, pairs.map(|pair| (pair[0], pair[1])))
     }
 
     fn memoize(&mut self, bytes: usize) -> Result<(), String> {
         let index = self.reader.length(bytes)?;
+        self.remember(index)
+    }
+
+    fn remember(&mut self, index: usize) -> Result<(), String> {
+        self.heap.spend(size_of::<(usize, Value)>())?;
         let value = self.top()?;
         self.memo.insert(index, value);
         Ok(())
@@ -222,7 +225,7 @@ impl Machine<'_> {
 
     fn pop_text(&mut self) -> Result<String, String> {
         match self.pop()? {
-            Value::Text(id) => Ok(self.heap.texts[id].clone()),
+            Value::Text(id) => Ok(self.heap.text(id).to_owned()),
             other => Err(format!("{other:?} is not text")),
         }
     }

@@ -2,9 +2,14 @@
 
 use super::{
     machine::Machine,
-    value::{Global, Heap, Storage, StoredTensor, Value},
+    value::{Global, Storage, StoredTensor, Value},
 };
 use crate::models::weights::dtype::StoredDType;
+
+/// Arguments of a constructor that are looked at.
+const MOST_ARGUMENTS: usize = 8;
+/// Axes a tensor of torch can have.
+const MOST_AXES: usize = 64;
 
 impl Machine<'_> {
     /// `("storage", type, key, location, elements)`
@@ -18,7 +23,7 @@ impl Machine<'_> {
             Value::Text(key),
             _,
             Value::Int(elements),
-        ] = self.heap.tuples[id][..]
+        ] = *self.heap.tuple(id)
         else {
             return Err("a persistent id is not that of a storage".to_owned());
         };
@@ -27,7 +32,7 @@ impl Machine<'_> {
             Global::UntypedStorage => None,
             other => return Err(format!("{other:?} is not a storage type")),
         };
-        if self.heap.texts[kind] != "storage" {
+        if self.heap.text(kind) != "storage" {
             return Err("a persistent id is not that of a storage".to_owned());
         }
         let storage = Storage {
@@ -35,7 +40,7 @@ impl Machine<'_> {
             dtype,
             elements: length(Value::Int(elements))?,
         };
-        let id = Heap::push(&mut self.heap.storages, storage);
+        let id = self.heap.push_storage(storage)?;
         self.stack.push(Value::Storage(id));
         Ok(())
     }
@@ -45,12 +50,11 @@ impl Machine<'_> {
         let Value::Tuple(arguments) = arguments else {
             return Err("a call without a tuple of arguments".to_owned());
         };
-        let arguments = self.heap.tuples[arguments].clone();
+        // no constructor looks at more of them
+        let arguments = self.heap.tuple(arguments);
+        let arguments = arguments[..arguments.len().min(MOST_ARGUMENTS)].to_vec();
         match (callable, &arguments[..]) {
-            (Value::Global(Global::OrderedDict), []) => {
-                self.dict();
-                Ok(())
-            }
+            (Value::Global(Global::OrderedDict), []) => self.dict(),
             (Value::Global(Global::Size), [tuple @ Value::Tuple(_)])
             | (Value::Global(Global::RebuildParameter), [tuple @ Value::Tensor(_), ..]) => {
                 self.stack.push(*tuple);
@@ -85,7 +89,7 @@ impl Machine<'_> {
         strides: Value,
         dtype: Option<StoredDType>,
     ) -> Result<(), String> {
-        let storage = self.heap.storages[storage];
+        let storage = self.heap.storage(storage);
         let dtype = dtype.or(storage.dtype);
         let tensor = StoredTensor {
             storage,
@@ -101,7 +105,7 @@ impl Machine<'_> {
                 tensor.strides.len()
             ));
         }
-        let id = Heap::push(&mut self.heap.tensors, tensor);
+        let id = self.heap.push_tensor(tensor)?;
         self.stack.push(Value::Tensor(id));
         Ok(())
     }
@@ -119,7 +123,11 @@ impl Machine<'_> {
 
     fn lengths(&self, value: Value) -> Result<Vec<usize>, String> {
         match value {
-            Value::Tuple(id) => self.heap.tuples[id].iter().map(|v| length(*v)).collect(),
+            Value::Tuple(id) if self.heap.tuple(id).len() > MOST_AXES => Err(format!(
+                "a tensor of {} axes has more than {MOST_AXES}",
+                self.heap.tuple(id).len()
+            )),
+            Value::Tuple(id) => self.heap.tuple(id).iter().map(|v| length(*v)).collect(),
             other => Err(format!("{other:?} is not a tuple of lengths")),
         }
     }

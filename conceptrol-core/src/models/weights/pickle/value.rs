@@ -83,33 +83,3 @@ pub(in crate::models::weights) struct StoredTensor {
     pub(in crate::models::weights) shape: Vec<usize>,
     pub(in crate::models::weights) strides: Vec<usize>,
 }
-
-/// Everything a pickle has built.
-#[derive(Debug, Default)]
-pub(in crate::models::weights) struct Heap {
-    pub(super) texts: Vec<String>,
-    pub(super) tuples: Vec<Vec<Value>>,
-    pub(super) dicts: Vec<Vec<(Value, Value)>>,
-    pub(super) storages: Vec<Storage>,
-    pub(super) tensors: Vec<StoredTensor>,
-}
-
-impl Heap {
-    pub(in crate::models::weights) fn text(&self, id: usize) -> &str {
-        &self.texts[id]
-    }
-
-    pub(in crate::models::weights) fn dict(&self, id: usize) -> &[(Value, Value)] {
-        &self.dicts[id]
-    }
-
-    pub(in crate::models::weights) fn tensor(&self, id: usize) -> &StoredTensor {
-        &self.tensors[id]
-    }
-
-    /// Appends to one of the arenas and returns the index.
-    pub(super) fn push<T>(arena: &mut Vec<T>, value: T) -> usize {
-        arena.push(value);
-        arena.len() - 1
-    }
-}

@@ -1,72 +1,58 @@
 use std::{
     collections::HashMap,
-    io::{self, BufReader, Read, Seek, SeekFrom},
-    path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use zip::{CompressionMethod, ZipArchive};
-
-use crate::models::weights::{error::WeightError, file::WeightFile};
+use super::zip;
+use crate::models::weights::{
+    checksum::Checksum, entry::Part, error::WeightError, file::WeightFile,
+};
 
 /// Larger than the pickle of any model: the values are in the other members.
 const MAX_PICKLE: u64 = 64 << 20;
+/// Longer than the name of any byte order.
+const MAX_ORDER: u64 = 16;
 
 /// Where the members of the archive lie in the file.
 pub(super) struct Archive {
     file: Arc<WeightFile>,
-    members: HashMap<String, Member>,
+    members: HashMap<String, Arc<Checksum>>,
     /// The folder all members are in, with the slash.
     root: String,
 }
 
-/// A stored, uncompressed run of bytes that lies inside the file.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Member {
-    pub(super) offset: u64,
-    pub(super) len: u64,
-}
-
 impl Archive {
     pub(super) fn open(file: &Arc<WeightFile>) -> Result<Self, WeightError> {
-        let malformed = |reason: String| malformed(file.path(), reason);
-        let source = BufReader::new(Source { file, position: 0 });
-        let mut zip = ZipArchive::new(source).map_err(|error| {
-            malformed(format!(
-                "not a zip archive as torch.save writes it since version 1.6: {error}"
-            ))
-        })?;
-        let mut members = HashMap::with_capacity(zip.len());
-        for index in 0..zip.len() {
-            let member = zip
-                .by_index_raw(index)
-                .map_err(|error| malformed(format!("archive member {index}: {error}")))?;
-            let name = member.name().to_owned();
-            if member.compression() != CompressionMethod::Stored
-                || member.size() != member.compressed_size()
+        let mut roots = Vec::new();
+        let mut members = HashMap::new();
+        for member in zip::members(file)? {
+            if let Some(root) = member.name.strip_suffix("data.pkl")
+                && (root.is_empty() || root.ends_with('/'))
             {
-                return Err(malformed(format!(
-                    "archive member {name} is compressed, which torch.save never does"
-                )));
+                roots.push(root.to_owned());
             }
-            let place = Member {
-                offset: member.data_start(),
-                len: member.size(),
+            let checksum = Checksum {
+                what: member.name.clone(),
+                offset: member.offset,
+                len: member.len,
+                expected: member.crc,
+                found: OnceLock::new(),
             };
-            let needed = place.offset.saturating_add(place.len);
-            if needed > file.len() {
-                return Err(WeightError::Truncated {
-                    path: file.path().to_owned(),
-                    what: name,
-                    needed,
-                    available: file.len(),
-                });
-            }
-            members.insert(name, place);
+            members.insert(member.name, Arc::new(checksum));
         }
-        let pickle = members.keys().find(|name| name.ends_with("data.pkl"));
-        let root = pickle.map(|name| name.trim_end_matches("data.pkl").to_owned());
-        let root = root.ok_or_else(|| malformed("the archive has no data.pkl".to_owned()))?;
+        let malformed = |reason: String| malformed(file, reason);
+        let root = match &roots[..] {
+            [root] => root.clone(),
+            [] => {
+                let reason = "a zip archive that torch.save did not write: it has no data.pkl";
+                return Err(malformed(reason.to_owned()));
+            }
+            [first, second, ..] => {
+                let reason =
+                    format!("the archive has two pickles, {first}data.pkl and {second}data.pkl");
+                return Err(malformed(reason));
+            }
+        };
         let archive = Self {
             file: Arc::clone(file),
             members,
@@ -76,75 +62,68 @@ impl Archive {
         Ok(archive)
     }
 
-    pub(super) fn file(&self) -> &Arc<WeightFile> {
-        &self.file
-    }
-
-    /// The member `name` of the archive's one folder.
-    pub(super) fn member(&self, name: &str) -> Option<Member> {
-        self.members.get(&format!("{}{name}", self.root)).copied()
+    /// The storage of this key, all of it.
+    pub(super) fn storage(&self, key: &str) -> Option<Part> {
+        let member = self.member(&format!("data/{key}"))?;
+        Some(Part {
+            file: Arc::clone(&self.file),
+            offset: member.offset,
+            len: usize::try_from(member.len).ok()?,
+            checksum: Some(Arc::clone(member)),
+        })
     }
 
     pub(super) fn pickle(&self) -> Result<Vec<u8>, WeightError> {
-        let member = self.member("data.pkl");
-        let member = member.ok_or_else(|| self.malformed("the archive has no data.pkl".into()))?;
-        if member.len > MAX_PICKLE {
-            return Err(WeightError::TooLarge {
-                path: self.file.path().to_owned(),
-                what: "pickle",
-                len: member.len,
-                limit: MAX_PICKLE,
-            });
-        }
-        self.file.read_vec(member.offset, member.len as usize)
+        self.read("data.pkl", MAX_PICKLE)
     }
 
     pub(super) fn malformed(&self, reason: String) -> WeightError {
-        malformed(self.file.path(), reason)
+        malformed(&self.file, reason)
+    }
+
+    pub(super) fn truncated(&self, what: String, needed: u64, available: u64) -> WeightError {
+        WeightError::Truncated {
+            path: self.file.path().to_owned(),
+            what,
+            needed,
+            available,
+        }
     }
 
     fn check_byte_order(&self) -> Result<(), WeightError> {
-        match self.member("byteorder") {
-            Some(member) if member.len == 3 => Err(self
-                .malformed("its numbers are big-endian; only little-endian files are read".into())),
-            _ => Ok(()),
+        // older files do not say
+        if self.member("byteorder").is_some() && self.read("byteorder", MAX_ORDER)? != b"little" {
+            let reason = "its numbers are big-endian; only little-endian files are read";
+            return Err(self.malformed(reason.to_owned()));
         }
+        Ok(())
+    }
+
+    /// The member `name` of the archive's one folder.
+    fn member(&self, name: &str) -> Option<&Arc<Checksum>> {
+        self.members.get(&format!("{}{name}", self.root))
+    }
+
+    /// A member's bytes, compared with their checksum.
+    fn read(&self, name: &'static str, limit: u64) -> Result<Vec<u8>, WeightError> {
+        let member = self.member(name);
+        let member = member.ok_or_else(|| self.malformed(format!("the archive has no {name}")))?;
+        if member.len > limit {
+            return Err(WeightError::TooLarge {
+                path: self.file.path().to_owned(),
+                what: name,
+                len: member.len,
+                limit,
+            });
+        }
+        member.verify(&self.file)?;
+        self.file.read_vec(member.offset, member.len as usize)
     }
 }
 
-fn malformed(path: &Path, reason: String) -> WeightError {
+fn malformed(file: &WeightFile, reason: String) -> WeightError {
     WeightError::Malformed {
-        path: path.to_owned(),
+        path: file.path().to_owned(),
         reason,
-    }
-}
-
-/// The file as the zip reader wants it.
-struct Source<'a> {
-    file: &'a WeightFile,
-    position: u64,
-}
-
-impl Read for Source<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let available = self.file.len().saturating_sub(self.position);
-        let count = into
-            .len()
-            .min(usize::try_from(available).unwrap_or(usize::MAX));
-        self.file.read_at(&mut into[..count], self.position)?;
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-impl Seek for Source<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(delta) => self.file.len().checked_add_signed(delta),
-            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
     }
 }

@@ -2,5 +2,6 @@
 
 mod archive;
 mod state;
+mod zip;
 
 pub(super) use state::entries;

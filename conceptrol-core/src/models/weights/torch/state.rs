@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use super::archive::{Archive, Member};
+use super::archive::Archive;
+use crate::message::shown;
 use crate::models::weights::{
     entry::{Entries, Entry, Part, byte_len},
     error::WeightError,
@@ -10,8 +11,8 @@ use crate::models::weights::{
 
 /// Nested dictionaries deeper than this are no state dict.
 const MAX_DEPTH: usize = 8;
-/// Dictionary entries visited at most, so that a dictionary shared many times over cannot unfold without end.
-const MAX_ITEMS: usize = 1 << 20;
+/// Keys of storages are numbers; many tensors may share a long one.
+const LONGEST_KEY: usize = 64;
 
 /// Reads the pickle of a torch file; nested dictionaries become dotted names and what is no tensor is left out.
 pub(in crate::models::weights) fn entries(file: &Arc<WeightFile>) -> Result<Entries, WeightError> {
@@ -25,7 +26,6 @@ pub(in crate::models::weights) fn entries(file: &Arc<WeightFile>) -> Result<Entr
         archive,
         heap,
         entries: Entries::new(),
-        items: 0,
     };
     collector.dict(root, "", 0)?;
     Ok(collector.entries)
@@ -35,35 +35,59 @@ struct Collector {
     archive: Archive,
     heap: Heap,
     entries: Entries,
-    items: usize,
 }
 
 impl Collector {
     fn dict(&mut self, id: usize, prefix: &str, depth: usize) -> Result<(), WeightError> {
-        let pairs = self.heap.dict(id).to_vec();
-        self.items += pairs.len();
-        if depth > MAX_DEPTH || self.items > MAX_ITEMS {
+        if depth > MAX_DEPTH {
             return Err(self.archive.malformed(format!(
-                "dictionaries nest deeper than {MAX_DEPTH} or hold more than {MAX_ITEMS} items"
+                "dictionaries nest deeper than {MAX_DEPTH} in the pickle"
             )));
         }
+        // a dictionary may be referred to many times over
+        self.pay(size_of_val(self.heap.dict(id)))?;
+        let pairs = self.heap.dict(id).to_vec();
         for (key, value) in pairs {
-            let key = match key {
-                Value::Text(id) => self.heap.text(id).to_owned(),
-                Value::Int(number) => number.to_string(),
-                _ => continue,
-            };
-            let name = match prefix {
-                "" => key,
-                prefix => format!("{prefix}.{key}"),
-            };
             match value {
-                Value::Dict(id) => self.dict(id, &name, depth + 1)?,
-                Value::Tensor(id) => self.tensor(id, name)?,
+                Value::Dict(id) => {
+                    if let Some(name) = self.name(prefix, key)? {
+                        self.dict(id, &name, depth + 1)?;
+                    }
+                }
+                Value::Tensor(id) => {
+                    if let Some(name) = self.name(prefix, key)? {
+                        self.tensor(id, name)?;
+                    }
+                }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// The dotted name of an item; nothing for keys that are neither text nor numbers.
+    fn name(&mut self, prefix: &str, key: Value) -> Result<Option<String>, WeightError> {
+        let number;
+        let key = match key {
+            Value::Text(id) => self.heap.text(id),
+            Value::Int(key) => {
+                number = key.to_string();
+                &number
+            }
+            _ => return Ok(None),
+        };
+        let name = match prefix {
+            "" => key.to_owned(),
+            prefix => format!("{prefix}.{key}"),
+        };
+        // and so may a long key
+        self.pay(size_of::<String>() + name.len())?;
+        Ok(Some(name))
+    }
+
+    fn pay(&mut self, bytes: usize) -> Result<(), WeightError> {
+        let paid = self.heap.spend(bytes);
+        paid.map_err(|reason| self.archive.malformed(reason))
     }
 
     fn tensor(&mut self, id: usize, name: String) -> Result<(), WeightError> {
@@ -75,9 +99,9 @@ impl Collector {
     }
 
     fn entry(&self, name: &str, tensor: &StoredTensor) -> Result<Entry, WeightError> {
-        let member = self.storage(name, tensor)?;
+        let storage = self.storage(name, tensor)?;
         let size = tensor.dtype.size();
-        let available = usize::try_from(member.len).unwrap_or(usize::MAX) / size;
+        let available = storage.len / size;
         let too_small = |needed: String| {
             self.archive.malformed(format!(
                 "{name} {:?} reaches element {needed} of a storage of {available}",
@@ -101,9 +125,9 @@ impl Collector {
         }
         let strides = (bytes > 0 && !is_contiguous(tensor)).then(|| tensor.strides.clone());
         let part = Part {
-            file: Arc::clone(self.archive.file()),
-            offset: member.offset + (tensor.offset * size) as u64,
+            offset: storage.offset + (tensor.offset * size) as u64,
             len: span * size,
+            ..storage
         };
         Ok(Entry {
             strides,
@@ -111,25 +135,23 @@ impl Collector {
         })
     }
 
-    /// The member that holds the values, which must be as long as the pickle says.
-    fn storage(&self, name: &str, tensor: &StoredTensor) -> Result<Member, WeightError> {
+    /// The storage that holds the values, which must be as long as the pickle says.
+    fn storage(&self, name: &str, tensor: &StoredTensor) -> Result<Part, WeightError> {
         let key = self.heap.text(tensor.storage.key);
-        let member = self.archive.member(&format!("data/{key}"));
-        let member = member.ok_or_else(|| {
-            self.archive
-                .malformed(format!("storage {key} of {name} is not in the archive"))
+        let storage = (key.len() <= LONGEST_KEY).then(|| self.archive.storage(key));
+        let storage = storage.flatten().ok_or_else(|| {
+            self.archive.malformed(format!(
+                "storage {} of {name} is not in the archive",
+                shown(key)
+            ))
         })?;
         let size = tensor.storage.dtype.map_or(1, |dtype| dtype.size());
         let needed = (tensor.storage.elements as u64).saturating_mul(size as u64);
-        if needed > member.len {
-            return Err(WeightError::Truncated {
-                path: self.archive.file().path().to_owned(),
-                what: format!("storage {key} of {name}"),
-                needed,
-                available: member.len,
-            });
+        if needed > storage.len as u64 {
+            let what = format!("storage {key} of {name}");
+            return Err(self.archive.truncated(what, needed, storage.len as u64));
         }
-        Ok(member)
+        Ok(storage)
     }
 }
 

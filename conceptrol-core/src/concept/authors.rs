@@ -16,7 +16,7 @@ impl PromptTokens {
     ///
     /// # Errors
     /// [`SpanError::EmptyPhrase`] or [`SpanError::NotFound`]. The range may be reversed or beyond the encoder's sequence.
-    pub fn reference_range(&self, phrase: &[Token]) -> Result<Range<usize>, SpanError> {
+    pub fn authors_range(&self, phrase: &[Token]) -> Result<Range<usize>, SpanError> {
         let (Some(first), Some(last)) = (phrase.first(), phrase.last()) else {
             return Err(SpanError::EmptyPhrase);
         };
@@ -36,13 +36,13 @@ impl PromptTokens {
             .ok_or_else(|| self.not_found(phrase))
     }
 
-    /// [`Self::reference_range`] as far as the encoder's sequence goes (its end and padding tokens count here).
+    /// [`Self::authors_range`] as far as the encoder's sequence goes (its end and padding tokens count here).
     ///
     /// # Errors
-    /// Those of `reference_range`, and [`SpanError::ReferenceEmpty`] where the authors' code would compute with NaN.
-    pub fn find_reference(&self, phrase: &[Token]) -> Result<TokenSpan, SpanError> {
-        let Range { start, end } = self.reference_range(phrase)?;
-        TokenSpan::new(start..end.min(self.length)).map_err(|_| SpanError::ReferenceEmpty {
+    /// Those of `authors_range`, and [`SpanError::AuthorsEmpty`] where the authors' code would compute with NaN.
+    pub fn find_as_authors(&self, phrase: &[Token]) -> Result<TokenSpan, SpanError> {
+        let Range { start, end } = self.authors_range(phrase)?;
+        TokenSpan::new(start..end.min(self.length)).map_err(|_| SpanError::AuthorsEmpty {
             phrase: spell(phrase),
             start,
             end,

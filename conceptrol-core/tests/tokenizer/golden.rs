@@ -3,15 +3,13 @@
 //! `expected.json`: rows of text, CLIP ids, ids of SDXL's second tokenizer, T5 ids, each without padding.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use conceptrol_core::models::tokenizer::{ClipTokenizer, T5Tokenizer, TokenizerError};
 
-type Row = (String, Vec<u32>, Vec<u32>, Vec<u32>);
+use crate::fixtures;
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer")
-}
+type Row = (String, Vec<u32>, Vec<u32>, Vec<u32>);
 
 fn rows() -> Vec<Row> {
     let text = fs::read_to_string(fixtures().join("expected.json")).unwrap();

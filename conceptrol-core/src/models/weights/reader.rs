@@ -1,4 +1,4 @@
-/// Takes fixed and counted fields off the front of a pickle.
+/// Takes fixed and counted little-endian fields off the front of a pickle or a directory.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
     len: usize,

@@ -1,0 +1,5 @@
+//! Pictures: against Pillow, as masks, and cut short.
+
+mod masks;
+mod pillow;
+mod truncated;

@@ -1,0 +1,10 @@
+//! Tokenizers: against transformers, and files that mean harm.
+
+mod golden;
+mod hostile;
+
+use std::path::{Path, PathBuf};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer")
+}
