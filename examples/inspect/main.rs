@@ -31,7 +31,7 @@ use conceptrol_core::message::shown_path;
 
 /// Which model is it, and are all its tensors there?
 ///
-/// Only headers are read. The exit status is 1 if anything is missing, left over or of another shape.
+/// Only headers are read, and of files of `torch.save` all that their checksums are of. The exit status is 1 if anything is missing, left over or of another shape.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Checkpoints, or folders with some in them.
@@ -57,7 +57,7 @@ fn inspect(path: &Path) -> bool {
             fits &= summary.is_complete();
         }
         Err(error) => {
-            say_err!("{}\n", chain(&error));
+            say_err!("{}\n", chain(&*error));
             fits = false;
         }
     }
@@ -73,7 +73,7 @@ fn inspect(path: &Path) -> bool {
                 fits &= report.fits();
             }
             Err(error) => {
-                say_err!("{}\n", chain(&error));
+                say_err!("{}\n", chain(&*error));
                 fits = false;
             }
         }

@@ -1,6 +1,7 @@
 //! What the examples share: backends, output, progress, labelled sheets, memory.
 
 pub mod device;
+pub mod folder;
 pub mod map;
 pub mod memory;
 pub mod output;

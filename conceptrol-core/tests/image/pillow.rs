@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use conceptrol_core::Grid;
 use conceptrol_core::models::image::{
     ClipImageConfig, Filter, ImageError, RgbImage, clip_preprocess, clip_tensor, decode,
-    encode_png, from_array, image_to_tensor, luma, open, resize, save_png, tensor_to_images,
+    encode_png, from_array, image_to_tensor, open, open_mask, resize, save_png, tensor_to_images,
     to_array,
 };
 use proptest::prelude::*;
@@ -98,17 +99,14 @@ fn clip_sees_what_its_processor_makes() {
 
 #[test]
 fn brightness_equals_that_of_pillow() {
-    let mask = luma(&picture("source.png"));
+    let mask = open_mask(fixtures().join("source.png")).unwrap();
     let expected = picture("source.luma.png");
-    assert_eq!(mask.dim(), (23, 37));
+    assert_eq!(mask.grid, Grid::new(23, 37));
     let array = to_array(&expected);
     assert_eq!(from_array(array.view()).as_ref(), Some(&expected));
     assert_eq!(from_array(array.slice(ndarray::s![.., .., ..2])), None);
-    for ((y, x), value) in mask.indexed_iter() {
-        assert_eq!(
-            (value * 255.0).round() as u8,
-            expected.get_pixel(x as u32, y as u32).0[0]
-        );
+    for (value, pixel) in mask.values.iter().zip(expected.pixels()) {
+        assert_eq!((value * 255.0).round() as u8, pixel.0[0]);
     }
 }
 
@@ -284,7 +282,8 @@ proptest! {
     /// A window is a part of the whole.
     #[test]
     fn a_window_is_a_part_of_the_whole(w in 1u32..40, h in 1u32..40, cut in 0u32..8) {
-        use conceptrol_core::models::image::{Window, resize_window};
+        use conceptrol_core::Grid;
+use conceptrol_core::models::image::{Window, resize_window};
         let source = picture("source.png");
         let whole = resize(&source, w, h, Filter::Bicubic);
         let window = Window { left: cut.min(w - 1), top: cut.min(h - 1), width: 1, height: h - cut.min(h - 1) };

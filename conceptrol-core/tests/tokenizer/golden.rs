@@ -101,11 +101,11 @@ fn tokens_know_their_bytes() {
 fn a_cut_prompt_says_what_is_lost() {
     let clip = ClipTokenizer::open(fixtures().join("clip")).unwrap();
     let prompt = format!("{}lost words", "a ".repeat(75));
-    let cut = clip.encode(&prompt).cut.unwrap();
+    let cut = clip.encode(&prompt).truncated.unwrap();
     assert_eq!((cut.kept, cut.text.as_str()), (75, "lost words"));
     assert_eq!(&prompt[cut.bytes.clone()], "lost words");
     assert!(cut.to_string().contains("\"lost words\""));
-    assert_eq!(clip.encode(&"a ".repeat(75)).cut, None);
+    assert_eq!(clip.encode(&"a ".repeat(75)).truncated, None);
 }
 
 #[test]

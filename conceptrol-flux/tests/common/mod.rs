@@ -3,6 +3,7 @@
 
 pub mod checkpoint;
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
@@ -24,6 +25,13 @@ pub fn fixtures() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"),
         PathBuf::from,
     )
+}
+
+/// An error and what it comes from, down to the last: what a program would print.
+pub fn chain(error: &dyn Error) -> String {
+    let levels = std::iter::successors(Some(error), |error| error.source());
+    let messages: Vec<String> = levels.map(ToString::to_string).collect();
+    messages.join(": ")
 }
 
 impl Case {
@@ -69,6 +77,11 @@ impl Case {
             name,
             &self.device,
         )
+    }
+
+    /// Whether the case has an expected tensor of this name; a small one does not have all of them.
+    pub fn expects(&self, name: &str) -> bool {
+        self.expected.contains(name)
     }
 
     pub fn expected<const D: usize>(&self, name: &str) -> Tensor<D> {

@@ -1,7 +1,8 @@
 //! Colour types to 8-bit RGB and grey.
 
 use image::{DynamicImage, Rgb, RgbImage};
-use ndarray::{Array2, Array3, ArrayView3};
+#[cfg(feature = "analysis")]
+use ndarray::{Array3, ArrayView3};
 
 /// RGB by the rule of [`decode`](super::decode).
 pub(super) fn to_rgb(picture: DynamicImage) -> RgbImage {
@@ -38,24 +39,22 @@ fn from_pixels(width: u32, height: u32, pixels: impl Iterator<Item = [u8; 3]>) -
     out
 }
 
-/// The brightness of a picture as a mask in 0..=1: Pillow's `convert("L")` (ITU-R 601-2) over 255.
-///
-/// # Shapes
-/// - result: `[height, width]`
-pub fn luma(picture: &RgbImage) -> Array2<f32> {
-    let shape = (picture.height() as usize, picture.width() as usize);
-    Array2::from_shape_fn(shape, |(y, x)| {
-        let [r, g, b] = picture.get_pixel(x as u32, y as u32).0.map(u32::from);
+/// The brightness of each pixel, row by row, in 0..=1: Pillow's `convert("L")` (ITU-R 601-2) over 255.
+pub(super) fn luma(picture: &RgbImage) -> Vec<f32> {
+    let luma = |pixel: &Rgb<u8>| {
+        let [r, g, b] = pixel.0.map(u32::from);
         // Fixed point with 16 fractional bits, rounded.
         let l = (r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16;
         l as f32 / 255.0
-    })
+    };
+    picture.pixels().map(luma).collect()
 }
 
 /// A picture as an array, for [`analysis`](crate::analysis).
 ///
 /// # Shapes
 /// - result: `[height, width, 3]`
+#[cfg(feature = "analysis")]
 pub fn to_array(picture: &RgbImage) -> Array3<u8> {
     let shape = (picture.height() as usize, picture.width() as usize, 3);
     Array3::from_shape_vec(shape, picture.as_raw().clone())
@@ -66,6 +65,7 @@ pub fn to_array(picture: &RgbImage) -> Array3<u8> {
 ///
 /// # Shapes
 /// - `samples`: `[height, width, 3]`
+#[cfg(feature = "analysis")]
 pub fn from_array(samples: ArrayView3<'_, u8>) -> Option<RgbImage> {
     let (height, width, channels) = samples.dim();
     if channels != 3 {

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use image::DynamicImage;
-use ndarray::Array2;
 
 use super::convert::{luma, to_rgb};
 use super::decode::{picture, read};
@@ -19,8 +18,10 @@ const DARK: f32 = 2.0 / 255.0;
 /// How strongly something is meant at each pixel, from a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskImage {
-    /// `[height, width]`, 0 to 1.
-    pub values: Array2<f32>,
+    /// Height and width in pixels.
+    pub grid: Grid,
+    /// 0 to 1, row by row: `[height, width]`.
+    pub values: Vec<f32>,
     /// What the caller should be told of it.
     pub warning: Option<MaskWarning>,
 }
@@ -71,15 +72,17 @@ pub fn open_mask(path: impl AsRef<Path>) -> Result<MaskImage, ImageError> {
 /// Decodes a PNG, JPEG or WebP picture as a mask.
 ///
 /// Where the picture has an alpha channel, that is the mask: drawing programs save a selection so, and the colours below
-/// mean nothing. An alpha that is opaque everywhere says nothing; then, and without one, the mask is the brightness
-/// ([`luma`] for 8 bits). 16 bits are kept.
+/// mean nothing. An alpha that is opaque everywhere says nothing; then, and without one, the mask is the brightness, as
+/// Pillow's `convert("L")` computes it. 16 bits are kept.
 ///
 /// # Errors
 /// Those of [`decode`](super::decode).
 pub fn decode_mask(bytes: &[u8]) -> Result<MaskImage, ImageError> {
     let picture = picture(bytes)?;
+    let grid = Grid::new(picture.height() as usize, picture.width() as usize);
     let values = alpha(&picture).unwrap_or_else(|| brightness(picture));
     Ok(MaskImage {
+        grid,
         warning: warning(&values),
         values,
     })
@@ -88,18 +91,14 @@ pub fn decode_mask(bytes: &[u8]) -> Result<MaskImage, ImageError> {
 impl MaskImage {
     /// The mask on the grid of its pixels.
     pub fn to_concept_mask(&self, device: &Device) -> ConceptMask {
-        let (height, width) = self.values.dim();
-        let grid = Grid::new(height, width);
-        let values: Vec<f32> = self.values.iter().copied().collect();
-        let values = TensorData::new(values, [1, grid.cells()]);
+        let values = TensorData::new(self.values.clone(), [1, self.grid.cells()]);
         let values = Tensor::from_data(values, (device, DType::F32));
-        ConceptMask::new(values, grid).expect("the grid has a cell for each pixel")
+        ConceptMask::new(values, self.grid).expect("there is a value for each pixel")
     }
 }
 
 /// The alpha channel, unless there is none or it is opaque everywhere.
-fn alpha(picture: &DynamicImage) -> Option<Array2<f32>> {
-    let shape = shape(picture);
+fn alpha(picture: &DynamicImage) -> Option<Vec<f32>> {
     let values: Vec<f32> = match picture {
         DynamicImage::ImageLumaA8(p) => p.pixels().map(|p| unit8(p.0[1])).collect(),
         DynamicImage::ImageRgba8(p) => p.pixels().map(|p| unit8(p.0[3])).collect(),
@@ -107,14 +106,12 @@ fn alpha(picture: &DynamicImage) -> Option<Array2<f32>> {
         DynamicImage::ImageRgba16(p) => p.pixels().map(|p| unit16(p.0[3])).collect(),
         _ => return None,
     };
-    let says = values.iter().any(|value| *value < 1.0);
-    says.then(|| filled(shape, values))
+    values.iter().any(|value| *value < 1.0).then_some(values)
 }
 
 /// The brightness, from 16 bits where there are as many.
-fn brightness(picture: DynamicImage) -> Array2<f32> {
-    let shape = shape(&picture);
-    let values: Vec<f32> = match picture {
+fn brightness(picture: DynamicImage) -> Vec<f32> {
+    match picture {
         DynamicImage::ImageLuma16(p) => p.pixels().map(|p| unit16(p.0[0])).collect(),
         DynamicImage::ImageLumaA16(p) => p.pixels().map(|p| unit16(p.0[0])).collect(),
         DynamicImage::ImageRgb16(p) => p.pixels().map(|p| luma16(p.0)).collect(),
@@ -122,12 +119,11 @@ fn brightness(picture: DynamicImage) -> Array2<f32> {
             .pixels()
             .map(|p| luma16([p.0[0], p.0[1], p.0[2]]))
             .collect(),
-        other => return luma(&to_rgb(other)),
-    };
-    filled(shape, values)
+        other => luma(&to_rgb(other)),
+    }
 }
 
-fn warning(values: &Array2<f32>) -> Option<MaskWarning> {
+fn warning(values: &[f32]) -> Option<MaskWarning> {
     let first = *values.first()?;
     let largest = values.iter().copied().fold(0.0, f32::max);
     if values.iter().all(|value| *value == first) {
@@ -137,14 +133,6 @@ fn warning(values: &Array2<f32>) -> Option<MaskWarning> {
     } else {
         None
     }
-}
-
-fn shape(picture: &DynamicImage) -> (usize, usize) {
-    (picture.height() as usize, picture.width() as usize)
-}
-
-fn filled(shape: (usize, usize), values: Vec<f32>) -> Array2<f32> {
-    Array2::from_shape_vec(shape, values).expect("one value was computed for each pixel")
 }
 
 fn unit8(sample: u8) -> f32 {

@@ -12,12 +12,13 @@ mod tensor;
 mod whole;
 
 pub use clip::{ClipImageConfig, clip_crop, clip_preprocess};
-pub use convert::{from_array, luma, to_array};
+#[cfg(feature = "analysis")]
+pub use convert::{from_array, to_array};
 pub use decode::{decode, open};
 pub use error::ImageError;
 pub use filter::Filter;
 pub use image::RgbImage;
 pub use mask::{MaskImage, MaskWarning, decode_mask, open_mask};
 pub use resample::{Window, resize, resize_window};
-pub use save::{encode_png, save_png};
+pub use save::{encode_png, save_png, unfinished};
 pub use tensor::{clip_tensor, image_to_tensor, tensor_to_images};

@@ -3,12 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::message::{shown, shown_path};
+
 /// An unusable scheduler configuration, an impossible step count, or a step out of order.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchedulerError {
     /// The configuration file cannot be read.
-    #[error("cannot read scheduler config {}", path.display())]
+    #[error("cannot read scheduler config {}", shown_path(path))]
     Read {
         /// File that was asked for.
         path: PathBuf,
@@ -22,7 +24,7 @@ pub enum SchedulerError {
     #[error("scheduler config is not an object with a `_class_name`")]
     NoClass,
     /// The file is larger than any configuration.
-    #[error("scheduler config {} has more than {limit} bytes", path.display())]
+    #[error("scheduler config {} has more than {limit} bytes", shown_path(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -30,7 +32,7 @@ pub enum SchedulerError {
         limit: u64,
     },
     /// `_class_name` or the name on the command line is not a scheduler of this crate.
-    #[error("unknown scheduler `{name}`, known are {known}")]
+    #[error("unknown scheduler `{}`, known are {known}", shown(name))]
     UnknownClass {
         /// The name as given.
         name: String,
@@ -150,10 +152,7 @@ pub enum SchedulerError {
 impl SchedulerError {
     /// A name that is not one of the known.
     pub(super) fn unknown(name: &str, known: String) -> Self {
-        const LONGEST: usize = 60;
-        Self::UnknownClass {
-            name: name.chars().take(LONGEST).collect(),
-            known,
-        }
+        let name = name.to_owned();
+        Self::UnknownClass { name, known }
     }
 }

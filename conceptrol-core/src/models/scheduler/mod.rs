@@ -14,7 +14,6 @@ mod error;
 mod euler;
 mod euler_ancestral;
 mod fields;
-mod flow_match;
 mod flow_match_euler;
 mod history;
 mod json;
@@ -38,7 +37,6 @@ mod unipc;
 
 pub use config::SchedulerConfig;
 pub use error::SchedulerError;
-pub use flow_match::{FlowMatchConfig, FlowMatchSchedule};
 pub use json::parse_python_json;
 pub use kind::SchedulerKind;
 pub use names::SchedulerName;
