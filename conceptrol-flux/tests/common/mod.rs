@@ -28,7 +28,7 @@ pub fn fixtures() -> PathBuf {
 }
 
 /// An error and what it comes from, down to the last: what a program would print.
-pub fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let levels = std::iter::successors(Some(error), |error| error.source());
     let messages: Vec<String> = levels.map(ToString::to_string).collect();
     messages.join(": ")

@@ -10,7 +10,7 @@ pub(crate) fn largest(numbers: impl IntoIterator<Item = f32>) -> f32 {
 }
 
 /// An error and what it comes from, down to the last: what a program would print.
-pub(crate) fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let levels = std::iter::successors(Some(error), |error| error.source());
     let messages: Vec<String> = levels.map(ToString::to_string).collect();
     messages.join(": ")
