@@ -96,8 +96,7 @@ impl Steps {
         if seconds.is_empty() {
             seconds.push(self.started.elapsed().as_secs_f64());
         }
-        seconds.sort_by(f64::total_cmp);
-        Pace { seconds }
+        seconds.into_iter().collect()
     }
 }
 
@@ -105,6 +104,8 @@ impl Steps {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pace {
     seconds: Vec<f64>,
+    /// How far the medians of the first and the second half of the generation lie apart.
+    drift: f64,
 }
 
 impl Pace {
@@ -113,21 +114,23 @@ impl Pace {
         self.at(0.5)
     }
 
-    /// How much slower this is than `other`, as a fraction of it; `None` where that is below the noise: where the middle
-    /// halves of both times overlap.
+    /// How much slower this is than `other`, as a fraction of it; `None` where that is not above the noise: where the middle
+    /// halves of both times overlap, or either changed more than that while it ran.
     ///
     /// ```
     /// use conceptrol_examples::progress::Pace;
     ///
-    /// let steady = Pace::from_iter([1.0, 1.01, 1.02, 1.03]);
-    /// let slower = Pace::from_iter([1.2, 1.21, 1.22, 1.23]);
+    /// let steady = Pace::from_iter([1.0, 1.02, 1.01, 1.03]);
+    /// let slower = Pace::from_iter([1.2, 1.22, 1.21, 1.23]);
     /// assert!(slower.over(&steady).is_some_and(|overhead| (overhead - 0.196).abs() < 0.02));
     /// let restless = Pace::from_iter([0.9, 1.0, 1.1, 1.3]);
     /// assert_eq!(restless.over(&steady), None);
+    /// assert_eq!(steady.over(&slower), None, "what does more is not faster");
     /// ```
     pub fn over(&self, other: &Self) -> Option<f64> {
-        let apart = self.at(0.25) > other.at(0.75) || self.at(0.75) < other.at(0.25);
-        apart.then(|| self.median() / other.median() - 1.0)
+        let difference = self.median() - other.median();
+        let apart = self.at(0.25) > other.at(0.75) && difference > self.drift.max(other.drift);
+        apart.then(|| difference / other.median())
     }
 
     #[expect(
@@ -148,7 +151,15 @@ impl FromIterator<f64> for Pace {
     fn from_iter<I: IntoIterator<Item = f64>>(times: I) -> Self {
         let mut seconds: Vec<f64> = times.into_iter().collect();
         assert!(!seconds.is_empty(), "a pace needs a step");
+        let median = |half: &[f64]| {
+            let mut half = half.to_vec();
+            half.sort_by(f64::total_cmp);
+            half.get(half.len() / 2).copied()
+        };
+        let (first, second) = seconds.split_at(seconds.len() / 2);
+        let halves = median(first).zip(median(second));
+        let drift = halves.map_or(0.0, |(first, second)| (first - second).abs());
         seconds.sort_by(f64::total_cmp);
-        Self { seconds }
+        Self { seconds, drift }
     }
 }
