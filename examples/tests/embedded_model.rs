@@ -1,6 +1,6 @@
 //! The embedded model through the whole pipeline: determinism, equivalences, bad requests.
 
-use std::{error::Error, ops::ControlFlow, path::PathBuf};
+use std::{ops::ControlFlow, path::PathBuf};
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
@@ -12,6 +12,7 @@ use conceptrol_core::{
         StepReport, Words,
     },
 };
+use conceptrol_examples::report::chain;
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
 fn assets() -> PathBuf {
@@ -42,13 +43,6 @@ fn latents(pipeline: &StableDiffusion, request: &Request) -> Vec<f32> {
         .generate(request, &mut Silent)
         .expect("a valid request");
     generation.latents.into_data().try_to_vec().expect("f32")
-}
-
-/// An error and what it comes from, down to the last: what a program would print.
-fn chain(error: &dyn Error) -> String {
-    let levels = std::iter::successors(Some(error), |error| error.source());
-    let messages: Vec<String> = levels.map(ToString::to_string).collect();
-    messages.join(": ")
 }
 
 fn max_difference(a: &[f32], b: &[f32]) -> f32 {

@@ -11,7 +11,11 @@ pub(crate) fn largest(numbers: impl IntoIterator<Item = f32>) -> f32 {
 
 /// An error and what it comes from, down to the last: what a program would print.
 pub(crate) fn chain(error: &dyn Error) -> String {
-    let levels = std::iter::successors(Some(error), |error| error.source());
-    let messages: Vec<String> = levels.map(ToString::to_string).collect();
-    messages.join(": ")
+    let mut message = error.to_string();
+    let mut below = error.source();
+    while let Some(level) = below {
+        message = format!("{message}: {level}");
+        below = level.source();
+    }
+    message
 }

@@ -66,11 +66,9 @@ impl Toy {
 /// Words between spaces; the id of a word is the sum of its bytes.
 fn split(text: &str) -> Vec<Token> {
     let start = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
-    let token = |word: &str| Token {
-        id: word.bytes().map(u32::from).sum::<u32>() % 254 + 2,
-        text: word.to_owned(),
-        bytes: start(word)..start(word) + word.len(),
-        begins_word: true,
+    let token = |word: &str| {
+        let id = word.bytes().map(u32::from).sum::<u32>() % 254 + 2;
+        Token::new(id, word, start(word)..start(word) + word.len(), true)
     };
     text.split_whitespace().map(token).collect()
 }

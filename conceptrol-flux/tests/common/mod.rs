@@ -29,9 +29,13 @@ pub fn fixtures() -> PathBuf {
 
 /// An error and what it comes from, down to the last: what a program would print.
 pub fn chain(error: &dyn Error) -> String {
-    let levels = std::iter::successors(Some(error), |error| error.source());
-    let messages: Vec<String> = levels.map(ToString::to_string).collect();
-    messages.join(": ")
+    let mut message = error.to_string();
+    let mut below = error.source();
+    while let Some(level) = below {
+        message = format!("{message}: {level}");
+        below = level.source();
+    }
+    message
 }
 
 impl Case {

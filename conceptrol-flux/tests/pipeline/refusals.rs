@@ -48,7 +48,7 @@ fn what_flux_does_not_have() {
 
 #[test]
 fn adapters_that_do_not_fit() {
-    let second = conceptrol_flux::Flux::open(model(), options().adapter(lora()));
+    let second = Flux::open(model(), options().adapter(lora()));
     let second = second.expect_err("two adapters that read pictures");
     assert_eq!(
         second.to_string(),
