@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Strength of the reference [default: 1.0].
     #[arg(long, value_parser = finite)]
     pub scale: Option<f32>,
-    /// Factor on that strength at some sites: "up_blocks.1=0.5". The last one that names a site wins.
+    /// Factor on that strength at some sites: "`up_blocks.1=0.5`". The last one that names a site wins.
     #[arg(long = "site-scale", value_name = "SITES=FACTOR", value_parser = site_scale)]
     pub site_scales: Vec<(String, f32)>,
     /// Fraction of the steps before the reference acts [default: 0.2; FLUX: 0].
