@@ -303,7 +303,7 @@ fn check_parts(
         (
             "the pooled text (CLIP)",
             channels,
-            clip.hidden_size,
+            clip.encoder.hidden_size,
             config.pooled_projection_dim,
         ),
     ] {

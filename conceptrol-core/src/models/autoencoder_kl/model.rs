@@ -52,8 +52,7 @@ pub enum AutoencoderError {
 ///
 /// let device = Device::flex();
 /// let config = r#"{ "block_out_channels": [4, 8], "norm_num_groups": 2 }"#;
-/// let config: AutoencoderKlConfig = serde_json::from_str(config)?;
-/// config.validate()?;
+/// let config = AutoencoderKlConfig::from_json(config)?;
 /// let vae = AutoencoderKl::new(&config, &Weights::random(0, &device, FloatDType::F32));
 ///
 /// let picture = Tensor::<4>::zeros([1, 3, 16, 24], &device);
@@ -75,7 +74,7 @@ pub struct AutoencoderKl {
 }
 
 impl AutoencoderKl {
-    /// Builds the model from the root of its checkpoint; `config` has been [validated](AutoencoderKlConfig::validate).
+    /// Builds the model from the root of its checkpoint.
     pub fn new(config: &AutoencoderKlConfig, w: &Weights) -> Self {
         let pointwise = |name, channels| Conv2d::new(&w.at(name), channels, channels, 1, 1, 0);
         let latent = config.latent_channels;
