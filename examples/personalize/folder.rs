@@ -7,12 +7,11 @@ use std::{
 };
 
 use conceptrol_core::{
-    models::config::read_config,
+    models::config::Fields,
     pipeline::{LoadOptions, Residency},
 };
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
-use serde::Deserialize;
 
 use crate::{
     arguments::Arguments,
@@ -23,19 +22,13 @@ use crate::{
 /// Where the embedded model is.
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
-/// The part of `model_index.json` that tells families apart.
-#[derive(Debug, Deserialize)]
-struct Index {
-    #[serde(rename = "_class_name", default)]
-    class_name: String,
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let arguments = &arguments.clone().with_embedded(Path::new(ASSETS));
     let folder = arguments.model.clone().ok_or("no --model")?;
     check_folder(&folder)?;
-    let index: Index = read_config(folder.join("model_index.json"))?;
-    if index.class_name.starts_with("Flux") {
+    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    if class.is_some_and(|class| class.starts_with("Flux")) {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
         let request = request(arguments, &pipeline, Defaults::FLUX)?;
         run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
