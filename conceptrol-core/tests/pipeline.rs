@@ -37,7 +37,9 @@ fn draws_follow_each_other_as_in_torch() {
             seeds = Seeds::new(seed, 1, NoiseDtype::F32, &Device::flex());
         }
         let bytes = file.tensor(name).unwrap().data().chunks_exact(4);
-        let expected: Vec<f32> = bytes.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        let expected: Vec<f32> = bytes
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect();
         let drawn = values(seeds.noise([1, 1, expected.len()]));
         let worst = largest(drawn.iter().zip(&expected).map(|(a, b)| (a - b).abs()));
         // torch's own kernels differ from each other by 1.4e-6
@@ -91,7 +93,11 @@ fn seeds_go_round_after_the_last() {
 fn one_entry_for_all_prompts_or_one_each() {
     let entries = |count: usize| vec![String::new(); count];
     let check = |count: usize, prompts: usize| {
-        check_count("the number of second prompts", Some(&entries(count)), prompts)
+        check_count(
+            "the number of second prompts",
+            Some(&entries(count)),
+            prompts,
+        )
     };
     for prompts in [1, 2, 7] {
         assert!(check_count("anything", None, prompts).is_ok());

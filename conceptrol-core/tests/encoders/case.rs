@@ -44,7 +44,9 @@ impl Case {
     /// The folder of the model: the case's own, or another that `case.json` names.
     fn model(&self) -> PathBuf {
         let files = &self.settings["files"];
-        let named = ["model", "image_encoder"].iter().find_map(|name| files[name].as_str());
+        let named = ["model", "image_encoder"]
+            .iter()
+            .find_map(|name| files[name].as_str());
         named.map_or_else(|| self.folder.clone(), |model| self.folder.join(model))
     }
 

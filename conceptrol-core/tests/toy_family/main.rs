@@ -11,8 +11,8 @@ use burn::tensor::{Device, Tensor};
 use common::chain;
 use conceptrol_core::{
     Cancel, Grid, MaskRole, SiteSelector,
-    mask::ConceptMask,
     image::{Rgb, RgbImage},
+    mask::ConceptMask,
     pipeline::{
         ConceptRequest, Generation, ImageSize, Mode, Pipeline, PipelineError, Request, Silent,
         Stage, StepReport,

@@ -62,8 +62,14 @@ fn every_stage_can_be_stopped() {
         (Stage::Encoding, Stage::Encoding),
         (Stage::Loading, Stage::Loading),
         (FIRST, FIRST),
-        (Stage::Decoding { done: 0, total: 2 }, Stage::Decoding { done: 0, total: 2 }),
-        (Stage::Decoding { done: 1, total: 2 }, Stage::Decoding { done: 1, total: 2 }),
+        (
+            Stage::Decoding { done: 0, total: 2 },
+            Stage::Decoding { done: 0, total: 2 },
+        ),
+        (
+            Stage::Decoding { done: 1, total: 2 },
+            Stage::Decoding { done: 1, total: 2 },
+        ),
     ] {
         let cancel = Cancel::new();
         let request = request().images_per_prompt(2).cancel(cancel.clone());
@@ -120,7 +126,9 @@ impl AttentionProcessor for Cancelling {
     ) -> Result<Tensor<4>, AttentionError> {
         if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
             let cancel = self.cancel.clone();
-            thread::spawn(move || cancel.cancel()).join().expect("cancelled");
+            thread::spawn(move || cancel.cancel())
+                .join()
+                .expect("cancelled");
         }
         self.inner.attend(call, cx)
     }
@@ -143,7 +151,9 @@ fn in_the_middle_of_a_step_no_further_site_is_computed() {
             inner,
         })
     };
-    let plan = flux.plan_around(&request, SiteSelector::all(), layer).expect("a plan");
+    let plan = flux
+        .plan_around(&request, SiteSelector::all(), layer)
+        .expect("a plan");
     let outcome = flux.generate_with(&plan, &request, &mut Silent);
     assert_eq!(stopped_at(outcome), Stage::Denoising { done: 1, total: 2 });
     assert_eq!(calls.load(Ordering::Relaxed), at);

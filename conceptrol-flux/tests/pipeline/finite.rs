@@ -16,7 +16,12 @@ use crate::tiny::{bare, copy, flux, latents, lora, open, options, request};
 fn not_finite(flux: &Flux, request: &Request) -> (String, Stage, String) {
     let outcome = flux.generate(request, &mut Silent);
     match outcome.expect_err("numbers that are not finite") {
-        PipelineError::NotFinite { what, stage, dtype, advice } => {
+        PipelineError::NotFinite {
+            what,
+            stage,
+            dtype,
+            advice,
+        } => {
             assert!(!advice.is_empty());
             (what, stage, dtype)
         }
@@ -46,19 +51,33 @@ fn a_damaged_adapter() {
     fs::copy(lora(), &damaged).expect("copied");
     let bytes = fs::read(&damaged).expect("a file");
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
-    let name = tensors.names().into_iter().find(|name| name.contains("lora_B"));
+    let name = tensors
+        .names()
+        .into_iter()
+        .find(|name| name.contains("lora_B"));
     let name = name.expect("a factor").to_owned();
     poison(&damaged, &name, f32::NAN);
     let flux = open(bare().adapter(damaged));
     let (what, stage, dtype) = not_finite(&flux, &request());
-    assert_eq!((what.as_str(), stage, dtype.as_str()), ("the latents", FIRST, "f32"));
+    assert_eq!(
+        (what.as_str(), stage, dtype.as_str()),
+        ("the latents", FIRST, "f32")
+    );
 }
 
 #[test]
 fn damaged_parts_of_the_model() {
     for (file, tensor, expected) in [
-        ("transformer/diffusion_pytorch_model.safetensors", "x_embedder.weight", FIRST),
-        ("text_encoder/model.safetensors", "text_model.final_layer_norm.weight", FIRST),
+        (
+            "transformer/diffusion_pytorch_model.safetensors",
+            "x_embedder.weight",
+            FIRST,
+        ),
+        (
+            "text_encoder/model.safetensors",
+            "text_model.final_layer_norm.weight",
+            FIRST,
+        ),
         (
             "vae/diffusion_pytorch_model.safetensors",
             "decoder.conv_out.bias",
@@ -77,7 +96,11 @@ fn damaged_parts_of_the_model() {
 fn strengths_that_overflow() {
     // the logarithm of a strength is small: even the largest is a finite picture
     let flux = flux();
-    assert!(latents(&flux, &request().scale(3.4e38)).iter().all(|x| x.is_finite()));
+    assert!(
+        latents(&flux, &request().scale(3.4e38))
+            .iter()
+            .all(|x| x.is_finite())
+    );
     let mut both = request().scale(3.4e38);
     both.concepts[0].scale = 3.4e38;
     let (_, stage, _) = not_finite(&flux, &both);
@@ -102,7 +125,9 @@ fn an_overflow_of_half_precision() {
     let weights = vae.join("diffusion_pytorch_model.safetensors");
     poison(&weights, "decoder.conv_in.bias", 1e6);
     let half = Flux::open(copy.path(), options().dtype(FloatDType::F16)).expect("opens");
-    let error = half.generate(&request(), &mut Silent).expect_err("overflows");
+    let error = half
+        .generate(&request(), &mut Silent)
+        .expect_err("overflows");
     assert_eq!(
         error.to_string(),
         "the pixels are not finite while decoding, 0 of 1 done in f16: try f32 or bf16; try another autoencoder"

@@ -65,9 +65,16 @@ fn a_missing_shard_is_named() {
 fn nonsense_sizes_are_refused() {
     let huge = fails(|model| {
         let config = model.join("transformer/config.json");
-        edit(&config, "\"num_layers\": 3", "\"num_layers\": 18446744073709551615");
+        edit(
+            &config,
+            "\"num_layers\": 3",
+            "\"num_layers\": 18446744073709551615",
+        );
     });
-    assert!(huge.contains("num_layers is 18446744073709551615"), "{huge}");
+    assert!(
+        huge.contains("num_layers is 18446744073709551615"),
+        "{huge}"
+    );
 }
 
 /// Every configuration that is missing or garbled is named.
@@ -93,11 +100,36 @@ fn files_that_cannot_be_read() {
 #[test]
 fn a_field_that_cannot_be_is_named_with_its_file() {
     for (file, old, new, field) in [
-        ("transformer/config.json", "\"num_attention_heads\": 2", "\"num_attention_heads\": 0", "num_attention_heads"),
-        ("vae/config.json", "\"norm_num_groups\": 4", "\"norm_num_groups\": 0", "norm_num_groups"),
-        ("text_encoder/config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "num_attention_heads"),
-        ("text_encoder_2/config.json", "\"d_kv\": 8", "\"d_kv\": 0", "d_kv"),
-        ("scheduler/scheduler_config.json", "\"shift\": 3.0", "\"shift\": -3.0", "shift"),
+        (
+            "transformer/config.json",
+            "\"num_attention_heads\": 2",
+            "\"num_attention_heads\": 0",
+            "num_attention_heads",
+        ),
+        (
+            "vae/config.json",
+            "\"norm_num_groups\": 4",
+            "\"norm_num_groups\": 0",
+            "norm_num_groups",
+        ),
+        (
+            "text_encoder/config.json",
+            "\"num_attention_heads\": 4",
+            "\"num_attention_heads\": 5",
+            "num_attention_heads",
+        ),
+        (
+            "text_encoder_2/config.json",
+            "\"d_kv\": 8",
+            "\"d_kv\": 0",
+            "d_kv",
+        ),
+        (
+            "scheduler/scheduler_config.json",
+            "\"shift\": 3.0",
+            "\"shift\": -3.0",
+            "shift",
+        ),
     ] {
         let message = fails(|model| edit(&model.join(file), old, new));
         assert!(message.contains(file), "{file}: {message}");
@@ -111,15 +143,27 @@ fn parts_of_another_model() {
         fails(move |model| edit(&model.join(file), old, new))
     };
     assert_eq!(
-        width("text_encoder/config.json", "\"hidden_size\": 32", "\"hidden_size\": 48"),
+        width(
+            "text_encoder/config.json",
+            "\"hidden_size\": 32",
+            "\"hidden_size\": 48"
+        ),
         "the pooled text (CLIP): 48 channels instead of 32"
     );
     assert_eq!(
-        width("text_encoder_2/config.json", "\"d_model\": 32", "\"d_model\": 48"),
+        width(
+            "text_encoder_2/config.json",
+            "\"d_model\": 32",
+            "\"d_model\": 48"
+        ),
         "the text (T5): 48 channels instead of 32"
     );
     assert_eq!(
-        width("vae/config.json", "\"latent_channels\": 16", "\"latent_channels\": 4"),
+        width(
+            "vae/config.json",
+            "\"latent_channels\": 16",
+            "\"latent_channels\": 4"
+        ),
         "the autoencoder: 4 channels instead of 16"
     );
     let shallow = fails(|model| {

@@ -62,7 +62,9 @@ fn any_site_can_be_the_concept_block() {
     assert_eq!(latents(&flux, &at("transformer_blocks.2.attn")), expected);
     let first = latents(&flux, &at("transformer_blocks.0.attn"));
     assert!(difference(&first, &expected) > 1e-4);
-    let error = flux.plan(&at("transformer_blocks.3.attn")).expect_err("refused");
+    let error = flux
+        .plan(&at("transformer_blocks.3.attn"))
+        .expect_err("refused");
     let message = chain(&error);
     assert!(message.contains("transformer_blocks.3.attn"), "{message}");
 }
@@ -79,7 +81,10 @@ fn each_concept_publishes_its_mask_at_the_concept_block() {
         assert_eq!(mask.grid(), GRID);
         let stamp = mask.stamp().expect("read from attention");
         let site = flux.attention_sites().get(stamp.site).expect("a site");
-        assert_eq!((site.name.as_str(), stamp.step), ("transformer_blocks.2.attn", 1));
+        assert_eq!(
+            (site.name.as_str(), stamp.step),
+            ("transformer_blocks.2.attn", 1)
+        );
         let values = mask.values().to_data().try_to_vec::<f32>().expect("f32");
         let mean = values.iter().sum::<f32>() / values.len() as f32;
         assert!((mean - 1.0).abs() < 1e-5, "the mean is {mean}");

@@ -32,7 +32,12 @@ fn too_large_a_batch() {
         flux.generate(&huge, &mut Nothing).expect_err("too large"),
     ] {
         match error {
-            PipelineError::Memory { needed, available, advice, .. } => {
+            PipelineError::Memory {
+                needed,
+                available,
+                advice,
+                ..
+            } => {
                 assert!(needed > available);
                 assert_eq!(
                     advice,

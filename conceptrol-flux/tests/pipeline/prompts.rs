@@ -58,7 +58,9 @@ fn words_can_be_given_as_bytes_or_tokens() {
         Words::Bytes(start..start + words.len())
     });
     assert_eq!(with(bytes.to_vec()), expected);
-    let tokens = named.located[0].iter().map(|located| located.spans[0].range());
+    let tokens = named.located[0]
+        .iter()
+        .map(|located| located.spans[0].range());
     assert_eq!(with(tokens.map(Words::Tokens).collect()), expected);
     let elsewhere = vec![Words::Tokens(0..2), Words::Tokens(2..3)];
     assert_ne!(with(elsewhere), expected);
@@ -87,7 +89,10 @@ fn words_that_have_no_place_are_refused() {
     let absent = refuse(&|request| request.concepts[0].name = "statue".into());
     assert!(matches!(absent, PipelineError::Concept { .. }), "{absent}");
     let text = chain(&absent);
-    assert!(text.starts_with("concept `statue`: `statue` is not in the prompt"), "{text}");
+    assert!(
+        text.starts_with("concept `statue`: `statue` is not in the prompt"),
+        "{text}"
+    );
     let seldom = message(&|request| {
         request.concepts[0].words = Words::Named(Occurrence::Nth(1));
     });

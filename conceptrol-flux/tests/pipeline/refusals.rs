@@ -28,9 +28,15 @@ fn refuse(flux: &Flux, change: impl Fn(&mut Request)) -> String {
 fn what_flux_does_not_have() {
     let flux = flux();
     let negative = refuse(&flux, |r| r.negative_prompts = Some(vec!["blurry".into()]));
-    assert_eq!(negative, "FLUX has no negative prompt: its guidance is built in");
+    assert_eq!(
+        negative,
+        "FLUX has no negative prompt: its guidance is built in"
+    );
     let rescale = refuse(&flux, |r| r.guidance.rescale = 0.7);
-    assert_eq!(rescale, "FLUX has no guidance to rescale: its guidance is built in");
+    assert_eq!(
+        rescale,
+        "FLUX has no guidance to rescale: its guidance is built in"
+    );
     let ddim = r#"{"_class_name": "DDIMScheduler"}"#;
     let ddim = SchedulerConfig::from_json(ddim).expect("a configuration");
     let diffusion = refuse(&flux, |r| r.scheduler = Some(ddim.clone()));
@@ -50,10 +56,16 @@ fn adapters_that_do_not_fit() {
     );
     let encoder = Flux::open(model(), bare().adapter((lora(), "image_encoder")));
     let encoder = encoder.expect_err("no image encoder").to_string();
-    assert!(encoder.starts_with("FLUX has no image encoder"), "{encoder}");
+    assert!(
+        encoder.starts_with("FLUX has no image encoder"),
+        "{encoder}"
+    );
 
     let none = refuse(&open(bare()), |_| {});
-    assert_eq!(none, "concept `t-shirt` needs an adapter, and none is loaded");
+    assert_eq!(
+        none,
+        "concept `t-shirt` needs an adapter, and none is loaded"
+    );
     let flux = flux();
     assert_eq!(
         refuse(&flux, |r| r.concepts[1].adapter = 1),
@@ -68,9 +80,7 @@ fn adapters_that_do_not_fit() {
 #[test]
 fn numbers_out_of_range() {
     let flux = flux();
-    let size = |height, width| {
-        refuse(&flux, move |r| r.size = Some(ImageSize::new(height, width)))
-    };
+    let size = |height, width| refuse(&flux, move |r| r.size = Some(ImageSize::new(height, width)));
     assert_eq!(
         size(40, 64),
         "the height is 40, it must be a multiple of 16 between 16 and 8192"
@@ -149,7 +159,9 @@ fn text_only_asks_for_less() {
     request.concepts = vec![words];
     assert!(open(bare()).check_request(&request).is_ok());
     let conceptrol = request.mode(Mode::Conceptrol);
-    let error = open(bare()).check_request(&conceptrol).expect_err("refused");
+    let error = open(bare())
+        .check_request(&conceptrol)
+        .expect_err("refused");
     assert!(matches!(error, PipelineError::NoAdapter { .. }), "{error}");
 }
 

@@ -38,7 +38,14 @@ fn mapped_files_give_the_same_picture() {
     assert_eq!(OPENED.load(Ordering::Relaxed), 0, "opening maps nothing");
     assert_eq!(latents(&mapped, &request()), latents(&flux(), &request()));
     let opened = OPENED.load(Ordering::Relaxed);
-    assert_eq!(opened, 4, "two text encoders, the transformer, the autoencoder");
+    assert_eq!(
+        opened, 4,
+        "two text encoders, the transformer, the autoencoder"
+    );
     latents(&mapped, &request());
-    assert_eq!(OPENED.load(Ordering::Relaxed), opened, "they stay in memory");
+    assert_eq!(
+        OPENED.load(Ordering::Relaxed),
+        opened,
+        "they stay in memory"
+    );
 }

@@ -22,10 +22,16 @@ fn text_only_is_a_request_without_concepts() {
     let expected = latents(&flux, &without);
     let text_only = generate(&flux, &request().mode(Mode::TextOnly));
     assert_eq!(numbers(&text_only), expected, "bit for bit");
-    assert_eq!(text_only.located[0].len(), 2, "words are located all the same");
+    assert_eq!(
+        text_only.located[0].len(),
+        2,
+        "words are located all the same"
+    );
     // neither pictures nor an adapter are needed
     let mut words_only = request().mode(Mode::TextOnly);
-    words_only.concepts = ["t-shirt", "library"].map(ConceptRequest::words_only).to_vec();
+    words_only.concepts = ["t-shirt", "library"]
+        .map(ConceptRequest::words_only)
+        .to_vec();
     assert_eq!(latents(&open(bare()), &words_only), expected);
     assert_ne!(latents(&flux, &request()), expected, "pictures act");
 }
@@ -61,7 +67,11 @@ fn sites_have_their_own_strength() {
     let last_wins = request().site_scale(all(), 0.0).site_scale(all(), 1.0);
     assert_eq!(latents(&flux, &last_wins), expected);
     let half = latents(&flux, &request().site_scale(all(), 0.5));
-    assert_eq!(half, latents(&flux, &request().scale(0.5)), "as the request's scale");
+    assert_eq!(
+        half,
+        latents(&flux, &request().scale(0.5)),
+        "as the request's scale"
+    );
     let nowhere = request().site_scale(SiteSelector::named("transformer_blocks.7.attn"), 0.5);
     assert!(flux.check_request(&nowhere).is_err());
 }
@@ -71,7 +81,11 @@ fn outside_the_window_the_authors_strength_acts() {
     let flux = flux();
     let never = StepWindow::new(1.0, 1.0).expect("a window");
     let half = latents(&flux, &request().window(never));
-    assert_eq!(half, latents(&flux, &request().scale(0.5)), "0.5 unless said otherwise");
+    assert_eq!(
+        half,
+        latents(&flux, &request().scale(0.5)),
+        "0.5 unless said otherwise"
+    );
     let nothing = request().window(never).outside(0.0);
     assert_eq!(latents(&flux, &nothing), latents(&flux, &silent()));
 }
@@ -98,7 +112,9 @@ fn latents_can_be_given() {
     let given = request().latents(conditioning.latents.clone()).seed(99);
     assert_eq!(latents(&flux, &given), latents(&flux, &request()));
     let wrong = request().latents(Tensor::zeros([1, 16, 6, 6], &conditioning.latents.device()));
-    let message = flux.check_request(&wrong).and_then(|()| flux.condition(&wrong).map(drop));
+    let message = flux
+        .check_request(&wrong)
+        .and_then(|()| flux.condition(&wrong).map(drop));
     let message = message.expect_err("refused").to_string();
     assert_eq!(
         message,

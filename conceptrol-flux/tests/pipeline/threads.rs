@@ -26,7 +26,9 @@ fn two_requests_at_once_are_as_one_after_the_other() {
                 })
             };
             let running: Vec<_> = requests.iter().map(run).collect();
-            let finished = running.into_iter().map(|thread| thread.join().expect("pictures"));
+            let finished = running
+                .into_iter()
+                .map(|thread| thread.join().expect("pictures"));
             finished.collect::<Vec<_>>()
         });
         for (request, together) in requests.iter().zip(&together) {

@@ -80,10 +80,7 @@ pub(crate) fn generate_with(flux: &Flux, plan: &AttentionPlan, request: &Request
     generated(flux.generate_with(plan, request, &mut Silent), request)
 }
 
-fn generated<E: std::fmt::Debug>(
-    outcome: Result<Generation, E>,
-    request: &Request,
-) -> Generation {
+fn generated<E: std::fmt::Debug>(outcome: Result<Generation, E>, request: &Request) -> Generation {
     let generation = outcome.expect("a picture");
     let size = request.size.expect("a size");
     assert_eq!(generation.images.len(), request.images());

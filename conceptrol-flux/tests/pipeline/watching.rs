@@ -73,9 +73,15 @@ fn previews_come_nearer_to_the_picture() {
         pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
     };
     let distances: Vec<u64> = previews.iter().map(distance).collect();
-    assert!(distances.windows(2).all(|two| two[0] > two[1]), "{distances:?}");
+    assert!(
+        distances.windows(2).all(|two| two[0] > two[1]),
+        "{distances:?}"
+    );
     // the last step ends without noise: what it stands for is the picture, but for roundings
-    assert!(distances[3] < last.as_raw().len() as u64 / 100, "{distances:?}");
+    assert!(
+        distances[3] < last.as_raw().len() as u64 / 100,
+        "{distances:?}"
+    );
 }
 
 #[test]
@@ -111,8 +117,16 @@ fn capturing_maps_changes_no_number() {
         let stamp = capture.map.stamp().expect("read from attention");
         let name = &flux.attention_sites().get(stamp.site).expect("a site").name;
         assert!(name.starts_with("single_transformer_blocks."), "{name}");
-        let values = capture.map.values().to_data().try_to_vec::<f32>().expect("f32");
-        assert!(values.iter().all(|x| (0.0..=1.0).contains(x)), "probabilities");
+        let values = capture
+            .map
+            .values()
+            .to_data()
+            .try_to_vec::<f32>()
+            .expect("f32");
+        assert!(
+            values.iter().all(|x| (0.0..=1.0).contains(x)),
+            "probabilities"
+        );
     }
 }
 
@@ -124,8 +138,16 @@ fn the_captured_map_of_the_concept_block_is_the_mask() {
     let block = SiteSelector::named("transformer_blocks.2.attn");
     let plan = flux.plan_around(&request, block, CaptureLayer::new());
     let plan = plan.expect("a plan");
-    let generation = flux.generate_with(&plan, &request, &mut Silent).expect("a picture");
-    let map = generation.captures.iter().last().expect("captured").map.clone();
+    let generation = flux
+        .generate_with(&plan, &request, &mut Silent)
+        .expect("a picture");
+    let map = generation
+        .captures
+        .iter()
+        .last()
+        .expect("captured")
+        .map
+        .clone();
     let mask = generation.masks[0].as_ref().expect("published");
     assert_eq!(map.stamp(), mask.stamp());
     let map = map.normalized(conceptrol_core::mask::MaskNorm::Mean);

@@ -7,9 +7,9 @@ use conceptrol_core::models::clip_vision::ClipVisionConfig;
 use conceptrol_core::models::weights::{Checkpoint, TensorInfo, Weights};
 use conceptrol_core::pipeline::LoadOptions;
 use conceptrol_sd::{
+    StableDiffusion,
     adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
-    StableDiffusion,
     sites::attention_sites,
 };
 use safetensors::{Dtype, tensor::TensorView};

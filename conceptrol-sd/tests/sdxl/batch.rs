@@ -58,7 +58,10 @@ fn nor_without_guidance_or_with_its_rescaling() {
 #[test]
 fn nor_in_half_precision() {
     for dtype in [FloatDType::BF16, FloatDType::F16] {
-        check(&open(1, LoadOptions::new(Device::flex()).dtype(dtype)), |_| {});
+        check(
+            &open(1, LoadOptions::new(Device::flex()).dtype(dtype)),
+            |_| {},
+        );
     }
 }
 

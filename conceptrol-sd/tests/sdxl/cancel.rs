@@ -77,7 +77,14 @@ fn every_stage_can_be_stopped_and_the_pipeline_goes_on() {
         ] {
             let cancel = Cancel::new();
             let cancelled = asked().cancel(cancel.clone());
-            let outcome = pipeline.generate(&cancelled, &mut At { stage, step, cancel });
+            let outcome = pipeline.generate(
+                &cancelled,
+                &mut At {
+                    stage,
+                    step,
+                    cancel,
+                },
+            );
             assert_eq!(stopped_at(outcome), stops);
             let again = latents(&pipeline, &asked().cancel(Cancel::new()));
             assert_eq!(again, expected, "after {stops}");

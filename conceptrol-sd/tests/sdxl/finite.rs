@@ -10,7 +10,13 @@ use crate::tiny::{copy, edit, open_in, options, pipeline, poison, request};
 fn not_finite(pipeline: &StableDiffusion, request: &Request) -> (String, Stage, String) {
     let outcome = pipeline.generate(request, &mut Silent);
     match outcome.expect_err("numbers that are not finite") {
-        PipelineError::NotFinite { what, stage, dtype, advice, .. } => {
+        PipelineError::NotFinite {
+            what,
+            stage,
+            dtype,
+            advice,
+            ..
+        } => {
             assert!(!advice.is_empty());
             (what, stage, dtype)
         }
@@ -24,19 +30,53 @@ const DECODING: Stage = Stage::Decoding { done: 0, total: 1 };
 #[test]
 fn damaged_files() {
     for (file, tensor, what, stage) in [
-        ("ip_adapter.safetensors", "image_proj.proj_out.bias", "the image tokens of concept `statue`", Stage::Encoding),
-        ("image_encoder/model.safetensors", "vision_model.embeddings.class_embedding", "the image tokens of concept `statue`", Stage::Encoding),
-        ("ip_adapter.safetensors", "ip_adapter.1.to_v_ip.weight", "the latents", FIRST),
-        ("model/unet/diffusion_pytorch_model.safetensors", "conv_in.bias", "the latents", FIRST),
-        ("model/text_encoder_2/model.safetensors", "text_model.final_layer_norm.bias", "the latents", FIRST),
-        ("model/vae/diffusion_pytorch_model.safetensors", "decoder.conv_out.bias", "the pixels", DECODING),
+        (
+            "ip_adapter.safetensors",
+            "image_proj.proj_out.bias",
+            "the image tokens of concept `statue`",
+            Stage::Encoding,
+        ),
+        (
+            "image_encoder/model.safetensors",
+            "vision_model.embeddings.class_embedding",
+            "the image tokens of concept `statue`",
+            Stage::Encoding,
+        ),
+        (
+            "ip_adapter.safetensors",
+            "ip_adapter.1.to_v_ip.weight",
+            "the latents",
+            FIRST,
+        ),
+        (
+            "model/unet/diffusion_pytorch_model.safetensors",
+            "conv_in.bias",
+            "the latents",
+            FIRST,
+        ),
+        (
+            "model/text_encoder_2/model.safetensors",
+            "text_model.final_layer_norm.bias",
+            "the latents",
+            FIRST,
+        ),
+        (
+            "model/vae/diffusion_pytorch_model.safetensors",
+            "decoder.conv_out.bias",
+            "the pixels",
+            DECODING,
+        ),
     ] {
         for bad in [f32::NAN, f32::INFINITY] {
             let copy = copy();
             poison(&copy.path().join(file), tensor, bad);
             let pipeline = open_in(copy.path(), 1, options());
             let found = not_finite(&pipeline, &request(&["statue"]));
-            assert_eq!(found, (what.into(), stage, "f32".into()), "{bad} in {tensor}");
+            assert_eq!(
+                found,
+                (what.into(), stage, "f32".into()),
+                "{bad} in {tensor}"
+            );
         }
     }
 }
@@ -60,7 +100,11 @@ fn strengths_that_overflow() {
 fn an_autoencoder_that_overflows_in_half_precision() {
     let copy = copy();
     let vae = copy.path().join("model/vae");
-    edit(&vae.join("config.json"), "\"force_upcast\": true", "\"force_upcast\": false");
+    edit(
+        &vae.join("config.json"),
+        "\"force_upcast\": true",
+        "\"force_upcast\": false",
+    );
     let weights = vae.join("diffusion_pytorch_model.safetensors");
     poison(&weights, "decoder.conv_in.bias", 1e6);
     let half = open_in(copy.path(), 1, options().dtype(FloatDType::F16));

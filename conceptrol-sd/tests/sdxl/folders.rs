@@ -123,11 +123,36 @@ fn a_unet_of_other_channels() {
 #[test]
 fn a_field_that_cannot_be_is_named_with_its_file() {
     for (file, old, new, field) in [
-        ("unet/config.json", "\"norm_num_groups\": 4", "\"norm_num_groups\": 0", "norm_num_groups"),
-        ("vae/config.json", "\"norm_num_groups\": 4", "\"norm_num_groups\": 0", "norm_num_groups"),
-        ("text_encoder/config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "num_attention_heads"),
-        ("text_encoder_2/config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "num_attention_heads"),
-        ("scheduler/scheduler_config.json", "\"epsilon\"", "\"epsilom\"", "prediction_type"),
+        (
+            "unet/config.json",
+            "\"norm_num_groups\": 4",
+            "\"norm_num_groups\": 0",
+            "norm_num_groups",
+        ),
+        (
+            "vae/config.json",
+            "\"norm_num_groups\": 4",
+            "\"norm_num_groups\": 0",
+            "norm_num_groups",
+        ),
+        (
+            "text_encoder/config.json",
+            "\"num_attention_heads\": 4",
+            "\"num_attention_heads\": 5",
+            "num_attention_heads",
+        ),
+        (
+            "text_encoder_2/config.json",
+            "\"num_attention_heads\": 4",
+            "\"num_attention_heads\": 5",
+            "num_attention_heads",
+        ),
+        (
+            "scheduler/scheduler_config.json",
+            "\"epsilon\"",
+            "\"epsilom\"",
+            "prediction_type",
+        ),
     ] {
         let message = fails(|model| edit(&model.join(file), old, new));
         assert!(message.contains(file), "{file}: {message}");
@@ -136,15 +161,30 @@ fn a_field_that_cannot_be_is_named_with_its_file() {
     let image_encoder = {
         let copy = copy();
         let config = copy.path().join("image_encoder/config.json");
-        edit(&config, "\"num_attention_heads\": 4", "\"num_attention_heads\": 5");
-        let adapter = (folder().join("ip_adapter.safetensors"), copy.path().join("image_encoder"));
+        edit(
+            &config,
+            "\"num_attention_heads\": 4",
+            "\"num_attention_heads\": 5",
+        );
+        let adapter = (
+            folder().join("ip_adapter.safetensors"),
+            copy.path().join("image_encoder"),
+        );
         let options = LoadOptions::new(Device::flex()).adapter(adapter);
         let opened = StableDiffusion::open(folder().join("model"), options);
-        let error = opened.expect("opens").generate(&request(&["statue"]), &mut Silent);
+        let error = opened
+            .expect("opens")
+            .generate(&request(&["statue"]), &mut Silent);
         chain(&error.expect_err("five heads"))
     };
-    assert!(image_encoder.contains("image_encoder/config.json"), "{image_encoder}");
-    assert!(image_encoder.contains("num_attention_heads"), "{image_encoder}");
+    assert!(
+        image_encoder.contains("image_encoder/config.json"),
+        "{image_encoder}"
+    );
+    assert!(
+        image_encoder.contains("num_attention_heads"),
+        "{image_encoder}"
+    );
 }
 
 #[test]
@@ -152,7 +192,9 @@ fn weights_cannot_stay_on_disk() {
     let options = options().residency(Residency::Disk);
     let error = StableDiffusion::open(folder().join("model"), options).expect_err("refused");
     assert!(
-        error.to_string().starts_with("Stable Diffusion has no weights that stay on disk"),
+        error
+            .to_string()
+            .starts_with("Stable Diffusion has no weights that stay on disk"),
         "{error}"
     );
 }

@@ -69,7 +69,13 @@ fn two_prompts_with_empty_negative_ones_and_dpm_solver() {
         .push("the book in the cafe, a statue".into());
     request.negative_prompts = Some(vec![String::new()]);
     request.extra.negative_prompts_2 = Some(vec!["high quality".into()]);
-    request.scheduler = Some(pipeline.profile().scheduler.with_name("dpmpp_2m_karras").unwrap());
+    request.scheduler = Some(
+        pipeline
+            .profile()
+            .scheduler
+            .with_name("dpmpp_2m_karras")
+            .unwrap(),
+    );
     check("two_prompts", &pipeline, &request);
 }
 

@@ -29,10 +29,17 @@ fn too_large_a_batch() {
         .images_per_prompt(64);
     for error in [
         pipeline.check_request(&huge).expect_err("too large"),
-        pipeline.generate(&huge, &mut Nothing).expect_err("too large"),
+        pipeline
+            .generate(&huge, &mut Nothing)
+            .expect_err("too large"),
     ] {
         match error {
-            PipelineError::Memory { needed, available, advice, .. } => {
+            PipelineError::Memory {
+                needed,
+                available,
+                advice,
+                ..
+            } => {
                 assert!(needed > available);
                 assert_eq!(
                     advice,

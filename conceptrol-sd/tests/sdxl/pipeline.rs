@@ -122,7 +122,10 @@ fn rescaled_guidance_and_an_early_end_work() {
 
 #[test]
 fn low_memory_gives_the_same_picture() {
-    let frugal = open(1, LoadOptions::new(Device::flex()).residency(Residency::WhileUsed));
+    let frugal = open(
+        1,
+        LoadOptions::new(Device::flex()).residency(Residency::WhileUsed),
+    );
     assert_eq!(
         latents(&frugal, &request(&["statue"])),
         latents(&pipeline(1), &request(&["statue"]))
@@ -230,7 +233,8 @@ fn bad_requests_are_clear_errors() {
     assert!(fails(&|r| r.scheduler_options.denoising_end = Some(2.0)).contains("denoising_end"));
     assert!(fails(&|r| r.size = Some(ImageSize::new(60, 64))).starts_with("the height is 60"));
     assert!(
-        fails(&|r| r.extra.clip_skip = 99).contains("99") || fails(&|r| r.extra.clip_skip = 99).contains("100")
+        fails(&|r| r.extra.clip_skip = 99).contains("99")
+            || fails(&|r| r.extra.clip_skip = 99).contains("100")
     );
     let everywhere = fails(&|r| r.concepts[0].words = Words::Everywhere);
     assert!(everywhere.contains("no words"), "{everywhere}");
