@@ -8,13 +8,15 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use conceptrol_core::{
-    Capture, SiteSelector, analysis::heat_map, mask::MaskNorm, models::image::save_png,
+    Capture, SiteSelector,
+    analysis::heat_map,
+    mask::MaskNorm,
+    models::image::save_png,
+    pipeline::{ConceptRequest, LoadOptions, Mode, Pipeline, Silent},
     processors::CaptureLayer,
 };
-use conceptrol_examples::{device::Backend, say, say_err, sheet::sheet};
-use conceptrol_sd::pipeline::{
-    ConceptRequest, LoadOptions, Mode, Request, Silent, StableDiffusion,
-};
+use conceptrol_examples::{device::Backend, report::chain, say, say_err, sheet::sheet};
+use conceptrol_sd::{StableDiffusion, pipeline::Request};
 use image::RgbImage;
 use ndarray::ArrayView2;
 
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say_err!("error: {error}");
+            say_err!("error: {}", chain(&*error));
             ExitCode::from(2)
         }
     }

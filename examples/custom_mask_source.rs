@@ -5,16 +5,17 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-use std::{error::Error, path::Path, sync::Arc};
+use std::{error::Error, path::Path};
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     MaskError,
     mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, MemoryKey, Product},
     models::image,
+    pipeline::{ConceptRequest, LoadOptions, Pipeline, Silent},
 };
 use conceptrol_examples::say;
-use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
+use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
 /// 1 in the left half of the picture, 0 in the right half.
 #[derive(Debug, Default)]
@@ -50,21 +51,21 @@ impl ConceptMaskSource for LeftHalf {
 fn main() -> Result<(), Box<dyn Error>> {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let model = assets.join("tiny-sd");
-    let options = LoadOptions::new(Device::flex()).adapter(
+    let options = LoadOptions::new(Device::flex()).adapter((
         model.join("ip-adapter.safetensors"),
         model.join("image_encoder"),
-    );
+    ));
     let pipeline = StableDiffusion::open(&model, options)?;
 
     let reference = image::open(model.join("references/purple_elephant.png"))?;
-    let mut request = Request::new("an elephant and a car on the grass")
+    let request = Request::new("an elephant and a car on the grass")
         .concept(ConceptRequest::new("elephant", reference))
         .seed(10);
     let block = pipeline
         .concept_block()
         .ok_or("the model names no concept block")?
         .clone();
-    request.mask_source = Some(Arc::new(Product(LeftHalf::default(), block)));
+    let request = request.mask_source(Product(LeftHalf::default(), block));
 
     let generation = pipeline.generate(&request, &mut Silent)?;
     let path = Path::new("target/custom_mask_source.png");

@@ -10,10 +10,12 @@ use std::{error::Error, path::Path};
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
-    SiteSelector, layer_fn, models::image,
+    SiteSelector, layer_fn,
+    models::image,
+    pipeline::{ConceptRequest, LoadOptions, Pipeline, Silent},
 };
 use conceptrol_examples::say;
-use conceptrol_sd::pipeline::{ConceptRequest, LoadOptions, Request, Silent, StableDiffusion};
+use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
 /// Multiplies the logits of the attention it wraps.
 #[derive(Debug)]
@@ -36,10 +38,10 @@ impl AttentionProcessor for Sharpen {
 fn main() -> Result<(), Box<dyn Error>> {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let model = assets.join("tiny-sd");
-    let options = LoadOptions::new(Device::flex()).adapter(
+    let options = LoadOptions::new(Device::flex()).adapter((
         model.join("ip-adapter.safetensors"),
         model.join("image_encoder"),
-    );
+    ));
     let pipeline = StableDiffusion::open(&model, options)?;
 
     let reference = image::open(model.join("references/purple_elephant.png"))?;
@@ -49,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let sharpen = layer_fn(|_site, inner| Sharpen { inner, factor: 1.5 });
     let plan = pipeline.plan_around(&request, SiteSelector::under("mid_block"), sharpen)?;
+    say!("{plan}");
     let generation = pipeline.generate_with(&plan, &request, &mut Silent)?;
 
     let path = Path::new("target/custom_processor.png");

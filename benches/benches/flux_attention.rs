@@ -10,10 +10,13 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, module, ops::AttentionModuleOptions};
 use conceptrol_benches::{Counting, numbers};
 use conceptrol_core::{
-    AttentionCall, AttentionPlan, BatchLayout, Concept, Grid, Session, SiteId, TokenLayout,
-    kernel::LogitBias, pipeline::Fidelity,
+    AttentionCall, AttentionPlan, BatchLayout, Concept, Grid, Session, SiteId, SiteSelector,
+    TokenLayout,
+    kernel::LogitBias,
+    pipeline::Fidelity,
+    processors::{ConceptrolLayer, JointConditionLayer},
 };
-use conceptrol_flux::{FluxConfig, attention_sites, pipeline::conceptrol_plan};
+use conceptrol_flux::{FluxConfig, attention_sites, pipeline};
 
 #[global_allocator]
 static MEMORY: Counting = Counting::new();
@@ -75,9 +78,14 @@ fn measure(layout: TokenLayout, rounds: usize) -> Result<(), Box<dyn std::error:
     let concept_block = SiteId::new(config.num_layers - 1);
     let other = SiteId::new(config.num_layers);
     let batch = BatchLayout::unguided(1);
-    let plain_plan = AttentionPlan::plain(&attention_sites(&config));
+    let sites = attention_sites(&config);
+    let plain_plan = AttentionPlan::plain(&sites);
     let mut plain_session = Session::new(&plain_plan, batch, [])?;
-    let plan = conceptrol_plan(&config, Fidelity::Paper)?;
+    let block = pipeline::concept_block(&config, Fidelity::Paper);
+    let plan = AttentionPlan::builder(&sites)
+        .layer(SiteSelector::joint(), ConceptrolLayer::new(block))
+        .layer(SiteSelector::joint(), JointConditionLayer::new())
+        .build()?;
     let concept = || Concept::new("concept", [vec![WORDS]]);
     let mut session = Session::new(&plan, batch, [concept()])?;
     let mut publishing = Session::new(&plan, batch, [concept()])?;

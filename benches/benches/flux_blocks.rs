@@ -15,11 +15,12 @@ use conceptrol_benches::Times;
 use conceptrol_core::{
     AttentionPlan, BatchLayout, Grid, Session, TokenLayout,
     models::weights::{Checkpoint, Weights},
+    pipeline::Residency,
 };
 use conceptrol_flux::{
     FluxConfig, attention_sites,
     latents::{grid_positions, text_positions},
-    load::{Residency, load_transformer},
+    load::load_transformer,
     mmdit::{FluxInput, FluxTransformer, Rotary},
 };
 

@@ -21,6 +21,7 @@
 
 #[cfg(feature = "analysis")]
 pub mod analysis;
+mod cancel;
 mod concept;
 pub mod kernel;
 pub mod mask;
@@ -35,7 +36,10 @@ mod seam;
 pub use burn;
 #[cfg(feature = "models")]
 pub use image;
+#[cfg(feature = "analysis")]
+pub use ndarray;
 
+pub use cancel::Cancel;
 pub use concept::{
     Concept, MaskRole, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan,
     TokenStyle, check_disjoint,
@@ -43,7 +47,7 @@ pub use concept::{
 pub use seam::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
     AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
-    Cancel, Capture, Captures, ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError,
+    Capture, Captures, ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError,
     Installation, LayerFn, MaskError, Probe, ProcessorLayer, Projected, ProjectionCache, Sdpa,
     Session, SiteId, SiteKind, SiteSelector, Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
 };

@@ -1,4 +1,4 @@
-//! Finding concepts: the authors' look-up against the real tokenizers' tokens (`fixtures/spans.json`: what the reference
+//! Finding concepts: the authors' look-up against the real tokenizers' tokens (`fixtures/spans.json`: what they
 //! found for each prompt and subject), our own search against examples and a naive twin.
 
 use std::path::Path;
@@ -17,18 +17,13 @@ fn tokens(texts: &[&str], style: TokenStyle) -> Vec<Token> {
         let before = out.last().map(|t| t.text.as_str());
         let begins_word = match style {
             TokenStyle::Clip => before.is_none_or(|b| b.ends_with("</w>")),
-            TokenStyle::T5 => {
+            _ => {
                 !text.starts_with(char::is_alphanumeric)
                     || before.is_none_or(|b| !b.ends_with(char::is_alphanumeric))
             }
         };
         let end = start + text.len();
-        out.push(Token {
-            id: 0,
-            text: (*text).to_owned(),
-            bytes: start..end,
-            begins_word,
-        });
+        out.push(Token::new(0, (*text).to_owned(), start..end, begins_word));
         start = end;
     }
     out
@@ -48,7 +43,7 @@ fn ranges(spans: &[TokenSpan]) -> Vec<(usize, usize)> {
 }
 
 #[test]
-fn the_reference_look_up_is_reproduced() {
+fn the_authors_look_up_is_reproduced() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/spans.json");
     let rows: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert!(rows.len() > 60);
@@ -68,17 +63,17 @@ fn the_reference_look_up_is_reproduced() {
         };
         let prompt = PromptTokens::new(list("prompt"), style, length);
         let phrase = list("phrase");
-        let range = prompt.reference_range(&phrase);
+        let range = prompt.authors_range(&phrase);
         let expected: Option<Vec<usize>> = serde_json::from_value(row["span"].clone()).unwrap();
         match (row["status"].as_str().unwrap(), range) {
             ("ok", Ok(range)) => {
                 assert_eq!(Some(vec![range.start, range.end]), expected, "{row}");
-                assert_eq!(prompt.find_reference(&phrase).unwrap().range(), range);
+                assert_eq!(prompt.find_as_authors(&phrase).unwrap().range(), range);
             }
             ("empty_slice_nan", Ok(range)) => {
                 assert_eq!(Some(vec![range.start, range.end]), expected, "{row}");
-                let error = prompt.find_reference(&phrase).unwrap_err();
-                assert!(matches!(error, SpanError::ReferenceEmpty { .. }), "{error}");
+                let error = prompt.find_as_authors(&phrase).unwrap_err();
+                assert!(matches!(error, SpanError::AuthorsEmpty { .. }), "{error}");
             }
             ("error" | "error_empty", Err(SpanError::NotFound { .. } | SpanError::EmptyPhrase)) => {
             }
@@ -104,7 +99,7 @@ fn a_phrase_is_whole_words() {
     );
     assert!(prompt.find(&words("mush"), Occurrence::All).is_err());
     // The authors' look-up takes the end of the mushroom.
-    assert_eq!(prompt.reference_range(&words("room</w>")).unwrap(), 3..4);
+    assert_eq!(prompt.authors_range(&words("room</w>")).unwrap(), 3..4);
 }
 
 #[test]
@@ -252,12 +247,9 @@ fn cut(words: &[Vec<(bool, bool)>]) -> Vec<Token> {
             if cut || ends {
                 let mark = if ends { "</w>" } else { "" };
                 let start = out.len();
-                out.push(Token {
-                    id: 0,
-                    text: std::mem::take(&mut text) + mark,
-                    bytes: start..start + 1,
-                    begins_word: std::mem::replace(&mut begins_word, false),
-                });
+                let text = std::mem::take(&mut text) + mark;
+                let begins_word = std::mem::replace(&mut begins_word, false);
+                out.push(Token::new(0, text, start..start + 1, begins_word));
             }
         }
     }
@@ -297,7 +289,7 @@ proptest! {
         (length, nth) in (0usize..12, 0usize..3),
         (from, to) in (0usize..12, 0usize..12),
     ) {
-        let token = |(text, begins_word, start, end)| Token { id: 0, text, bytes: start..end, begins_word };
+        let token = |(text, begins_word, start, end)| Token::new(0, text, start..end, begins_word);
         let prompt = PromptTokens::new(prompt.into_iter().map(token).collect(), style, length);
         let phrase: Vec<Token> = phrase.into_iter().map(|text| token((text, true, 0, 1))).collect();
         let mut found = prompt.find(&phrase, Occurrence::All).unwrap_or_default();
@@ -306,7 +298,7 @@ proptest! {
         found.extend(prompt.at_tokens(from..to));
         let window = prompt.window();
         prop_assert!(found.iter().all(|s| window.start <= s.start() && s.end() <= window.end));
-        let reference = prompt.find_reference(&phrase);
-        prop_assert!(reference.is_ok_and(|s| s.end() <= length) || prompt.find_reference(&phrase).is_err());
+        let found = prompt.find_as_authors(&phrase);
+        prop_assert!(found.is_ok_and(|s| s.end() <= length) || prompt.find_as_authors(&phrase).is_err());
     }
 }

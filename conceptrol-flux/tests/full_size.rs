@@ -1,9 +1,8 @@
-//! The full-size models have exactly the tensors of the published checkpoints.
+//! The full-size transformers have exactly the tensors of the published checkpoints.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::models::weights::Weights;
 use conceptrol_flux::FluxConfig;
 use conceptrol_flux::mmdit::FluxTransformer;
@@ -47,18 +46,6 @@ fn schnell_transformer() {
     let mut expected = manifest("flux-dev-transformer.json");
     expected.retain(|name, _| !name.contains("guidance_embedder"));
     assert_eq!(transformer(FluxConfig::schnell()), expected);
-}
-
-#[test]
-fn t5_encoder() {
-    let mut expected = manifest("t5-xxl-encoder.json");
-    // The same table under its second name: either will do.
-    let second = expected.remove("encoder.embed_tokens.weight");
-    assert_eq!(second.as_ref(), expected.get("shared.weight"));
-    assert_eq!(
-        asked(|weights| drop(T5Encoder::new(&T5Config::xxl(), weights))),
-        expected
-    );
 }
 
 /// Every layer of the published condition adapter is a layer of the transformer, and fits it.

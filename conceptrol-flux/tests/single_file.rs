@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, FloatDType};
-use common::fixtures;
+use common::{chain, fixtures};
 use conceptrol_core::models::weights::{Checkpoint, Weights};
+use conceptrol_core::pipeline::Residency;
 use conceptrol_flux::FluxConfig;
-use conceptrol_flux::load::{Residency, config_of, load_transformer, transformer_checkpoint};
+use conceptrol_flux::load::{config_of, load_transformer, transformer_checkpoint};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 /// Parts of the original layout: its name, and the diffusers tensors it is made of, rows one after the other.
@@ -281,9 +282,8 @@ fn a_truncated_model_is_refused() {
     let cut = file.rename(|name| (!name.contains("blocks.1.attn.to_k")).then(|| name.to_owned()));
     for residency in [Residency::Memory, Residency::Disk] {
         let weights = Weights::from_checkpoint(cut.clone(), &Device::flex(), FloatDType::F32);
-        let message = load_transformer(&config, weights, residency)
-            .expect_err("refused")
-            .to_string();
+        let error = load_transformer(&config, weights, residency).expect_err("refused");
+        let message = chain(&error);
         assert!(message.contains("4 missing"), "{message}");
         assert!(
             message.contains("transformer_blocks.1.attn.to_k.weight [24, 24]"),

@@ -10,19 +10,17 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 use common::checkpoint;
 use conceptrol_core::models::t5::T5Config;
 use conceptrol_core::models::weights::{StoredDType, TensorInfo};
-use conceptrol_core::pipeline::Fidelity;
-use conceptrol_flux::FluxConfig;
-use conceptrol_flux::load::{FluxFolder, Residency};
-use conceptrol_flux::omini::Placement;
-use conceptrol_flux::pipeline::{ConceptRequest, FluxPipeline, FluxRequest, conceptrol_plan};
+use conceptrol_core::pipeline::{
+    ConceptRequest, Family, LoadOptions, Pipeline, Request, Residency, Silent,
+};
+use conceptrol_flux::{Flux, FluxConfig};
 use image::{Rgb, RgbImage};
 use serde_json::json;
 
@@ -100,15 +98,15 @@ fn write_model(root: &Path) {
         }
     }
 
+    let shared = fixtures.join("manifests");
     let pool = random_pool();
     let write = |to: &str, manifest: PathBuf| write_weights(&root.join(to), &manifest, &pool);
     let transformer = "transformer/diffusion_pytorch_model.safetensors";
     write(transformer, own.join("flux-dev-transformer.json"));
     let t5 = "text_encoder_2/model.safetensors";
-    write(t5, own.join("t5-xxl-encoder.json"));
+    write(t5, shared.join("t5-xxl-encoder.json"));
     let adapter = own.join("ominicontrol-subject_512.json");
     write("subject_512.safetensors", adapter);
-    let shared = fixtures.join("manifests");
     write(
         "text_encoder/model.safetensors",
         shared.join("clip-l-text.json"),
@@ -139,42 +137,32 @@ fn one_step_in_little_memory() {
         println!("{what}: {seconds:.1} s, peak so far {peak:.2?} GB");
         start = Instant::now();
     };
-    let folder = FluxFolder::open(scratch.path(), &Device::flex(), FloatDType::F32);
-    let folder = folder.expect("a folder");
-    let mut pipeline = FluxPipeline::load(folder, Residency::Disk).expect("every tensor is used");
-    let adapter = scratch.path().join("subject_512.safetensors");
-    pipeline
-        .load_condition_adapter(adapter, Placement::RightOfPicture)
-        .expect("an adapter");
+    let options = LoadOptions::new(Device::flex())
+        .residency(Residency::Disk)
+        .adapter(scratch.path().join("subject_512.safetensors"));
+    let flux = Flux::open(scratch.path(), options).expect("every tensor is used");
     report("opening");
 
     let picture = RgbImage::from_fn(400, 400, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
-    let request = FluxRequest {
-        concepts: vec![ConceptRequest::new("the book", picture)],
-        steps: 1,
-        ..FluxRequest::new("a statue is reading the book in the library")
-    };
-    let plan = conceptrol_plan(pipeline.config(), Fidelity::Paper).expect("a plan");
-    let prepared = pipeline.prepare(&request).expect("a request");
-    let tokens = prepared.prompt.text.dims()[1]
-        + prepared.grid.cells()
-        + prepared.conditions[0].tokens.dims()[1];
+    let request = Request::new("a statue is reading the book in the library")
+        .concept(ConceptRequest::new("the book", picture))
+        .steps(1);
+    let plan = flux.plan(&request).expect("a plan");
+    let conditioning = flux.condition(&request).expect("a request");
+    let states = &conditioning.states;
+    let tokens =
+        states.text.dims()[1] + states.grid.cells() + states.conditions[0].tokens.dims()[1];
     assert_eq!(tokens, 512 + 1024 + 1024);
     report("prompt and reference picture");
 
-    let (latents, session) = pipeline
-        .denoise(&request, &prepared, &plan, &mut |_| {
-            ControlFlow::Continue(())
-        })
+    let (latents, session) = flux
+        .denoise(&plan, &request, &conditioning, &mut Silent)
         .expect("a step");
     let latents_read = latents.clone().into_data();
     report("one step, 2560 tokens");
     assert!(session.board().latest(0).is_some(), "a mask was published");
 
-    let pictures = pipeline
-        .decode(latents, prepared.grid, None)
-        .expect("a picture");
-    let pictures = pictures.into_data();
+    let pictures = flux.decode(latents, None).expect("a picture").into_data();
     report("decoding");
     for numbers in [latents_read, pictures] {
         let numbers = numbers.try_to_vec::<f32>().expect("f32");

@@ -1,12 +1,20 @@
-//! The plain transformer against diffusers.
+//! The plain transformer against diffusers, and adapter files that do not fit it.
 
 mod common;
 
-use burn::tensor::{FloatDType, Tensor};
-use common::Case;
-use conceptrol_core::models::weights::Weights;
-use conceptrol_core::{AttentionPlan, BatchLayout, Grid, Session, TokenLayout};
-use conceptrol_flux::mmdit::{FluxInput, FluxTransformer, Rotary};
+use burn::tensor::{Device, FloatDType, Tensor};
+use common::{Case, chain, fixtures};
+use conceptrol_core::mask::ConceptMaskSource;
+use conceptrol_core::models::weights::{Checkpoint, Weights};
+use conceptrol_core::pipeline::Fidelity;
+use conceptrol_core::processors::{ConceptrolLayer, JointConditionLayer};
+use conceptrol_core::{
+    AttentionPlan, BatchLayout, Concept, Grid, Session, SiteSelector, TokenLayout,
+};
+use conceptrol_flux::latents::{grid_positions, text_positions};
+use conceptrol_flux::load::{AdapterError, AdapterReader};
+use conceptrol_flux::mmdit::{Adapters, FluxInput, FluxTransformer, Rotary, Stream};
+use conceptrol_flux::pipeline::concept_block;
 use conceptrol_flux::{FluxConfig, attention_sites};
 
 fn positions(ids: Tensor<2>) -> Vec<[f64; 3]> {
@@ -72,4 +80,69 @@ fn dev_equals_the_reference() {
 #[test]
 fn schnell_equals_the_reference() {
     check("comp_flux_schnell");
+}
+
+#[test]
+fn an_adapter_for_another_model_is_refused() {
+    let device = Device::flex();
+    let reader = AdapterReader::new(&FluxConfig::dev(), &device, FloatDType::F32);
+    let lora = fixtures().join("models/flux_dev_subject_lora/lora.safetensors");
+    let file = Checkpoint::open(lora).expect("a file");
+    let read = |file: &Checkpoint| {
+        reader
+            .read(file, Stream::Condition, 1.0, &mut Adapters::default())
+            .expect_err("refused")
+    };
+    let error = read(&file);
+    assert!(matches!(error, AdapterError::Shape { .. }), "{error}");
+    let other = file.rename(|name| Some(name.replace("transformer_blocks", "down_blocks")));
+    let error = read(&other);
+    assert!(matches!(error, AdapterError::OtherModel { .. }), "{error}");
+    let halves = file.rename(|name| (!name.contains("lora_B")).then(|| name.to_owned()));
+    assert!(matches!(read(&halves), AdapterError::Unpaired { .. }));
+    let model = fixtures().join("models/flux_dev/transformer");
+    let model = Checkpoint::open(model).expect("a file");
+    assert!(matches!(read(&model), AdapterError::NoPairs { .. }));
+}
+
+/// A session that is made by hand can name words that the text does not have.
+#[test]
+fn words_beyond_the_text_are_refused() {
+    let device = Device::flex();
+    let folder = fixtures().join("models/flux_dev/transformer");
+    let config = FluxConfig::from_file(folder.join("config.json")).expect("config");
+    let weights = Weights::open(folder, &device, FloatDType::F32).expect("weights");
+    let model = FluxTransformer::new(&config, &weights);
+
+    let (text_len, grid) = (32, Grid::new(2, 2));
+    let mut positions = text_positions(text_len);
+    positions.extend([grid_positions(grid), grid_positions(grid)].concat());
+    let rotary = Rotary::new(&positions, config.axes_dims_rope, &device, FloatDType::F32);
+    let tokens = Tensor::zeros([1, grid.cells(), config.in_channels], &device);
+    let input = FluxInput {
+        latents: tokens.clone(),
+        text: Tensor::zeros([1, text_len, config.joint_attention_dim], &device),
+        pooled: Tensor::zeros([1, config.pooled_projection_dim], &device),
+        condition: Some(tokens),
+        sigma: 1.0,
+        guidance: 3.5,
+        rotary: &rotary,
+        layout: &TokenLayout::joint(text_len, grid, [grid]),
+    };
+    let sites = attention_sites(&config);
+    let block = concept_block(&config, Fidelity::Paper);
+    assert!(block.describe().contains("transformer_blocks.2.attn"));
+    let plan = AttentionPlan::builder(&sites)
+        .layer(SiteSelector::joint(), ConceptrolLayer::new(block))
+        .layer(SiteSelector::joint(), JointConditionLayer::new())
+        .build()
+        .expect("a plan");
+    let beyond = Concept::new("library", [vec![31..33]]);
+    let mut session = Session::new(&plan, BatchLayout::unguided(1), [beyond]).expect("a session");
+    let error = model.forward(input, &mut session).expect_err("refused");
+    let message = chain(&error);
+    assert!(
+        message.contains("`library` ends at token 33, the text has 32"),
+        "{message}"
+    );
 }

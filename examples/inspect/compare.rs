@@ -7,6 +7,7 @@ use conceptrol_core::{
     message::{shown, shown_path},
     models::weights::{Checkpoint, WeightError, Weights},
 };
+use conceptrol_examples::report::chain;
 
 use crate::{
     identify::{Error, Identity, identify},
@@ -115,7 +116,7 @@ impl fmt::Display for Report {
             Verdict::Fits { asked, .. } => {
                 write!(f, "  keys        all {asked} of the model, nothing else")
             }
-            Verdict::Differs { error, .. } => write!(f, "  keys        {error}"),
+            Verdict::Differs { error, .. } => write!(f, "  keys        {}", chain(error)),
             Verdict::Lora(lora) if lora.problems.is_empty() => {
                 write!(f, "  keys        every layer is there and fits")
             }

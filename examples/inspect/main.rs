@@ -24,7 +24,7 @@ use std::{
 };
 
 use clap::Parser;
-use conceptrol_examples::{say, say_err};
+use conceptrol_examples::{report::chain, say, say_err};
 
 use compare::Report;
 use conceptrol_core::message::shown_path;
@@ -57,7 +57,7 @@ fn inspect(path: &Path) -> bool {
             fits &= summary.is_complete();
         }
         Err(error) => {
-            say_err!("{error}\n");
+            say_err!("{}\n", chain(&*error));
             fits = false;
         }
     }
@@ -73,7 +73,7 @@ fn inspect(path: &Path) -> bool {
                 fits &= report.fits();
             }
             Err(error) => {
-                say_err!("{error}\n");
+                say_err!("{}\n", chain(&*error));
                 fits = false;
             }
         }

@@ -18,7 +18,7 @@ mod trace;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use conceptrol_examples::{device::Backend, say, say_err};
+use conceptrol_examples::{device::Backend, report::chain, say, say_err};
 
 use crate::{case::Case, report::Report};
 
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            say_err!("error: {error}");
+            say_err!("error: {}", chain(&*error));
             ExitCode::from(2)
         }
     }
@@ -81,7 +81,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
             }
         };
         if let Err(error) = outcome {
-            report.failed(&error.to_string());
+            report.failed(&chain(&*error));
         }
     }
     say!("{} passed, {} failed", report.passed, report.failed_count);

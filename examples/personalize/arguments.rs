@@ -1,62 +1,71 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use conceptrol_core::{
+    MaskRole,
     models::{scheduler::SchedulerName, weights::Files},
-    pipeline::Fidelity,
+    pipeline::{Fidelity, Mode},
 };
 use conceptrol_examples::{
     device::{Backend, Precision},
     map::map,
 };
-use conceptrol_sd::pipeline::Mode;
+use conceptrol_flux::omini::Placement;
 
-use crate::flux_arguments::FluxArguments;
+use crate::concepts::{
+    ConceptArgument, MaskArgument, Phrase, Strength, concept, mask, path_with_number,
+};
 
 /// Personalise a picture with a reference for a phrase of the prompt.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
     /// A diffusers folder; the embedded model if absent.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// IP-Adapter weights (.safetensors or .bin).
+    /// The adapter that reads reference pictures: an IP-Adapter (.safetensors or .bin), or OminiControl's `LoRA` for FLUX.
     #[arg(long, value_name = "FILE")]
     pub adapter: Option<PathBuf>,
-    /// Folder of the image encoder that the adapter was trained with.
+    /// Folder of the image encoder that the IP-Adapter was trained with [default: `image_encoder` of the model].
     #[arg(long, value_name = "DIR")]
     pub image_encoder: Option<PathBuf>,
-    /// A phrase of the prompt and its reference picture, with an optional scale: "cat=cat.png:0.8".
-    #[arg(long = "concept", value_name = "PHRASE=FILE[:SCALE]", value_parser = parse_concept)]
+    /// A phrase of the prompt and its reference picture, with an optional scale: "cat=cat.png:0.8". "cat#2=tom.png" is the
+    /// second cat of the prompt.
+    #[arg(long = "concept", value_name = "PHRASE[#N]=FILE[:SCALE]", value_parser = concept())]
     pub concepts: Vec<ConceptArgument>,
-    /// Where a concept may act, instead of what attention says: "cat=mask.png", white is everywhere.
-    #[arg(long = "mask", value_name = "PHRASE=FILE", value_parser = parse_pair)]
-    pub masks: Vec<(String, PathBuf)>,
-    /// Which occurrence of each phrase is meant, counted from 1.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub occurrence: u32,
+    /// Where a concept may act: "cat=mask.png", white or opaque is everywhere.
+    #[arg(long = "mask", value_name = "PHRASE[#N]=FILE", value_parser = mask())]
+    pub masks: Vec<MaskArgument>,
+    /// Whether a drawn mask bounds what attention says, or takes its place.
+    #[arg(long, default_value = "within")]
+    pub mask_role: MaskRoleArgument,
     /// What the picture shows.
     #[arg(long)]
     pub prompt: Option<String>,
-    /// What it is not to show.
+    /// What it is not to show. Not for FLUX.
     #[arg(long)]
     pub negative_prompt: Option<String>,
     /// Strength of the reference [default: 1.0].
-    #[arg(long, value_parser = parse_finite)]
+    #[arg(long, value_parser = finite)]
     pub scale: Option<f32>,
-    /// Fraction of the steps without the reference [default: 0.2].
-    #[arg(long, value_parser = parse_fraction)]
+    /// Factor on that strength at some sites: "`up_blocks.1=0.5`". The last one that names a site wins.
+    #[arg(long = "site-scale", value_name = "SITES=FACTOR", value_parser = site_scale)]
+    pub site_scales: Vec<(String, f32)>,
+    /// Fraction of the steps before the reference acts [default: 0.2; FLUX: 0].
+    #[arg(long, value_parser = fraction)]
     pub warmup: Option<f64>,
-    /// Number of steps [default: 50].
-    #[arg(long, value_parser = parse_steps)]
+    /// Fraction of the steps after which it acts no more [default: 1.0].
+    #[arg(long, value_parser = fraction)]
+    pub until: Option<f64>,
+    /// Number of steps [default: 50; FLUX: 20].
+    #[arg(long, value_parser = at_least_one)]
     pub steps: Option<usize>,
-    /// Guidance scale; off at 1 [default: 7.5].
-    #[arg(long, value_parser = parse_finite)]
+    /// Guidance scale; off at 1 [default: 7.5; FLUX: 3.5].
+    #[arg(long, value_parser = finite)]
     pub guidance: Option<f32>,
-    /// Another scheduler than the model's, by one of the names of `SchedulerName`.
-    #[arg(long, value_name = "NAME", help = format!("Another scheduler: {}", SchedulerName::help()))]
+    #[arg(long, help = scheduler_help())]
     pub scheduler: Option<String>,
     /// Seed of the first picture [default: 0].
     #[arg(long)]
@@ -64,11 +73,11 @@ pub(crate) struct Arguments {
     /// Number of pictures.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub images: u32,
-    /// Width in pixels; the model's own if absent.
-    #[arg(long, value_parser = parse_edge)]
+    /// Width in pixels [default: the model's own; FLUX: 512].
+    #[arg(long, value_parser = edge)]
     pub width: Option<usize>,
-    /// Height in pixels; the model's own if absent.
-    #[arg(long, value_parser = parse_edge)]
+    /// Height in pixels [default: the model's own; FLUX: 512].
+    #[arg(long, value_parser = edge)]
     pub height: Option<usize>,
     /// Backend to run on.
     #[arg(long, default_value = "flex")]
@@ -83,18 +92,18 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub map: bool,
     /// Decode in tiles of this many pixels, for large pictures.
-    #[arg(long, value_name = "PIXELS", value_parser = parse_edge)]
+    #[arg(long, value_name = "PIXELS", value_parser = edge)]
     pub vae_tile: Option<usize>,
     /// Write a preview every N steps.
-    #[arg(long, value_name = "N", value_parser = parse_steps)]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub preview_every: Option<usize>,
-    /// Only this instead of IP-Adapter beside Conceptrol.
+    /// Only this instead of the plain adapter beside Conceptrol.
     #[arg(long)]
     pub mode: Option<ModeArgument>,
     /// Whose details to follow where the paper and the authors' code differ.
     #[arg(long, default_value = "paper")]
     pub fidelity: FidelityArgument,
-    /// The site whose attention the masks are read from, for models without a known one.
+    /// The site whose attention the masks are read from, in place of the model's own.
     #[arg(long, value_name = "SITE")]
     pub concept_block: Option<String>,
     /// Where to write.
@@ -104,7 +113,49 @@ pub(crate) struct Arguments {
     pub flux: FluxArguments,
 }
 
+/// Options that only FLUX has.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "FLUX")]
+pub(crate) struct FluxArguments {
+    /// Keep the large models on disk and bring one block at a time into memory.
+    #[arg(long, conflicts_with = "low_memory")]
+    pub stream_weights: bool,
+    /// Another transformer than the folder's: a single file in the original or diffusers layout, fp8 too.
+    #[arg(long, value_name = "FILE")]
+    pub transformer: Option<PathBuf>,
+    /// A style `LoRA` with an optional strength: "ink.safetensors:0.8". Several add up.
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = path_with_number::<Strength>())]
+    pub loras: Vec<(PathBuf, Option<Strength>)>,
+    /// Where the adapter was trained to see the reference [default: right, as `subject_512`].
+    #[arg(long)]
+    pub placement: Option<PlacementArgument>,
+}
+
 impl Arguments {
+    /// With the embedded model, where no other is named: what to show with it, see its model card.
+    pub(crate) fn with_embedded(mut self, assets: &Path) -> Self {
+        if self.model.is_some() {
+            return self;
+        }
+        let folder = assets.join("tiny-sd");
+        self.seed.get_or_insert(10);
+        if self.prompt.is_none() {
+            self.prompt = Some("an elephant and a car on the grass".into());
+            if self.concepts.is_empty() {
+                self.concepts.push(ConceptArgument {
+                    phrase: Phrase::first("elephant"),
+                    image: folder.join("references/purple_elephant.png"),
+                    scale: 1.0,
+                });
+            }
+        }
+        if self.adapter.is_none() && self.image_encoder.is_none() {
+            self.adapter = Some(folder.join("ip-adapter.safetensors"));
+        }
+        self.model = Some(folder);
+        self
+    }
+
     /// How the model's files get into memory.
     pub(crate) fn files(&self) -> Files {
         if self.map {
@@ -113,22 +164,48 @@ impl Arguments {
             Files::Read
         }
     }
+
+    /// The first option that is given and only FLUX has.
+    pub(crate) fn flux_only(&self) -> Option<&'static str> {
+        first_given(&[
+            ("--stream-weights", self.flux.stream_weights),
+            ("--transformer", self.flux.transformer.is_some()),
+            ("--lora", !self.flux.loras.is_empty()),
+            ("--placement", self.flux.placement.is_some()),
+        ])
+    }
+
+    /// The first option that is given and does nothing if references act in none of these modes.
+    pub(crate) fn idle_in(&self, modes: &[Mode]) -> Option<&'static str> {
+        let act = modes.iter().any(|mode| *mode != Mode::TextOnly);
+        let masks = modes.contains(&Mode::Conceptrol);
+        let of_references = [
+            ("--scale", self.scale.is_some()),
+            ("--site-scale", !self.site_scales.is_empty()),
+            ("--warmup", self.warmup.is_some()),
+            ("--until", self.until.is_some()),
+        ];
+        let of_masks = [
+            ("--mask", !self.masks.is_empty()),
+            ("--concept-block", self.concept_block.is_some()),
+        ];
+        let idle_references = (!act).then(|| first_given(&of_references)).flatten();
+        idle_references.or_else(|| (!masks).then(|| first_given(&of_masks)).flatten())
+    }
 }
 
-/// A concept of the command line.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ConceptArgument {
-    pub phrase: String,
-    pub image: PathBuf,
-    pub scale: f32,
+fn first_given(options: &[(&'static str, bool)]) -> Option<&'static str> {
+    let given = options.iter().find(|(_, given)| *given);
+    given.map(|(option, _)| *option)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ModeArgument {
     /// The reference acts where its words act.
     Conceptrol,
-    /// The reference acts everywhere.
-    IpAdapter,
+    /// The reference acts everywhere: the plain adapter.
+    #[value(alias = "ip-adapter", alias = "ominicontrol")]
+    Adapter,
     /// The reference does not act.
     TextOnly,
 }
@@ -141,11 +218,29 @@ pub(crate) enum FidelityArgument {
     Authors,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MaskRoleArgument {
+    /// Attention's mask, within the drawn one.
+    Within,
+    /// The drawn mask instead of attention's.
+    Instead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlacementArgument {
+    /// Right of the picture, as `subject_512`.
+    Right,
+    /// Left of the picture, as `subject_1024_beta`.
+    Left,
+    /// On top of it, as the adapters for depth and edges.
+    Aligned,
+}
+
 impl From<ModeArgument> for Mode {
     fn from(mode: ModeArgument) -> Self {
         match mode {
             ModeArgument::Conceptrol => Self::Conceptrol,
-            ModeArgument::IpAdapter => Self::IpAdapter,
+            ModeArgument::Adapter => Self::Adapter,
             ModeArgument::TextOnly => Self::TextOnly,
         }
     }
@@ -160,37 +255,39 @@ impl From<FidelityArgument> for Fidelity {
     }
 }
 
-fn parse_pair(text: &str) -> Result<(String, PathBuf), String> {
-    let (phrase, file) = text.split_once('=').ok_or("expected PHRASE=FILE")?;
-    if phrase.trim().is_empty() || file.is_empty() {
-        return Err("expected PHRASE=FILE, neither empty".into());
-    }
-    Ok((phrase.trim().to_owned(), file.into()))
-}
-
-fn parse_concept(text: &str) -> Result<ConceptArgument, String> {
-    let (phrase, image) = parse_pair(text)?;
-    let file = image.to_string_lossy();
-    // a colon may be part of a path; only a number after the last one is a scale
-    let with_scale = file
-        .rsplit_once(':')
-        .and_then(|(file, scale)| Some((file, scale.parse::<f32>().ok()?)));
-    match with_scale {
-        Some((_, scale)) if !scale.is_finite() => Err(format!("the scale {scale} is not finite")),
-        Some((file, scale)) => Ok(ConceptArgument {
-            phrase,
-            image: file.into(),
-            scale,
-        }),
-        None => Ok(ConceptArgument {
-            phrase,
-            image: image.clone(),
-            scale: 1.0,
-        }),
+impl From<MaskRoleArgument> for MaskRole {
+    fn from(role: MaskRoleArgument) -> Self {
+        match role {
+            MaskRoleArgument::Within => Self::Within,
+            MaskRoleArgument::Instead => Self::Instead,
+        }
     }
 }
 
-fn parse_finite(text: &str) -> Result<f32, String> {
+impl From<PlacementArgument> for Placement {
+    fn from(placement: PlacementArgument) -> Self {
+        match placement {
+            PlacementArgument::Right => Self::RightOfPicture,
+            PlacementArgument::Left => Self::LeftOfPicture,
+            PlacementArgument::Aligned => Self::Aligned,
+        }
+    }
+}
+
+fn scheduler_help() -> String {
+    let names = SchedulerName::help();
+    format!("Another scheduler than the model's: {names}. FLUX: flow matching only")
+}
+
+fn site_scale(text: &str) -> Result<(String, f32), String> {
+    let (sites, factor) = text.split_once('=').ok_or("expected SITES=FACTOR")?;
+    if sites.is_empty() {
+        return Err("expected SITES=FACTOR".into());
+    }
+    Ok((sites.to_owned(), finite(factor)?))
+}
+
+fn finite(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| "expected a number")?;
     if value.is_finite() {
         Ok(value)
@@ -199,25 +296,21 @@ fn parse_finite(text: &str) -> Result<f32, String> {
     }
 }
 
-fn parse_fraction(text: &str) -> Result<f64, String> {
-    let value: f64 = text
-        .parse()
-        .map_err(|_| "expected a number between 0 and 1")?;
-    if (0.0..=1.0).contains(&value) {
-        Ok(value)
-    } else {
-        Err("expected a number between 0 and 1".into())
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number between 0 and 1".into()),
     }
 }
 
-fn parse_steps(text: &str) -> Result<usize, String> {
+fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(steps) if steps > 0 => Ok(steps),
+        Ok(count) if count > 0 => Ok(count),
         _ => Err("expected a whole number of at least 1".into()),
     }
 }
 
-fn parse_edge(text: &str) -> Result<usize, String> {
+fn edge(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(edge) if edge > 0 && edge % 8 == 0 => Ok(edge),
         _ => Err("expected a multiple of 8".into()),

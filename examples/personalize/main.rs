@@ -1,20 +1,24 @@
 //! Personalises a picture: a prompt, a phrase in it, and a reference picture for the phrase.
 //!
 //! Without options it runs the embedded model and writes into `target/personalize/` the reference
-//! picture, the plain IP-Adapter's result, Conceptrol's, its mask, and a sheet of them.
+//! picture, the plain adapter's result, Conceptrol's, its mask, and a sheet of them.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
-mod flux;
-mod flux_arguments;
+mod concepts;
+mod folder;
+mod options;
+mod parameters;
+mod request;
 mod run;
-mod stable_diffusion;
+mod watch;
 mod write;
 
 use std::process::ExitCode;
 
 use clap::{Parser, error::ErrorKind};
-use conceptrol_flux::FluxError;
-use conceptrol_sd::pipeline::PipelineError;
+use conceptrol_core::pipeline::PipelineError;
+use conceptrol_examples::{report::chain, say, say_err};
 
 use crate::arguments::Arguments;
 
@@ -27,7 +31,7 @@ fn main() -> ExitCode {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) =>
         {
-            print!("{error}");
+            say!("{}", error.to_string().trim_end());
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -38,16 +42,18 @@ fn main() -> ExitCode {
                 .take_while(|line| !line.is_empty())
                 .map(str::trim)
                 .collect();
-            eprintln!("{}", paragraph.join(" "));
+            say_err!("{}", paragraph.join(" "));
             return ExitCode::from(2);
         }
     };
-    match run::run(&arguments) {
+    match folder::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
-            let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }))
-                || matches!(error.downcast_ref(), Some(FluxError::Cancelled { .. }));
+            say_err!("error: {}", chain(&*error));
+            if let Some(PipelineError::Overlap(_)) = error.downcast_ref() {
+                say_err!("hint: --concept \"PHRASE#2=FILE\" is the second occurrence of a phrase");
+            }
+            let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }));
             ExitCode::from(if cancelled { 130 } else { 2 })
         }
     }

@@ -1,29 +1,30 @@
-//! Which family a model is of, and what all families report.
+//! One run, whatever the family: everything is checked, then every mode is computed, then everything is written.
 
-use std::{
-    error::Error,
-    path::{Path, PathBuf},
-    time::Duration,
+use std::{error::Error, path::Path};
+
+use conceptrol_core::{
+    Grid,
+    mask::ConceptMask,
+    pipeline::{Conditioning, Generation, LocatedConcept, Mode, Pipeline, Request},
 };
-
-use conceptrol_core::{Grid, Session, mask::ConceptMask, models::config::Fields};
-use conceptrol_examples::memory;
+use conceptrol_examples::{
+    memory,
+    progress::{Interrupt, Pace, Steps},
+    say, say_err,
+};
 use image::RgbImage;
 
-use crate::{arguments::Arguments, flux, stable_diffusion, write::Writer};
-
-/// The embedded model, and what to show with it: see its model card.
-pub(crate) const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
+use crate::{arguments::Arguments, parameters::Parameters, watch::Watch, write::Writer};
 
 /// A finished generation.
 pub(crate) struct Finished {
     /// Name of the method, for files and labels.
     pub(crate) label: &'static str,
     pub(crate) images: Vec<RgbImage>,
+    pub(crate) seeds: Vec<u64>,
     pub(crate) masks: Vec<MaskOnHost>,
-    /// Where the words of each concept were found, as a line.
-    pub(crate) found: Vec<String>,
-    pub(crate) per_step: Duration,
+    located: Vec<LocatedConcept>,
+    pace: Pace,
 }
 
 /// The last mask of a concept for the first picture.
@@ -33,82 +34,173 @@ pub(crate) struct MaskOnHost {
     pub(crate) values: Vec<f32>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let folder = arguments
-        .model
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(ASSETS).join("tiny-sd"));
-    if is_flux(&folder)? {
-        flux::run(arguments, &folder)
-    } else {
-        stable_diffusion::run(arguments, &folder)
-    }
-}
-
-/// Whether `model_index.json` names a FLUX pipeline.
-fn is_flux(folder: &Path) -> Result<bool, Box<dyn Error>> {
-    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
-    let class = index.optional_text("_class_name")?;
-    Ok(class.is_some_and(|class| class.starts_with("Flux")))
-}
-
-/// The published masks for the first picture.
-pub(crate) fn read_masks(session: &Session) -> Vec<MaskOnHost> {
-    let concepts = session.concepts().iter().enumerate();
-    concepts
-        .filter_map(|(index, concept)| {
-            let mask: &ConceptMask = session.board().latest(index)?;
-            let data = mask
-                .values()
-                .clone()
-                .slice_dim(0, 0..1)
-                .into_data()
-                .convert::<f32>();
-            let values = data.try_into_vec::<f32>().expect("converted to f32");
-            Some(MaskOnHost {
-                concept: concept.name.clone(),
-                grid: mask.grid(),
-                values,
-            })
-        })
-        .collect()
-}
-
-/// Writes everything and says what was done.
-pub(crate) fn finish(
-    writer: &mut Writer,
-    references: &[(String, RgbImage)],
-    finished: &[Finished],
+/// `adapter` is what the plain adapter is called.
+pub(crate) fn run<P: Pipeline>(
+    arguments: &Arguments,
+    folder: &Path,
+    adapter: &'static str,
+    pipeline: &P,
+    request: Request<P::Extra>,
 ) -> Result<(), Box<dyn Error>> {
-    for line in finished
-        .last()
-        .map(|run| run.found.as_slice())
-        .unwrap_or_default()
-    {
-        println!("concept  {line}");
-    }
-    for run in finished {
-        println!(
-            "{:<12} {:.3} s a step",
-            run.label,
-            run.per_step.as_secs_f64()
+    let interrupt = Interrupt::listen(&arguments.out);
+    let request = request.cancel(interrupt.cancel());
+    let modes = modes(arguments, !request.concepts.is_empty())?;
+    if let Some(option) = arguments.idle_in(&modes) {
+        return Err(
+            format!("{option} does nothing here: no reference or mask acts in this mode").into(),
         );
     }
-    if let [plain, conceptrol] = finished {
-        let ratio = conceptrol.per_step.as_secs_f64() / plain.per_step.as_secs_f64();
-        println!(
+    // what is wrong with any mode shows before the first step of the first
+    for mode in &modes {
+        pipeline.check_request(&request.clone().mode(*mode))?;
+    }
+    let parameters = Parameters::of(arguments, folder, pipeline, &request)?;
+    let mut writer = Writer::new(&arguments.out, parameters)?;
+    print_request(folder, pipeline, &request);
+
+    // one encoding serves all modes
+    let widest = modes.last().copied().unwrap_or_default();
+    let conditioning = pipeline.condition(&request.clone().mode(widest))?;
+    for truncated in conditioning.truncated.iter().flatten() {
+        say_err!("warning: {truncated}");
+    }
+    let mut finished = Vec::new();
+    for mode in modes {
+        let request = request.clone().mode(mode);
+        let label = match mode {
+            Mode::Conceptrol => "conceptrol",
+            Mode::TextOnly => "text_only",
+            _ => adapter,
+        };
+        let every = arguments.preview_every;
+        finished.push(generate(
+            pipeline,
+            &request,
+            conditioning.clone(),
+            label,
+            every,
+            &mut writer,
+        )?);
+    }
+    let references: Vec<_> = (request.concepts.into_iter())
+        .filter_map(|concept| Some((concept.name, concept.image?)))
+        .collect();
+    writer.write_all(&references, &finished, &interrupt.cancel())?;
+    print_results(&finished, &writer);
+    Ok(())
+}
+
+/// The plain adapter beside Conceptrol, or the mode that was asked for; text only without concepts.
+fn modes(arguments: &Arguments, concepts: bool) -> Result<Vec<Mode>, Box<dyn Error>> {
+    match arguments.mode.map(Mode::from) {
+        None if !concepts => Ok(vec![Mode::TextOnly]),
+        None => Ok(vec![Mode::Adapter, Mode::Conceptrol]),
+        Some(mode) if mode != Mode::TextOnly && !concepts => {
+            Err("this mode needs a concept: --concept \"PHRASE=FILE\"".into())
+        }
+        Some(mode) => Ok(vec![mode]),
+    }
+}
+
+fn generate<P: Pipeline>(
+    pipeline: &P,
+    request: &Request<P::Extra>,
+    conditioning: Conditioning<P::Encoded>,
+    label: &'static str,
+    preview_every: Option<usize>,
+    writer: &mut Writer,
+) -> Result<Finished, Box<dyn Error>> {
+    let mut watch = Watch {
+        pipeline,
+        request,
+        label,
+        preview_every,
+        writer,
+        steps: Steps::new(label),
+        failed: None,
+    };
+    let plan = pipeline.plan(request)?;
+    let names: Vec<String> = (request.concepts.iter())
+        .map(|concept| concept.name.clone())
+        .collect();
+    let generation = pipeline.finish(&plan, request, conditioning, &mut watch);
+    if let Some(error) = watch.failed {
+        return Err(error);
+    }
+    let pace = watch.steps.finish();
+    let Generation {
+        images,
+        seeds,
+        masks,
+        located,
+        ..
+    } = generation?;
+    let masks = names.into_iter().zip(masks);
+    Ok(Finished {
+        label,
+        images,
+        seeds,
+        masks: masks
+            .filter_map(|(concept, mask)| Some(on_host(concept, &mask?)))
+            .collect(),
+        located: located.into_iter().flatten().collect(),
+        pace,
+    })
+}
+
+/// A mask of the first picture, read from the device.
+fn on_host(concept: String, mask: &ConceptMask) -> MaskOnHost {
+    let first = mask.values().clone().slice_dim(0, 0..1);
+    let values = first.into_data().iter::<f32>().collect();
+    MaskOnHost {
+        concept,
+        grid: mask.grid(),
+        values,
+    }
+}
+
+fn print_request<P: Pipeline>(folder: &Path, pipeline: &P, request: &Request<P::Extra>) {
+    let defaults = pipeline.profile().defaults;
+    say!("model    {}", folder.display());
+    say!("prompt   {}", request.prompts[0]);
+    say!(
+        "settings {} steps, guidance {}, scale {}, seed {}, {} picture(s)",
+        request.steps.unwrap_or(defaults.steps),
+        request.guidance.scale.unwrap_or(defaults.guidance),
+        request.scale,
+        request.seed,
+        request.images()
+    );
+}
+
+/// Says what was done.
+fn print_results(finished: &[Finished], writer: &Writer) {
+    let located = finished
+        .last()
+        .map(|run| run.located.as_slice())
+        .unwrap_or_default();
+    for concept in located {
+        let spans: Vec<String> = concept.spans.iter().map(ToString::to_string).collect();
+        let (at, tokens) = (spans.join(" and "), concept.tokens.join(" "));
+        say!("concept  `{}` at tokens {at} ({tokens})", concept.name);
+    }
+    for run in finished {
+        say!("{:<12} {:.3} s a step", run.label, run.pace.median());
+    }
+    if let [plain, conceptrol] = finished
+        && let Some(overhead) = conceptrol.pace.over(&plain.pace)
+    {
+        say!(
             "overhead {:+.1} % over {} in this run",
-            (ratio - 1.0) * 100.0,
+            overhead * 100.0,
             plain.label
         );
     }
-    writer.write_all(references, finished)?;
-    println!(
+    say!(
         "peak     {}",
         memory::peak().map_or_else(|| "unknown".into(), memory::human)
     );
     for path in writer.written() {
-        println!("wrote    {}", path.display());
+        say!("wrote    {}", path.display());
     }
-    Ok(())
 }

@@ -2,32 +2,50 @@
 
 use std::{
     error::Error,
-    fs,
     path::{Path, PathBuf},
 };
 
-use conceptrol_core::{analysis::overlay, models::image::save_png};
-use conceptrol_examples::sheet::sheet;
+use conceptrol_core::{
+    Cancel,
+    analysis::overlay,
+    models::image::save_png,
+    pipeline::{PipelineError, Stage},
+};
+use conceptrol_examples::{folder::prepare, say_err, sheet::sheet};
 use image::RgbImage;
 use ndarray::{ArrayView2, ArrayView3};
 
-use crate::run::{Finished, MaskOnHost};
+use crate::{
+    parameters::Parameters,
+    run::{Finished, MaskOnHost},
+};
 
 /// Edge of a picture on the sheet, in pixels.
 const SHEET_EDGE: u32 = 256;
+
+/// The text that goes with a picture.
+pub(crate) trait PictureText {
+    /// How the picture of `seed` was made, by `method`.
+    fn text(&self, method: &str, seed: u64) -> String;
+}
 
 /// Writes pictures into one folder, each complete or not at all.
 #[derive(Debug)]
 pub(crate) struct Writer {
     folder: PathBuf,
-    parameters: String,
+    parameters: Parameters,
     written: Vec<PathBuf>,
 }
 
 impl Writer {
-    pub(crate) fn new(folder: &Path, parameters: String) -> Result<Self, Box<dyn Error>> {
-        fs::create_dir_all(folder)
-            .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    /// Makes the folder and finds out that it can be written; unfinished files of a killed run go.
+    pub(crate) fn new(folder: &Path, parameters: Parameters) -> Result<Self, Box<dyn Error>> {
+        for left in prepare(folder)? {
+            say_err!(
+                "removed {}, which an earlier run had not finished",
+                left.display()
+            );
+        }
         Ok(Self {
             folder: folder.to_owned(),
             parameters,
@@ -43,9 +61,15 @@ impl Writer {
         &mut self,
         label: &str,
         step: usize,
+        seed: u64,
         picture: &RgbImage,
     ) -> Result<(), Box<dyn Error>> {
-        self.write(&format!("preview_{label}_{step:03}.png"), label, picture)
+        self.write(
+            &format!("preview_{label}_{step:03}.png"),
+            label,
+            seed,
+            picture,
+        )
     }
 
     /// References, results, masks and the sheet of them.
@@ -53,20 +77,28 @@ impl Writer {
         &mut self,
         references: &[(String, RgbImage)],
         finished: &[Finished],
+        cancel: &Cancel,
     ) -> Result<(), Box<dyn Error>> {
+        let first = finished.first().and_then(|run| run.seeds.first());
+        let first = first.copied().unwrap_or_default();
         let mut on_sheet: Vec<(String, RgbImage)> = Vec::new();
         for (index, (name, picture)) in references.iter().enumerate() {
-            self.write(&numbered("reference", index), "reference", picture)?;
+            self.write(&numbered("reference", index), "reference", first, picture)?;
             on_sheet.push((format!("reference: {name}"), picture.clone()));
         }
         for run in finished {
-            for (index, picture) in run.images.iter().enumerate() {
-                self.write(&numbered(run.label, index), run.label, picture)?;
+            for (index, (picture, seed)) in run.images.iter().zip(&run.seeds).enumerate() {
+                if cancel.is_cancelled() {
+                    let (done, total) = (index, run.images.len());
+                    let stage = Stage::Decoding { done, total };
+                    return Err(PipelineError::Cancelled { stage }.into());
+                }
+                self.write(&numbered(run.label, index), run.label, *seed, picture)?;
             }
             on_sheet.push((run.label.replace('_', " "), run.images[0].clone()));
             for (index, mask) in run.masks.iter().enumerate() {
                 let picture = over(&run.images[0], mask)?;
-                self.write(&numbered("mask", index), run.label, &picture)?;
+                self.write(&numbered("mask", index), run.label, first, &picture)?;
                 on_sheet.push((format!("mask: {}", mask.concept), picture));
             }
         }
@@ -75,12 +107,23 @@ impl Writer {
             .map(|(label, picture)| (label.as_str(), picture.clone()))
             .collect();
         let columns = u32::try_from(labelled.len())?.min(6);
-        self.write("sheet.png", "sheet", &sheet(&labelled, columns, SHEET_EDGE))
+        self.write(
+            "sheet.png",
+            "sheet",
+            first,
+            &sheet(&labelled, columns, SHEET_EDGE),
+        )
     }
 
-    fn write(&mut self, name: &str, label: &str, picture: &RgbImage) -> Result<(), Box<dyn Error>> {
+    fn write(
+        &mut self,
+        name: &str,
+        method: &str,
+        seed: u64,
+        picture: &RgbImage,
+    ) -> Result<(), Box<dyn Error>> {
         let path = self.folder.join(name);
-        let text = format!("{}, Method: {label}", self.parameters);
+        let text = self.parameters.text(method, seed);
         save_png(&path, picture, &[("parameters", &text)])?;
         self.written.push(path);
         Ok(())

@@ -1,10 +1,12 @@
 //! What the examples share: backends, output, progress, labelled sheets, memory.
 
 pub mod device;
+pub mod folder;
 pub mod map;
 pub mod memory;
 pub mod output;
 pub mod progress;
+pub mod report;
 pub mod sheet;
 
 /// The code of the workspace's README compiles.

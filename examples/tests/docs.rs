@@ -74,19 +74,26 @@ impl Page {
         self.links.iter().filter(broken).cloned().collect()
     }
 
-    /// Paths from the top of the repository, as in `docs/design.md`, that are not there.
-    fn absent_paths(&self, top: &Path) -> Vec<String> {
-        let is_path = |code: &&String| {
-            let is_folder = |name: &str| name != "target" && top.join(name).is_dir();
-            code.split_once('/')
-                .is_some_and(|(first, _)| is_folder(first))
-                && !code.contains([' ', '*', '{', '<'])
+    /// Paths named in the text of the page at `path` that are not there: `../x` from the page, `docs/x` from one of the
+    /// `roots` that has that folder.
+    fn absent_paths(&self, path: &Path, roots: &[PathBuf]) -> Vec<String> {
+        let absent = |code: &&String| {
+            let Some((first, _)) = code.split_once('/') else {
+                return false;
+            };
+            if code.contains([' ', '*', '{', '<', '(']) || first == "target" {
+                return false;
+            }
+            let root = match first {
+                "." | ".." => path.parent(),
+                first => roots
+                    .iter()
+                    .map(PathBuf::as_path)
+                    .find(|root| root.join(first).is_dir()),
+            };
+            root.is_some_and(|root| !first.is_empty() && !root.join(code).exists())
         };
-        let paths = self.code.iter().filter(is_path);
-        paths
-            .filter(|path| !top.join(path).exists())
-            .cloned()
-            .collect()
+        self.code.iter().filter(absent).cloned().collect()
     }
 }
 
@@ -140,10 +147,10 @@ fn links_lead_somewhere() {
 
 #[test]
 fn paths_in_the_text_are_there() {
-    let top = top();
+    let roots = [top(), top().join("conceptrol-core/src")];
     let mut absent = Vec::new();
-    for path in pages(&top) {
-        for named in Page::read(&path).absent_paths(&top) {
+    for path in pages(&roots[0]) {
+        for named in Page::read(&path).absent_paths(&path, &roots) {
             absent.push(format!("{}: {named}", path.display()));
         }
     }
@@ -169,12 +176,15 @@ fn what_is_wrong_in_a_page_is_found() {
     fs::create_dir(home.join("inner")).expect("a folder");
     let text = "# `Two` words, twice\n\n# Two words twice\n\n[a](#two-words-twice-1) [b](page.md#two-words-twice) \
         [c](#three) [d](absent.md) ![e](../absent.svg) [f](../..) [g](https://host.example/x) [h]\n\n[h]: gone.md\n\n\
-        ```\n[in code](nowhere.md)\n```\n\n`inner/page.md` `inner/gone.rs` `inner/{a,b}` `elsewhere/gone.rs`\n";
+        ```\n[in code](nowhere.md)\n```\n\n`inner/page.md` `inner/gone.rs` `inner/{a,b}` `elsewhere/gone.rs` `../inner` `../gone`\n";
     fs::write(&page, text).expect("a page");
     let read = Page::read(&page);
     assert_eq!(
         read.broken_links(&page, &home),
         ["#three", "absent.md", "../absent.svg", "../..", "gone.md"]
     );
-    assert_eq!(read.absent_paths(&home), ["inner/gone.rs"]);
+    assert_eq!(
+        read.absent_paths(&page, &[home]),
+        ["inner/gone.rs", "../gone"]
+    );
 }

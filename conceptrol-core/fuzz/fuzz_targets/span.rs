@@ -13,12 +13,8 @@ fn tokens(text: &str) -> Vec<Token> {
     let token = |line: &str| {
         let mut letters = line.chars();
         let (start, len) = (letters.next().map_or(0, |c| c as usize), letters.next().map_or(0, |c| c as usize));
-        Token {
-            id: 0,
-            text: letters.collect(),
-            bytes: start..start + len,
-            begins_word: len % 2 == 0,
-        }
+        let text: String = letters.collect();
+        Token::new(0, text, start..start + len, len % 2 == 0)
     };
     text.split('\n').map(token).collect()
 }
@@ -37,7 +33,7 @@ fuzz_target!(|input: (&str, &str, bool, u8, Range<usize>)| {
         assert!(window.start <= span.start() && span.start() < span.end() && span.end() <= window.end);
     }
     // The authors' look-up is not bound to the window, only to the sequence.
-    if let Ok(span) = prompt.find_reference(&phrase) {
+    if let Ok(span) = prompt.find_as_authors(&phrase) {
         assert!(span.end() <= prompt.length());
     }
 });

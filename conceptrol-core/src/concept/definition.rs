@@ -111,12 +111,8 @@ impl Concept {
     }
 
     /// The weight of every text token in the mean over the concept's tokens,
-    /// `[images, text_len]`; each row sums to 1.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the concept ends beyond `text_len`.
-    pub fn token_weights(
+    /// `[images, text_len]`; each row sums to 1. What lies beyond the text counts for nothing.
+    pub(crate) fn token_weights(
         &self,
         images: usize,
         text_len: usize,
@@ -128,11 +124,7 @@ impl Concept {
     }
 
     /// 1 at the concept's text tokens, 0 elsewhere, `[images, text_len]`.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the concept ends beyond `text_len`.
-    pub fn token_indicator(
+    pub(crate) fn token_indicator(
         &self,
         images: usize,
         text_len: usize,
@@ -147,7 +139,9 @@ impl Concept {
         let mut weights = vec![0.0_f32; images * text_len];
         for (image, row) in weights.chunks_exact_mut(text_len).enumerate() {
             for span in self.spans_of(image) {
-                row[span.clone()].fill(1.0);
+                if let Some(words) = row.get_mut(span.clone()) {
+                    words.fill(1.0);
+                }
             }
             if mean {
                 let count: f32 = row.iter().sum();
@@ -184,6 +178,9 @@ impl Concept {
             .any(|spans| spans.iter().all(|span| span.is_empty()))
         {
             return bad("it has no tokens".into());
+        }
+        if let Some(span) = self.spans.iter().flatten().find(|s| s.start > s.end) {
+            return bad(format!("its tokens {span:?} end before they begin"));
         }
         if !self.scale.is_finite() {
             return bad(format!("scale {} is not finite", self.scale));

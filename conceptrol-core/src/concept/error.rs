@@ -1,7 +1,9 @@
 //! Why a concept has no place in a prompt.
 
-use super::span::TokenSpan;
+use std::ops::Range;
+
 use super::token::Token;
+use crate::message::shown;
 
 /// A concept's words could not be located.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +21,11 @@ pub enum SpanError {
         end: usize,
     },
     /// The prompt does not contain the phrase as whole words.
-    #[error("`{phrase}` is not in the prompt, whose tokens are: {tokens}")]
+    #[error(
+        "`{}` is not in the prompt, whose tokens are: {}",
+        shown(phrase),
+        shown(tokens)
+    )]
     NotFound {
         /// The phrase as its tokens spell it.
         phrase: String,
@@ -28,7 +34,8 @@ pub enum SpanError {
     },
     /// The prompt contains the phrase, but not that often.
     #[error(
-        "occurrence {asked} of `{phrase}` is wanted (counted from 0), but the prompt has {found}"
+        "occurrence {asked} of `{}` is wanted (counted from 0), but the prompt has {found}",
+        shown(phrase)
     )]
     TooFew {
         /// The phrase as its tokens spell it.
@@ -40,7 +47,8 @@ pub enum SpanError {
     },
     /// The tokens exist, but the text encoder does not see them.
     #[error(
-        "`{phrase}` is at tokens {start}..{end}, beyond the text window of tokens {first}..{last}"
+        "`{}` is at tokens {start}..{end}, beyond the text window of tokens {first}..{last}",
+        shown(phrase)
     )]
     BeyondWindow {
         /// The phrase, or the range asked for.
@@ -66,9 +74,10 @@ pub enum SpanError {
     },
     /// The authors' look-up gives a range without tokens, on which their code computes with NaN.
     #[error(
-        "the reference look-up of `{phrase}` gives the empty token range {start}..{end} of {length} tokens"
+        "the authors' look-up of `{}` gives the empty token range {start}..{end} of {length} tokens",
+        shown(phrase)
     )]
-    ReferenceEmpty {
+    AuthorsEmpty {
         /// The phrase as its tokens spell it.
         phrase: String,
         /// First index.
@@ -80,17 +89,19 @@ pub enum SpanError {
     },
     /// Two concepts claim the same words.
     #[error(
-        "the concepts `{first}` (tokens {first_span}) and `{second}` (tokens {second_span}) overlap: choose another occurrence of one"
+        "the concepts `{}` (tokens {first_span:?}) and `{}` (tokens {second_span:?}) overlap: choose another occurrence of one",
+        shown(first),
+        shown(second)
     )]
     Overlap {
         /// One concept.
         first: String,
         /// Where it is.
-        first_span: TokenSpan,
+        first_span: Range<usize>,
         /// The other one.
         second: String,
         /// Where that is.
-        second_span: TokenSpan,
+        second_span: Range<usize>,
     },
 }
 

@@ -8,6 +8,7 @@ use super::token::{PromptTokens, Token};
 
 /// Which of several occurrences of a phrase is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Occurrence {
     /// One, counted from 0.
     Nth(usize),

@@ -1,9 +1,9 @@
 //! Concepts: a phrase of the prompt and the picture it stands for.
 
+mod authors;
 mod definition;
 mod error;
 mod find;
-mod reference;
 mod span;
 mod token;
 

@@ -82,9 +82,9 @@ pub fn check_disjoint(concepts: &[(&str, &[TokenSpan])]) -> Result<(), SpanError
             if let Some((first_span, second_span)) = shared {
                 return Err(SpanError::Overlap {
                     first: (*first).to_owned(),
-                    first_span,
+                    first_span: first_span.range(),
                     second: (*second).to_owned(),
-                    second_span,
+                    second_span: second_span.range(),
                 });
             }
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 /// One vocabulary entry in a prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Token {
     /// Index into the vocabulary.
     pub id: u32,
@@ -15,8 +16,21 @@ pub struct Token {
     pub begins_word: bool,
 }
 
+impl Token {
+    /// The entry `text` of number `id`, for these bytes of the prompt.
+    pub fn new(id: u32, text: impl Into<String>, bytes: Range<usize>, begins_word: bool) -> Self {
+        Self {
+            id,
+            text: text.into(),
+            bytes,
+            begins_word,
+        }
+    }
+}
+
 /// How a tokenizer marks words, and where its tokens sit in the encoder's sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TokenStyle {
     /// Lower-case byte pairs, `</w>` after the last one of a word; a start token comes before the first.
     Clip,

@@ -63,7 +63,7 @@ impl LogitBias {
     /// let bias = |keys, value| LogitBias::new(vec![keys], Tensor::full([1, 1, 1], value, &Device::flex()));
     /// let sum = bias(0..3, 1.0).merged(bias(2..4, 0.5));
     /// assert_eq!(sum.keys(), [0..2, 2..3, 3..4]);
-    /// assert_eq!(sum.dense(4).into_data().try_to_vec::<f32>().unwrap(), [1.0, 1.0, 1.5, 0.5]);
+    /// assert_eq!(sum.rows().to_data().try_to_vec::<f32>().unwrap(), [1.0, 1.5, 0.5]);
     /// ```
     ///
     /// # Panics

@@ -24,6 +24,8 @@ mod text_map;
 
 pub use activation::{geglu, gelu, gelu_tanh, quick_gelu, silu};
 pub use attention::attention;
+#[cfg(feature = "models")]
+pub(crate) use attention::on_flex as on_host;
 pub use bias::LogitBias;
 pub use conv::{conv2d, upsample_nearest2x};
 pub use linear::linear;

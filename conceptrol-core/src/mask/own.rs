@@ -43,7 +43,7 @@ impl ConceptMaskSource for Fixed {
 ///   user's mask is 1 the concept acts as without it, where it is 0 not at all; ones everywhere change nothing.
 /// - [`MaskRole::Instead`]: the user's mask alone. The source is not asked.
 ///
-/// Concepts without a mask of their own have the source's.
+/// Concepts without a mask of their own have the source's, concepts that stand for no words their own.
 #[derive(Debug, Clone)]
 pub struct OwnMask<S> {
     source: S,
@@ -71,6 +71,7 @@ impl<S: ConceptMaskSource> ConceptMaskSource for OwnMask<S> {
         };
         Ok(Some(match query.concept.mask_role {
             MaskRole::Instead => own,
+            MaskRole::Within if query.concept.spans.is_empty() => own,
             MaskRole::Within => match self.source.mask(query, board)? {
                 Some(mask) => query.fitting(mask)?.times(own),
                 None => own,

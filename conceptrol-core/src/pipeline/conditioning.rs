@@ -4,10 +4,8 @@ use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
     concept::Concept,
-    models::{
-        scheduler::{Scheduler, SchedulerConfig},
-        tokenizer::Truncation,
-    },
+    message::shown,
+    models::{scheduler::Scheduler, tokenizer::Truncation},
     pipeline::{
         Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds, Stage, finite,
         locate::locate, memory,
@@ -143,14 +141,13 @@ pub(super) fn scheduler<F: Family + ?Sized>(
 ) -> Result<Box<dyn Scheduler>, PipelineError> {
     let profile = family.profile();
     let config = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
-    let flows = |config: &SchedulerConfig| {
-        let kind = config.kind()?;
-        Ok::<_, PipelineError>(kind.is_flow_matching())
-    };
-    if flows(config)? != flows(&profile.scheduler)? {
+    // The model's own class may be one that is not computed: another is then put in its place.
+    if config.is_flow_matching() != profile.scheduler.is_flow_matching() {
         let name = "the scheduler";
-        let expected = format!("one for {}, as {}", profile.name, profile.scheduler.kind()?);
-        return Err(PipelineError::bad_request(name, config.kind()?, expected));
+        let own = shown(profile.scheduler.class_name());
+        let expected = format!("one for {}, as {own}", profile.name);
+        let found = shown(config.class_name());
+        return Err(PipelineError::bad_request(name, found, expected));
     }
     let steps = request.steps.unwrap_or(profile.defaults.steps);
     let tokens = size.pixels() / (profile.multiple * profile.multiple);

@@ -32,6 +32,10 @@ pub(super) fn denoise<F: Family + ?Sized>(
         .cancel(request.cancel.clone());
 
     observer.on_stage(Stage::Loading);
+    if request.cancel.is_cancelled() {
+        let stage = Stage::Loading;
+        return Err(PipelineError::Cancelled { stage });
+    }
     let denoiser = family.denoiser()?;
     let guidance = request.guidance.scale.unwrap_or(profile.defaults.guidance);
     let timesteps = scheduler.timesteps().to_vec();

@@ -17,7 +17,7 @@ use crate::{
 /// A family says what it is made of ([`profile`](Self::profile)), how prompts and pictures are encoded, what one
 /// evaluation of its denoiser is, and how latents become pictures. Requests, concepts and their words, masks, seeds,
 /// guidance, schedulers, the denoising loop, cancelling and checks are [`Pipeline`](super::Pipeline)'s, which every family
-/// is. `docs/design.md` tells how to add one; `tests/toy_family.rs` does so in less than 200 lines.
+/// is. `docs/design.md` tells how to add one; `tests/toy_family/toy.rs` does so in less than 200 lines.
 pub trait Family: fmt::Debug + Send + Sync {
     /// What a request has for this family only.
     type Extra: fmt::Debug + Clone + Default + Send + Sync;
@@ -260,4 +260,39 @@ pub struct Evaluation<'a, E> {
     pub mode: Mode,
     /// Prompts and pictures.
     pub states: &'a E,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::concept::{PromptTokens, TokenStyle};
+
+    #[test]
+    fn the_pictures_of_a_prompt_follow_each_other() {
+        let device = Device::flex();
+        let frame = |prompts: usize, each: usize| Frame {
+            size: ImageSize::square(8),
+            batch: BatchLayout::guided(prompts * each),
+            prompts: vec![
+                EncodedPrompt {
+                    ids: vec![0],
+                    tokens: PromptTokens::new(Vec::new(), TokenStyle::Clip, 1),
+                    truncated: None,
+                };
+                prompts
+            ],
+            latent_shape: [4, 1, 1],
+        };
+        let rows = |prompts, each| {
+            let numbered: Vec<f32> = (0..2 * prompts as u16).map(f32::from).collect();
+            let x = Tensor::<1>::from_floats(numbered.as_slice(), &device).reshape([prompts, 2]);
+            let rows = frame(prompts, each).per_image(x).into_data();
+            rows.try_to_vec::<f32>().expect("f32")
+        };
+        assert_eq!(rows(1, 1), [0.0, 1.0]);
+        assert_eq!(rows(2, 1), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(rows(1, 3), [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+        let two_each = [[0.0, 1.0], [0.0, 1.0], [2.0, 3.0], [2.0, 3.0]];
+        assert_eq!(rows(2, 2), two_each.as_flattened());
+    }
 }

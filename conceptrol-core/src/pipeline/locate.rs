@@ -1,7 +1,7 @@
 //! Where the words of concepts are in the prompts.
 
 use crate::{
-    concept::{PromptTokens, SpanError, TokenSpan, check_disjoint},
+    concept::{Occurrence, PromptTokens, SpanError, TokenSpan, check_disjoint},
     models::tokenizer::EncodedPrompt,
     pipeline::{ConceptRequest, Family, Fidelity, PipelineError, Request, Words},
 };
@@ -63,7 +63,13 @@ fn spans<F: Family + ?Sized>(
             let phrase = family.phrase(&concept.name)?;
             match fidelity {
                 Fidelity::Paper => tokens.find(&phrase, *occurrence),
-                Fidelity::Authors => tokens.find_reference(&phrase).map(|span| vec![span]),
+                Fidelity::Authors if *occurrence != Occurrence::Nth(0) => {
+                    return Err(PipelineError::Unsupported {
+                        family: "the authors' look-up of words",
+                        what: format!("occurrence of `{}` but the first", concept.name),
+                    });
+                }
+                Fidelity::Authors => tokens.find_as_authors(&phrase).map(|span| vec![span]),
             }
         }
         Words::Bytes(bytes) => tokens.at_bytes(bytes.clone()).map(|span| vec![span]),

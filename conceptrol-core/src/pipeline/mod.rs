@@ -38,6 +38,7 @@ pub use generation::Generation;
 pub use guidance::Guidance;
 pub use load::{AdapterFiles, LoadOptions};
 pub use locate::LocatedConcept;
+pub use memory::{Footprint, decoding_bytes, product, size_of, weight_bytes};
 pub use observer::{DenoisedLatents, Observer, Silent, StepReport};
 pub use pipeline::Pipeline;
 pub use request::{Mode, Request, check_count};

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use image::RgbImage;
 
 use crate::{
+    cancel::Cancel,
     models::image::tensor_to_images,
     pipeline::{
         Conditioning, Family, Generation, Observer, PipelineError, Request, Stage,
@@ -13,7 +14,7 @@ use crate::{
         locate::locate,
         plan,
     },
-    seam::{AttentionPlan, AttentionSites, Cancel, ProcessorLayer, Session, SiteSelector},
+    seam::{AttentionPlan, AttentionSites, ProcessorLayer, Session, SiteSelector},
 };
 
 /// A pipeline: what every [`Family`] can do.
@@ -31,8 +32,11 @@ pub trait Pipeline: Family {
         request: &Request<Self::Extra>,
         observer: &mut dyn Observer,
     ) -> Result<Generation, PipelineError> {
-        check(self, request)?;
-        self.generate_with(&self.plan(request)?, request, observer)
+        let plan = cancellable(&request.cancel, Stage::Encoding, || {
+            check(self, request)?;
+            self.plan(request)
+        })?;
+        self.generate_with(&plan, request, observer)
     }
 
     /// Carries out a request with a plan of your own; the request's mask source and site scales are then the plan's
@@ -193,15 +197,16 @@ pub trait Pipeline: Family {
 
 impl<F: Family + ?Sized> Pipeline for F {}
 
-/// Runs a part that kernels leave in the middle when the token is cancelled: its result then counts for nothing.
+/// Runs a part, unless the switch is on already. Kernels leave it in the middle when the switch is turned: its result then
+/// counts for nothing.
 fn cancellable<T>(
     cancel: &Cancel,
     stage: Stage,
     part: impl FnOnce() -> Result<T, PipelineError>,
 ) -> Result<T, PipelineError> {
-    let result = cancel.scope(part);
-    if cancel.is_cancelled() {
-        return Err(PipelineError::Cancelled { stage });
+    let result = (!cancel.is_cancelled()).then(|| cancel.scope(part));
+    match result {
+        Some(result) if !cancel.is_cancelled() => result,
+        _ => Err(PipelineError::Cancelled { stage }),
     }
-    result
 }

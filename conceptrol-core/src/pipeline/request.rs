@@ -5,10 +5,11 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::{
+    cancel::Cancel,
     mask::ConceptMaskSource,
     models::scheduler::{SchedulerConfig, SchedulerOptions},
     pipeline::{ConceptRequest, Fidelity, Guidance, ImageSize, PipelineError},
-    seam::{Cancel, SiteSelector, StepWindow},
+    seam::{SiteSelector, StepWindow},
 };
 
 /// How reference pictures act.

@@ -73,7 +73,7 @@ impl IpAdapterLayer {
         self
     }
 
-    /// Serves the concepts whose reference tokens are [for this adapter](ReferenceTokens::for_adapter),
+    /// Serves the concepts whose reference tokens are [for this adapter](ReferenceTokens::adapter()),
     /// when several adapters are installed.
     pub const fn adapter(mut self, adapter: usize) -> Self {
         self.adapter = adapter;

@@ -108,7 +108,7 @@ impl AttentionProcessor for JointCondition {
         let gates = call.take_gates(|_| true);
         if conditions > 0 {
             let bias = condition_bias(&call, &gates, self.scale, cx);
-            call.add_bias(bias);
+            call.add_bias(bias)?;
         }
         self.inner.attend(call, cx)
     }

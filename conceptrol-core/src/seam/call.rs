@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::{
     kernel::LogitBias,
-    seam::{Grid, TokenLayout},
+    seam::{AttentionError, Grid, TokenLayout},
 };
 
 /// One evaluation at a site: query, key and value after projection, norm and rotary
@@ -65,14 +65,24 @@ impl AttentionCall {
 
     /// Adds a bias to the logits, on top of what layers above have added.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Panics if the two are for different numbers of queries or of rows.
-    pub fn add_bias(&mut self, bias: LogitBias) {
+    /// [`AttentionError::WrongBias`] if it is for another number of queries or rows, or for keys that are not there.
+    pub fn add_bias(&mut self, bias: LogitBias) -> Result<(), AttentionError> {
+        let ([rows, _, queries, _], [_, _, keys, _]) = (self.query.dims(), self.key.dims());
+        let [bias_rows, _, bias_queries] = bias.rows().dims();
+        let bias_keys = bias.keys().iter().map(|keys| keys.end).max().unwrap_or(0);
+        if (bias_rows != 1 && bias_rows != rows) || bias_queries != queries || bias_keys > keys {
+            return Err(AttentionError::WrongBias {
+                found: [bias_rows, bias_queries, bias_keys],
+                expected: [rows, queries, keys],
+            });
+        }
         self.bias = Some(match self.bias.take() {
             Some(above) => above.merged(bias),
             None => bias,
         });
+        Ok(())
     }
 
     /// What is added to the logits.

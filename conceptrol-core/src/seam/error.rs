@@ -30,7 +30,7 @@ pub enum AttentionError {
         concept: usize,
     },
     /// A mask was asked for, for a concept that has no reference picture.
-    #[error("concept `{concept}` has no reference picture")]
+    #[error("concept `{}` has no reference picture", shown(concept))]
     NoReference {
         /// Name of the concept.
         concept: String,
@@ -59,6 +59,17 @@ pub enum AttentionError {
         /// Width the adapter takes.
         expected: usize,
     },
+    /// A bias does not fit the call it is added to.
+    #[error(
+        "a bias of {} rows for {} queries and {} keys, the call has {}, {} and {}",
+        found[0], found[1], found[2], expected[0], expected[1], expected[2]
+    )]
+    WrongBias {
+        /// Rows, queries and keys of the bias.
+        found: [usize; 3],
+        /// Rows, queries and keys of the call.
+        expected: [usize; 3],
+    },
     /// A condition range has no concept behind it, or the other way round.
     #[error("{conditions} condition ranges for {concepts} concepts")]
     ConditionCount {
@@ -79,16 +90,6 @@ pub enum AttentionError {
 }
 
 impl AttentionError {
-    /// An error of a processor written elsewhere.
-    ///
-    /// ```
-    /// use conceptrol_core::AttentionError;
-    /// assert_eq!(AttentionError::processor("the prompt is too loud").to_string(), "the prompt is too loud");
-    /// ```
-    pub fn processor(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Processor(error.into())
-    }
-
     /// The same error, known to be from this site.
     pub(crate) fn at(self, site: &AttentionSite) -> Self {
         match self {
@@ -133,7 +134,10 @@ fn inside(layers: &[String]) -> String {
 #[non_exhaustive]
 pub enum MaskError {
     /// The mask lies on another grid than the call.
-    #[error("the mask of concept `{concept}` is on a {found} grid, the call on {expected}")]
+    #[error(
+        "the mask of concept `{}` is on a {found} grid, the call on {expected}",
+        shown(concept)
+    )]
     WrongGrid {
         /// Name of the concept.
         concept: String,
@@ -143,7 +147,10 @@ pub enum MaskError {
         expected: Grid,
     },
     /// The mask is for another number of pictures than the batch has.
-    #[error("the mask of concept `{concept}` has {rows} rows, the batch {images} pictures")]
+    #[error(
+        "the mask of concept `{}` has {rows} rows, the batch {images} pictures",
+        shown(concept)
+    )]
     WrongRows {
         /// Name of the concept.
         concept: String,
@@ -153,13 +160,13 @@ pub enum MaskError {
         images: usize,
     },
     /// A fixed mask was asked for, and the concept has none.
-    #[error("concept `{concept}` has no mask of its own")]
+    #[error("concept `{}` has no mask of its own", shown(concept))]
     NoMask {
         /// Name of the concept.
         concept: String,
     },
     /// The concept stands for no words of the prompt.
-    #[error("concept `{concept}` has no words to read a mask from")]
+    #[error("concept `{}` has no words to read a mask from", shown(concept))]
     NoWords {
         /// Name of the concept.
         concept: String,
@@ -167,11 +174,11 @@ pub enum MaskError {
     /// The call has no text tokens to read a map from.
     #[error("a textual mask needs text tokens, and the call has none")]
     NoText,
-    /// The call has no latent tokens to mask.
-    #[error("a mask needs latent tokens, and the call has none")]
-    NoLatents,
     /// The concept's tokens lie beyond the call's text.
-    #[error("concept `{concept}` ends at token {end}, the text has {text_len}")]
+    #[error(
+        "concept `{}` ends at token {end}, the text has {text_len}",
+        shown(concept)
+    )]
     BeyondText {
         /// Name of the concept.
         concept: String,
@@ -248,7 +255,7 @@ pub enum InstallError {
         expected: &'static str,
     },
     /// A concept cannot be used with the session.
-    #[error("concept `{concept}`: {reason}")]
+    #[error("concept `{}`: {reason}", shown(concept))]
     BadConcept {
         /// Name of the concept.
         concept: String,

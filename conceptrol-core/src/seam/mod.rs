@@ -6,7 +6,6 @@
 
 mod cache;
 mod call;
-mod cancel;
 mod captures;
 mod context;
 mod error;
@@ -26,7 +25,6 @@ mod step;
 
 pub use cache::{CacheKey, Projected, ProjectionCache};
 pub use call::{AttentionCall, Gate};
-pub use cancel::Cancel;
 pub use captures::{Capture, Captures};
 pub use context::AttentionContext;
 pub use error::{AttentionError, InstallError, MaskError};

@@ -231,17 +231,20 @@ fn closest(name: &str, sites: &AttentionSites) -> Option<String> {
         .iter()
         .map(|site| (edit_distance(name, &site.name), &site.name))
         .min()
-        .filter(|(distance, _)| *distance <= name.len().max(3) / 2)
+        .filter(|(distance, site)| {
+            *distance <= name.len().max(3) / 2 && name.len() <= 2 * site.len()
+        })
         .map(|(_, site)| site.clone())
 }
 
-/// Levenshtein distance in bytes.
+/// Levenshtein distance of the first bytes, which are all of a name that could be meant.
 fn edit_distance(a: &str, b: &str) -> usize {
+    let [a, b] = [a, b].map(|name| &name.as_bytes()[..name.len().min(256)]);
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.bytes().enumerate() {
+    for (i, ca) in a.iter().enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;
-        for (j, cb) in b.bytes().enumerate() {
+        for (j, cb) in b.iter().enumerate() {
             let substituted = diagonal + usize::from(ca != cb);
             diagonal = row[j + 1];
             row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);

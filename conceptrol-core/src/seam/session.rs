@@ -3,11 +3,12 @@
 use burn::tensor::Tensor;
 
 use crate::{
+    cancel::Cancel,
     concept::Concept,
     mask::MaskBoard,
     seam::{
         AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
-        BatchLayout, CacheKey, Cancel, Captures, ConditionSchedule, InstallError, Projected,
+        BatchLayout, CacheKey, Captures, ConditionSchedule, InstallError, Projected,
         ProjectionCache, SiteId, StepInfo,
     },
 };

@@ -83,6 +83,16 @@ impl StepWindow {
         Self::new(warmup, 1.0)
     }
 
+    /// The fraction of the generation at which it begins.
+    pub const fn start(&self) -> f64 {
+        self.start
+    }
+
+    /// The fraction of the generation at which it ends.
+    pub const fn end(&self) -> f64 {
+        self.end
+    }
+
     /// Whether step `index` of `total` is inside.
     #[expect(clippy::cast_precision_loss, reason = "step counts are far below 2^52")]
     pub fn contains(&self, index: usize, total: usize) -> bool {

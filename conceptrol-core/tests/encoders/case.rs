@@ -41,11 +41,17 @@ impl Case {
         }
     }
 
+    /// The folder of the model: the case's own, or another that `case.json` names.
     fn model(&self) -> PathBuf {
-        match self.settings["files"]["model"].as_str() {
-            Some(model) => self.folder.join(model),
-            None => self.folder.clone(),
-        }
+        let files = &self.settings["files"];
+        let named = ["model", "image_encoder"]
+            .iter()
+            .find_map(|name| files[name].as_str());
+        named.map_or_else(|| self.folder.clone(), |model| self.folder.join(model))
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
     }
 
     pub(crate) fn config(&self) -> PathBuf {

@@ -5,24 +5,33 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use conceptrol_core::models::autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig};
 use conceptrol_core::models::clip_text::{ClipTextConfig, ClipTextModel};
+use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
 use conceptrol_core::models::config::ConfigError;
+use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::models::weights::Weights;
 use serde_json::{Value, json};
 
-fn check(manifest: &str, build: impl FnOnce(&Weights)) {
+type Shapes = BTreeMap<String, Vec<usize>>;
+
+fn manifest(name: &str) -> Shapes {
     let path = format!(
-        "{}/tests/fixtures/manifests/{manifest}.json",
+        "{}/tests/fixtures/manifests/{name}.json",
         env!("CARGO_MANIFEST_DIR")
     );
     let manifest: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let expected: BTreeMap<String, Vec<usize>> =
-        serde_json::from_value(manifest["tensors"].clone()).unwrap();
+    serde_json::from_value(manifest["tensors"].clone()).unwrap()
+}
+
+/// The tensors that `build` asks for.
+fn asked(build: impl FnOnce(&Weights)) -> Shapes {
     let weights = Weights::names(&Device::flex());
     build(&weights);
     let tensors = weights.finish().unwrap().into_iter();
-    let actual: BTreeMap<String, Vec<usize>> =
-        tensors.map(|tensor| (tensor.name, tensor.shape)).collect();
-    assert_eq!(actual, expected);
+    tensors.map(|tensor| (tensor.name, tensor.shape)).collect()
+}
+
+fn check(name: &str, build: impl FnOnce(&Weights)) {
+    assert_eq!(asked(build), manifest(name));
 }
 
 fn clip(config: Value) -> impl FnOnce(&Weights) {
@@ -48,6 +57,39 @@ fn clip_bigg() {
         "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20, "projection_dim": 1280,
     });
     check("clip-bigg-text", clip(config));
+}
+
+fn vision(config: Value) -> impl FnOnce(&Weights) {
+    let config = ClipVisionConfig::from_json(&config.to_string()).unwrap();
+    move |w| drop(ClipVisionModel::new(&config, w))
+}
+
+#[test]
+fn vit_h() {
+    let config = json!({
+        "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
+        "patch_size": 14, "projection_dim": 1024, "hidden_act": "gelu",
+    });
+    check("clip-vit-h-vision", vision(config));
+}
+
+#[test]
+fn vit_bigg() {
+    let config = json!({
+        "hidden_size": 1664, "intermediate_size": 8192, "num_hidden_layers": 48, "num_attention_heads": 16,
+        "patch_size": 14, "projection_dim": 1280, "hidden_act": "gelu",
+    });
+    check("clip-vit-bigg-vision", vision(config));
+}
+
+#[test]
+fn t5_xxl() {
+    let mut expected = manifest("t5-xxl-encoder");
+    // The same table under its second name: either will do.
+    let second = expected.remove("encoder.embed_tokens.weight");
+    assert_eq!(second.as_ref(), expected.get("shared.weight"));
+    let encoder = asked(|weights| drop(T5Encoder::new(&T5Config::xxl(), weights)));
+    assert_eq!(encoder, expected);
 }
 
 #[test]

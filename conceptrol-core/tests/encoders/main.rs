@@ -1,6 +1,8 @@
-//! The text encoder and the autoencoder against `transformers` and `diffusers`.
+//! The text and image encoders and the autoencoder against `transformers` and `diffusers`.
 
 mod case;
 mod clip_text;
+mod clip_vision;
 mod keys;
+mod t5;
 mod vae;

@@ -37,7 +37,7 @@ fn values(bytes: &[u8]) -> Vec<f32> {
 
 #[test]
 fn the_same_mask_in_every_colour_type() {
-    let (white, black) = ([255; 3], [0; 3]);
+    let (white, black) = ([255_u8; 3], [0_u8; 3]);
     let deep = u16::MAX;
     let pictures: [DynamicImage; 10] = [
         halves(Luma([255_u8]), Luma([0])).into(),
@@ -110,7 +110,7 @@ fn masks_that_say_nothing_are_told() {
         warning(halves(Luma([2_u16]), Luma([1])).into()),
         MaskWarning::Dark { .. }
     ));
-    for value in [0, 1, 128, 255] {
+    for value in [0_u8, 1, 128, 255] {
         let even = warning(halves(Luma([value]), Luma([value])).into());
         assert!(matches!(even, MaskWarning::Even { .. }), "{even}");
         assert!(even.to_string().contains("are equal"), "{even}");

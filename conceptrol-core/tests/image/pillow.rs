@@ -282,7 +282,6 @@ proptest! {
     /// A window is a part of the whole.
     #[test]
     fn a_window_is_a_part_of_the_whole(w in 1u32..40, h in 1u32..40, cut in 0u32..8) {
-        use conceptrol_core::Grid;
 use conceptrol_core::models::image::{Window, resize_window};
         let source = picture("source.png");
         let whole = resize(&source, w, h, Filter::Bicubic);

@@ -26,7 +26,7 @@ impl AttentionProcessor for Add {
         mut call: AttentionCall,
         cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError> {
-        call.add_bias(self.bias.clone());
+        call.add_bias(self.bias.clone())?;
         self.inner.attend(call, cx)
     }
 }
@@ -57,13 +57,12 @@ fn a_bias_above_the_joint_condition_counts() {
         .condition(ConditionSchedule::new(0.8, StepWindow::ALWAYS));
     let out = session.attend(SiteId::new(0), joint::call());
     let ones = [vec![1.0; 6], vec![1.0; 6]];
-    let dense: Vec<f32> = outer
-        .dense(joint::LEN)
+    let outer: Vec<f32> = dense::matrix(&outer, joint::LEN)
         .into_data()
         .try_to_vec()
         .expect("f32");
     let inner = joint::condition_bias(&[0.8, 0.4], &ones);
-    let sum = dense.iter().zip(inner).map(|(a, b)| a + b).collect();
+    let sum = outer.iter().zip(inner).map(|(a, b)| a + b).collect();
     dense::close(&out.expect("a valid call"), &joint::attention(sum));
 }
 
@@ -88,12 +87,28 @@ fn biases_of_several_layers_add_up_beside_an_adapter() {
         let out = session.attend(SiteId::new(0), call());
         out.expect("a valid call")
     };
-    let bias = first.dense(6).expand([4, 1, 24, 6]) + second.dense(6);
+    let bias = dense::matrix(&first, 6).expand([4, 1, 24, 6]) + dense::matrix(&second, 6);
     let zeros = Tensor::zeros([1, 1, 24, 6], &Device::flex());
     // the adapter's branch has keys of its own, which the bias is not about
     let branch = attend(&vanilla) - dense::attention(call(), zeros);
     let expected = dense::attention(call(), bias) + branch;
     dense::close(&attend(&plan), &expected);
+}
+
+#[test]
+fn a_bias_that_does_not_fit_is_an_error() {
+    for (keys, batch, queries) in [(5..7, 1, 24), (0..2, 3, 24), (0..2, 1, 23)] {
+        let mut call = cross_call(0, 4, 0);
+        call.add_bias(LogitBias::new(vec![0..2], noise([4, 1, 24], 1.0)))
+            .expect("fits");
+        let end = keys.end;
+        let wrong = LogitBias::new(vec![keys], noise([batch, 1, queries], 1.0));
+        let error = call.add_bias(wrong).expect_err("refused");
+        let expected = format!(
+            "a bias of {batch} rows for {queries} queries and {end} keys, the call has 4, 24 and 6"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]
@@ -113,7 +128,8 @@ fn merging_is_the_sum_of_the_matrices() {
         for (batch_a, batch_b) in [(1, 1), (1, 3), (3, 1), (3, 3)] {
             let (a, b) = (bias(a.clone(), batch_a, 1.0), bias(b.clone(), batch_b, 2.0));
             let batch = batch_a.max(batch_b);
-            let sum = a.dense(9).expand([batch, 1, 5, 9]) + b.dense(9).expand([batch, 1, 5, 9]);
+            let matrix = |bias: &LogitBias| dense::matrix(bias, 9).expand([batch, 1, 5, 9]);
+            let sum = matrix(&a) + matrix(&b);
             let merged = a.merged(b);
             let mut keys: Vec<_> = merged.keys().to_vec();
             keys.sort_by_key(|keys| keys.start);
@@ -121,7 +137,7 @@ fn merging_is_the_sum_of_the_matrices() {
                 keys.windows(2).all(|pair| pair[0].end <= pair[1].start),
                 "{keys:?} overlap"
             );
-            dense::close(&merged.dense(9).expand([batch, 1, 5, 9]), &sum);
+            dense::close(&matrix(&merged), &sum);
         }
     }
 }

@@ -36,7 +36,7 @@ impl AttentionProcessor for Fails {
         _: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError> {
         let disk = std::io::Error::other(InstallError::EmptyBatch);
-        Err(AttentionError::processor(disk))
+        Err(AttentionError::Processor(disk.into()))
     }
 }
 
@@ -145,13 +145,13 @@ fn no_level_of_an_error_repeats_the_one_below() {
         Box::new(at("attn2", AttentionError::UnappliedGate { concept: 1 })),
         Box::new(at("attn2", MaskError::NoText.into())),
         Box::new(at("attn2", MaskError::Source(Box::new(io())).into())),
-        Box::new(at("attn2", AttentionError::processor(io()))),
+        Box::new(at("attn2", AttentionError::Processor(io().into()))),
         Box::new(at(
             "attn2",
-            AttentionError::processor(at(
+            AttentionError::Processor(Box::new(at(
                 "other",
-                AttentionError::processor(std::io::Error::other(MaskError::NoLatents)),
-            )),
+                AttentionError::Processor(std::io::Error::other(MaskError::NoText).into()),
+            ))),
         )),
         Box::new(MaskError::Source(Box::new(InstallError::EmptyBatch))),
     ];

@@ -2,6 +2,7 @@
 
 mod ask;
 mod bias;
+mod cancel;
 #[path = "../common/mod.rs"]
 mod common;
 mod cross;
@@ -15,7 +16,7 @@ mod sources;
 mod threads;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use common::largest;
+use common::{chain, largest};
 use conceptrol_core::{
     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Concept,
     ConditionSchedule, Grid, ReferenceTokens, Session, SiteId, SiteKind, SiteSelector, StepInfo,
@@ -116,11 +117,4 @@ fn run(
 fn max_difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
     largest(pairs.map(|(a, b)| (a - b).abs()))
-}
-
-/// All levels of an error, joined as a program prints them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let levels = std::iter::successors(Some(error), |error| error.source());
-    let messages: Vec<String> = levels.map(ToString::to_string).collect();
-    messages.join(": ")
 }

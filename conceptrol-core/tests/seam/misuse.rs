@@ -102,6 +102,21 @@ fn misuse_is_a_clear_error() {
         new(Concept::new("cat", [vec![3..3]])),
         "concept `cat`: it has no tokens"
     );
+    // a terminal must not obey a name, and a message must not be a megabyte
+    assert_eq!(
+        new(Concept::new("\x1b[31mcat", [vec![3..3]])),
+        r"concept `\u{1b}[31mcat`: it has no tokens"
+    );
+    let long = SiteSelector::named("x".repeat(1 << 20))
+        .resolve(&sites)
+        .unwrap_err();
+    assert!(long.to_string().len() < 500, "{}", long.to_string().len());
+    // a range that ends before it begins
+    let reversed = std::ops::Range { start: 5, end: 3 };
+    assert_eq!(
+        new(Concept::new("cat", [vec![1..2, reversed]])),
+        "concept `cat`: its tokens 5..3 end before they begin"
+    );
     assert_eq!(
         new(cat().scale(f32::NAN)),
         "concept `cat`: scale NaN is not finite"
@@ -151,7 +166,7 @@ fn misuse_is_a_clear_error() {
 #[test]
 fn sites_that_cannot_serve_are_an_error() {
     let site = |i: usize| {
-        let kind = if i % 2 == 0 {
+        let kind = if i.is_multiple_of(2) {
             SiteKind::SelfAttention
         } else {
             SiteKind::CrossAttention

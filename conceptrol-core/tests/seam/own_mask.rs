@@ -84,8 +84,23 @@ fn a_mask_instead_of_the_attention_is_that_mask() {
         vec![concept.clone()],
         always,
     );
-    let fixed = run(&plan_of(Fixed::required()), batch, vec![concept], always);
+    let fixed = run(
+        &plan_of(Fixed::required()),
+        batch,
+        vec![concept.clone()],
+        always,
+    );
     assert_eq!(instead, fixed);
+    // without words there is nothing to be within
+    concept.spans.clear();
+    let wordless = concept.mask_role(MaskRole::Within);
+    let alone = run(
+        &plan_of(OwnMask::over(block())),
+        batch,
+        vec![wordless],
+        always,
+    );
+    assert_eq!(alone, fixed);
 }
 
 #[test]

@@ -144,6 +144,25 @@ fn every_source_has_a_memory_of_its_own() {
     assert_eq!(values(&twice.expect("no error").expect("a mask")), squares);
 }
 
+/// Masks for each picture beside one for all.
+#[test]
+fn a_union_is_one_of_the_two_to_the_bit() {
+    let of = |source: &dyn ConceptMaskSource| {
+        let mask = ask(&source, &cat(), (1, 0, 3), &mut MaskBoard::new(1));
+        values(&mask.expect("no error").expect("a mask"))
+    };
+    let (each, all) = (of(&Local::new()), of(&Random::new(1)));
+    assert_eq!((each.len(), all.len()), (18, 6));
+    let all = all.iter().cycle();
+    let expected: Vec<f32> = each.iter().zip(all).map(|(a, b)| a.max(*b)).collect();
+    assert_eq!(of(&Union(Local::new(), Random::new(1))), expected);
+    assert_eq!(of(&Union(Random::new(1), Local::new())), expected);
+    assert!(
+        each != expected && of(&Random::new(1)) != expected[..6],
+        "both count"
+    );
+}
+
 /// One source at several sites: each has its own mean.
 #[test]
 fn sites_do_not_mix_in_a_mean() {

@@ -116,6 +116,10 @@ impl Family for Flux {
         Ok(unpack(transformer.forward(input, session)?, states.grid))
     }
 
+    fn memory(&self, frame: &Frame, tile: Option<usize>) -> Option<u64> {
+        Some(self.footprint(frame, tile))
+    }
+
     fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError> {
         let vae = self.vae()?;
         let latents = vae.unscale(latents).cast(self.vae_dtype());

@@ -19,8 +19,8 @@ use conceptrol_core::{
         weights::{Checkpoint, Files, Weights},
     },
     pipeline::{
-        ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency, Slot,
-        concept_block_of,
+        Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency,
+        Slot, concept_block_of, decoding_bytes, product, size_of, weight_bytes,
     },
 };
 
@@ -47,6 +47,8 @@ pub struct Flux {
     pub(super) options: LoadOptions<FluxOptions>,
     pub(super) profile: Profile,
     config: FluxConfig,
+    /// Bytes of the weights of transformer and autoencoder.
+    bytes: [u64; 2],
     vae_config: AutoencoderKlConfig,
     clip_config: ClipTextConfig,
     t5_config: T5Config,
@@ -73,12 +75,20 @@ impl Flux {
         let folder = folder.as_ref();
         ModelIndex::open(folder, &["FluxPipeline"])?;
         let (config, file) = transformer_file(folder, &options, Files::Read)?;
+        let elements = file.tensors().map(|tensor| tensor.elements() as u64);
+        let transformer_bytes = product([elements.sum(), size_of(options.dtype)]);
         let checked = Weights::from_checkpoint(file, &options.device, options.dtype);
         drop(load_transformer(&config, checked, Residency::Disk)?);
         let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
         let clip_config = ClipTextConfig::from_file(folder.join("text_encoder/config.json"))?;
         let t5_config = T5Config::from_file(folder.join("text_encoder_2/config.json"))?;
         check_parts(&config, &vae_config, &clip_config, &t5_config)?;
+        let vae_dtype = vae_config.compute_dtype(options.dtype);
+        let vae_file = Checkpoint::open(folder.join("vae"))?;
+        let checked = Weights::from_checkpoint(vae_file, &options.device, vae_dtype).unread();
+        drop(AutoencoderKl::new(&vae_config, &checked));
+        checked.finish()?;
+        let vae_bytes = weight_bytes(&folder.join("vae"), vae_dtype)?;
         let tokenizers = Tokenizers {
             clip: ClipTokenizer::open(folder.join("tokenizer"))?,
             t5: T5Tokenizer::open(folder.join("tokenizer_2"))?,
@@ -109,6 +119,7 @@ impl Flux {
             folder: folder.to_owned(),
             profile,
             config,
+            bytes: [transformer_bytes, vae_bytes],
             vae_config,
             clip_config,
             t5_config,
@@ -206,6 +217,30 @@ impl Flux {
             weights.finish()?;
             Ok(vae)
         })
+    }
+
+    /// About what a generation needs beyond what is in memory. A step: 24 times the stream of tokens, of which a single block
+    /// holds five widths at once and attention three more; with weights on disk one block of them.
+    pub(super) fn footprint(&self, frame: &Frame, tile: Option<usize>) -> u64 {
+        let [transformer, vae] = self.bytes;
+        let (config, dtype) = (&self.config, self.options.dtype);
+        let text = frame.prompts.iter().map(|prompt| prompt.ids.len()).max();
+        let cells = frame.size.pixels() / (PIXELS_PER_TOKEN * PIXELS_PER_TOKEN);
+        let tokens = (2 * cells + text.unwrap_or(0)) as u64; // a reference picture is about as large
+        let rows = frame.batch.rows() as u64;
+        let width = config.inner_dim() as u64;
+        let blocks = (config.num_layers + config.num_single_layers) as u64;
+        let need = Footprint {
+            denoiser: match self.options.residency {
+                Residency::Disk => 2 * transformer / blocks.max(1),
+                _ if self.transformer.is_loaded() => 0,
+                _ => transformer,
+            },
+            denoising: product([24, rows, tokens, width, size_of(dtype)]),
+            autoencoder: if self.vae.is_loaded() { 0 } else { vae },
+            decoding: decoding_bytes(&self.vae_config, frame, tile, self.vae_dtype()),
+        };
+        need.peak(self.options.residency)
     }
 
     pub(super) fn vae_dtype(&self) -> FloatDType {

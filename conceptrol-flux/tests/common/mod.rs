@@ -3,6 +3,7 @@
 
 pub mod checkpoint;
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
@@ -24,6 +25,17 @@ pub fn fixtures() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"),
         PathBuf::from,
     )
+}
+
+/// An error and what it comes from, down to the last: what a program would print.
+pub fn chain(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut below = error.source();
+    while let Some(level) = below {
+        message = format!("{message}: {level}");
+        below = level.source();
+    }
+    message
 }
 
 impl Case {
@@ -69,6 +81,11 @@ impl Case {
             name,
             &self.device,
         )
+    }
+
+    /// Whether the case has an expected tensor of this name; a small one does not have all of them.
+    pub fn expects(&self, name: &str) -> bool {
+        self.expected.contains(name)
     }
 
     pub fn expected<const D: usize>(&self, name: &str) -> Tensor<D> {

@@ -123,6 +123,10 @@ impl Family for StableDiffusion {
         )?)
     }
 
+    fn memory(&self, frame: &Frame, tile: Option<usize>) -> Option<u64> {
+        Some(self.footprint(frame, tile))
+    }
+
     fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError> {
         let vae = self.vae()?;
         let dtype = self.vae_config().compute_dtype(self.profile.dtype);

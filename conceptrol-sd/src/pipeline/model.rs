@@ -12,11 +12,11 @@ use conceptrol_core::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_vision::{ClipVisionConfig, ClipVisionModel},
         scheduler::SchedulerConfig,
-        weights::Checkpoint,
+        weights::{Checkpoint, Weights},
     },
     pipeline::{
-        AdapterFiles, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency, Slot,
-        concept_block_of,
+        AdapterFiles, Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile,
+        Residency, Slot, concept_block_of, decoding_bytes, product, size_of, weight_bytes,
     },
 };
 
@@ -39,6 +39,8 @@ pub struct StableDiffusion {
     options: LoadOptions,
     pub(super) profile: Profile,
     unet_config: UNetConfig,
+    /// Bytes of the weights of UNet and autoencoder.
+    bytes: [u64; 2],
     vae_config: AutoencoderKlConfig,
     concept_block: Option<ConceptBlock>,
     pub(super) force_zeros: bool,
@@ -76,6 +78,7 @@ impl StableDiffusion {
         let unet_config = UNetConfig::from_file(folder.join("unet/config.json"))?;
         let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
         check_latents(&unet_config, &vae_config)?;
+        let bytes = check_weights(folder, &options, &unet_config, &vae_config)?;
         let text_parts = TextParts::open(folder)?;
         text_parts.check(&unet_config, SIZES)?;
         let scheduler = SchedulerConfig::open(&folder.join("scheduler/scheduler_config.json"))?;
@@ -102,6 +105,7 @@ impl StableDiffusion {
             folder: folder.to_owned(),
             profile,
             unet_config,
+            bytes,
             vae_config,
             concept_block,
             force_zeros: index.force_zeros_for_empty_prompt,
@@ -235,9 +239,52 @@ impl StableDiffusion {
         })
     }
 
+    /// About what a generation needs beyond what is in memory. A step: 13 times the UNet's first level, as measured from
+    /// 256 x 256 to 1024 x 1024 pixels with SD1.5 and SDXL (`docs/performance.md`).
+    pub(super) fn footprint(&self, frame: &Frame, tile: Option<usize>) -> u64 {
+        let [_, height, width] = frame.latent_shape.map(|length| length as u64);
+        let [unet, vae] = self.bytes;
+        let dtype = self.options.dtype;
+        let channels = self.unet_config.time.sinusoid_dim as u64;
+        let rows = frame.batch.rows() as u64;
+        let vae_dtype = self.vae_config.compute_dtype(dtype);
+        let need = Footprint {
+            denoiser: if self.unet.is_loaded() { 0 } else { unet },
+            denoising: product([13, rows, height, width, channels, size_of(dtype)]),
+            autoencoder: if self.vae.is_loaded() { 0 } else { vae },
+            decoding: decoding_bytes(&self.vae_config, frame, tile, vae_dtype),
+        };
+        need.peak(self.options.residency)
+    }
+
     pub(super) fn adapter_count(&self) -> usize {
         self.adapters.len()
     }
+}
+
+/// That the files of UNet and autoencoder are those of their configurations, without reading tensors; their bytes in memory.
+fn check_weights(
+    folder: &Path,
+    options: &LoadOptions,
+    unet: &UNetConfig,
+    vae: &AutoencoderKlConfig,
+) -> Result<[u64; 2], PipelineError> {
+    let part = |name: &str| {
+        let file = Checkpoint::open(folder.join(name))?;
+        let weights = Weights::from_checkpoint(file, &options.device, options.dtype);
+        Ok::<_, PipelineError>(weights.unread())
+    };
+    let weights = part("unet")?;
+    drop(UNet2DConditionModel::new(unet, &weights));
+    weights.finish()?;
+    let weights = part("vae")?;
+    drop(AutoencoderKl::new(vae, &weights));
+    weights.finish()?;
+    let vae_dtype = vae.compute_dtype(options.dtype);
+    Ok([
+        weight_bytes(&folder.join("unet"), options.dtype)?,
+        weight_bytes(&folder.join("vae"), vae_dtype)?,
+    ])
 }
 
 /// That the UNet denoises what the autoencoder decodes.

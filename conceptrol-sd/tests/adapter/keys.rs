@@ -1,13 +1,12 @@
-//! The full-size encoders and adapters have exactly the tensors of the published checkpoints.
+//! The full-size adapters have exactly the tensors of the published checkpoints.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use conceptrol_core::AttentionSites;
-use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
 use conceptrol_core::models::weights::Weights;
 use conceptrol_sd::adapter::{AdapterKind, IpAdapterWeights, ResamplerConfig};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::sites::{sd15, sdxl};
 
@@ -26,11 +25,6 @@ fn check(manifest: &str, build: impl FnOnce(&Weights)) -> Value {
         tensors.map(|tensor| (tensor.name, tensor.shape)).collect();
     assert_eq!(actual, expected);
     manifest
-}
-
-fn vision(config: Value) -> impl FnOnce(&Weights) {
-    let config = ClipVisionConfig::from_json(&config.to_string()).unwrap();
-    move |w| drop(ClipVisionModel::new(&config, w))
 }
 
 fn adapter(manifest: &str, kind: AdapterKind, sites: &AttentionSites) {
@@ -65,24 +59,6 @@ fn base(embedding_dim: usize, output_dim: usize) -> AdapterKind {
         tokens: 4,
         output_dim,
     }
-}
-
-#[test]
-fn vit_h() {
-    let config = json!({
-        "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
-        "patch_size": 14, "projection_dim": 1024, "hidden_act": "gelu",
-    });
-    check("clip-vit-h-vision", vision(config));
-}
-
-#[test]
-fn vit_bigg() {
-    let config = json!({
-        "hidden_size": 1664, "intermediate_size": 8192, "num_hidden_layers": 48, "num_attention_heads": 16,
-        "patch_size": 14, "projection_dim": 1280, "hidden_act": "gelu",
-    });
-    check("clip-vit-bigg-vision", vision(config));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The image encoder and the IP-Adapter loader against `transformers` and `diffusers`.
+//! The IP-Adapter loader against `transformers` and `diffusers`.
 
 mod case;
 mod keys;

@@ -1,5 +1,4 @@
 use burn::tensor::{FloatDType, Tensor};
-use conceptrol_core::models::image::{self, ClipImageConfig};
 use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_sd::adapter::{
     AdapterKind, ImageFeature, ImageProjection, IpAdapterLayout, IpAdapterWeights,
@@ -10,18 +9,6 @@ use crate::sites::tiny;
 
 fn load(case: &Case, file: &str) -> IpAdapterWeights {
     IpAdapterWeights::load(case.path(file), &tiny(), 16, &case.device, FloatDType::F32).unwrap()
-}
-
-#[test]
-fn image_encoder() {
-    let case = Case::own();
-    let encoder = case.encoder("image_encoder");
-    let pixels: Tensor<4> = case.load("inputs.safetensors", "pixels");
-    case.check(
-        "image_embeds",
-        encoder.image_embeds(pixels.clone()).unwrap(),
-    );
-    case.check("penultimate", encoder.penultimate(pixels).unwrap());
 }
 
 #[test]
@@ -60,24 +47,6 @@ fn a_pickle_holds_the_same_adapter() {
         other => panic!("not a base adapter: {other:?}"),
     };
     assert_eq!(tokens(&flat), tokens(&nested));
-}
-
-#[test]
-#[ignore = "needs CONCEPTROL_FIXTURES"]
-fn image_encoder_of_the_authors() {
-    let case = Case::public("comp_clip_vision");
-    let encoder = case.encoder("../models/image_encoder");
-    let zero = encoder.penultimate(encoder.zero_pixels()).unwrap();
-    case.check("zero_image_penultimate", zero);
-    let pictures = ["img0", "img1", "img2"]
-        .map(|name| image::open(case.path(&format!("../images/{name}.png"))).unwrap());
-    let config = ClipImageConfig::default();
-    let pixels = image::clip_tensor(&pictures, &config, &case.device).unwrap();
-    case.check(
-        "image_embeds",
-        encoder.image_embeds(pixels.clone()).unwrap(),
-    );
-    case.check("penultimate", encoder.penultimate(pixels).unwrap());
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, path::Path};
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::models::clip_vision::ClipVisionConfig;
 use conceptrol_core::models::weights::{Checkpoint, TensorInfo, Weights};
+use conceptrol_core::pipeline::LoadOptions;
 use conceptrol_sd::{
+    StableDiffusion,
     adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
-    pipeline::{LoadOptions, StableDiffusion},
     sites::attention_sites,
 };
 use safetensors::{Dtype, tensor::TensorView};
@@ -47,7 +48,7 @@ fn write(
 fn open(adapters: &[&Path]) -> StableDiffusion {
     let options = LoadOptions::new(Device::flex());
     let options = adapters.iter().fold(options, |options, adapter| {
-        options.adapter(adapter, folder().join("image_encoder"))
+        options.adapter((*adapter, folder().join("image_encoder")))
     });
     StableDiffusion::open(folder().join("model"), options).expect("the tiny model opens")
 }

@@ -1,12 +1,13 @@
 //! A picture of a batch has the bits that it has alone: latents and colours.
 
 use burn::tensor::{Device, FloatDType};
-use conceptrol_sd::pipeline::{LoadOptions, Request, Silent, StableDiffusion};
+use conceptrol_core::pipeline::{LoadOptions, Pipeline, Silent};
+use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
 use crate::tiny::{open, pipeline, request};
 
 /// The bytes of the latents and the colours, a picture each.
-fn pictures(pipeline: &StableDiffusion, request: &Request) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn pictures(pipeline: &StableDiffusion, request: &Request) -> Vec<(Vec<u8>, Vec<u8>)> {
     let generation = pipeline
         .generate(request, &mut Silent)
         .expect("a valid request");
@@ -33,8 +34,7 @@ fn check(pipeline: &StableDiffusion, change: impl Fn(&mut Request)) {
         .collect();
     assert_ne!(alone[0], alone[1], "seeds matter");
     for count in [3, 5] {
-        let mut batch = changed(3);
-        batch.images_per_prompt = count;
+        let batch = changed(3).images_per_prompt(count);
         let together = pictures(pipeline, &batch);
         assert_eq!(together.len(), count);
         for (index, (together, alone)) in together.iter().zip(&alone).enumerate() {
@@ -51,16 +51,17 @@ fn pictures_do_not_see_each_other() {
 #[test]
 fn nor_without_guidance_or_with_its_rescaling() {
     let pipeline = pipeline(1);
-    check(&pipeline, |request| request.guidance.scale = 1.0);
+    check(&pipeline, |request| request.guidance.scale = Some(1.0));
     check(&pipeline, |request| request.guidance.rescale = 0.7);
 }
 
 #[test]
 fn nor_in_half_precision() {
     for dtype in [FloatDType::BF16, FloatDType::F16] {
-        let mut options = LoadOptions::new(Device::flex());
-        options.dtype = dtype;
-        check(&open(1, options), |_| {});
+        check(
+            &open(1, LoadOptions::new(Device::flex()).dtype(dtype)),
+            |_| {},
+        );
     }
 }
 

@@ -1,41 +1,25 @@
-//! Folders with a part that is missing or does not belong there.
+//! Folders with a part that is missing, damaged, or of another model.
 
 use std::{fs, path::Path};
 
 use burn::tensor::Device;
-use conceptrol_sd::pipeline::{LoadOptions, Silent, StableDiffusion};
+use conceptrol_core::pipeline::{LoadOptions, Pipeline, Residency, Silent};
+use conceptrol_sd::StableDiffusion;
 
-use crate::tiny::{folder, request};
+use crate::{
+    common::chain,
+    tiny::{copy, edit, folder, options, request},
+};
 
 /// A copy of the tiny model, changed by `change`, asked for a picture: what is wrong with it.
 fn fails(change: impl Fn(&Path)) -> String {
-    let copy = tempfile::tempdir().expect("a temporary folder");
-    copy_all(&folder().join("model"), copy.path());
-    change(copy.path());
-    StableDiffusion::open(copy.path(), LoadOptions::new(Device::flex()))
+    let copy = copy();
+    let model = copy.path().join("model");
+    change(&model);
+    let error = StableDiffusion::open(model, options())
         .and_then(|pipeline| pipeline.generate(&request(&[]), &mut Silent))
-        .expect_err("a broken folder")
-        .to_string()
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("readable");
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            fs::create_dir(&to).expect("a new folder");
-            copy_all(&from, &to);
-        } else {
-            fs::write(&to, fs::read(&from).expect("readable")).expect("writable");
-        }
-    }
-}
-
-/// Replaces `old` by `new` in a file.
-fn edit(file: &Path, old: &str, new: &str) {
-    let text = fs::read_to_string(file).expect("text");
-    assert!(text.contains(old), "{} has no {old}", file.display());
-    fs::write(file, text.replacen(old, new, 1)).expect("writable");
+        .expect_err("a broken folder");
+    chain(&error)
 }
 
 #[test]
@@ -109,4 +93,108 @@ fn weights_that_are_cut_short() {
         });
         assert!(cut.contains(part), "{part}: {cut}");
     }
+}
+
+/// A UNet for inpainting or editing under the name of a plain one.
+#[test]
+fn a_unet_of_other_channels() {
+    let opens = |old: &'static str, new: &'static str| {
+        let copy = copy();
+        edit(&copy.path().join("model/unet/config.json"), old, new);
+        let opened = StableDiffusion::open(copy.path().join("model"), options());
+        opened.expect_err("other channels").to_string()
+    };
+    for channels in ["8", "9"] {
+        let new = format!("\"in_channels\": {channels}").leak();
+        assert_eq!(
+            opens("\"in_channels\": 4", new),
+            format!(
+                "the UNet's input (is it made for inpainting or editing?): {channels} channels instead of 4"
+            )
+        );
+    }
+    assert_eq!(
+        opens("\"out_channels\": 4", "\"out_channels\": 8"),
+        "the UNet's output: 8 channels instead of 4"
+    );
+}
+
+/// Told when opened, with the file: there are two text encoders.
+#[test]
+fn a_field_that_cannot_be_is_named_with_its_file() {
+    for (file, old, new, field) in [
+        (
+            "unet/config.json",
+            "\"norm_num_groups\": 4",
+            "\"norm_num_groups\": 0",
+            "norm_num_groups",
+        ),
+        (
+            "vae/config.json",
+            "\"norm_num_groups\": 4",
+            "\"norm_num_groups\": 0",
+            "norm_num_groups",
+        ),
+        (
+            "text_encoder/config.json",
+            "\"num_attention_heads\": 4",
+            "\"num_attention_heads\": 5",
+            "num_attention_heads",
+        ),
+        (
+            "text_encoder_2/config.json",
+            "\"num_attention_heads\": 4",
+            "\"num_attention_heads\": 5",
+            "num_attention_heads",
+        ),
+        (
+            "scheduler/scheduler_config.json",
+            "\"epsilon\"",
+            "\"epsilom\"",
+            "prediction_type",
+        ),
+    ] {
+        let message = fails(|model| edit(&model.join(file), old, new));
+        assert!(message.contains(file), "{file}: {message}");
+        assert!(message.contains(field), "{field}: {message}");
+    }
+    let image_encoder = {
+        let copy = copy();
+        let config = copy.path().join("image_encoder/config.json");
+        edit(
+            &config,
+            "\"num_attention_heads\": 4",
+            "\"num_attention_heads\": 5",
+        );
+        let adapter = (
+            folder().join("ip_adapter.safetensors"),
+            copy.path().join("image_encoder"),
+        );
+        let options = LoadOptions::new(Device::flex()).adapter(adapter);
+        let opened = StableDiffusion::open(folder().join("model"), options);
+        let error = opened
+            .expect("opens")
+            .generate(&request(&["statue"]), &mut Silent);
+        chain(&error.expect_err("five heads"))
+    };
+    assert!(
+        image_encoder.contains("image_encoder/config.json"),
+        "{image_encoder}"
+    );
+    assert!(
+        image_encoder.contains("num_attention_heads"),
+        "{image_encoder}"
+    );
+}
+
+#[test]
+fn weights_cannot_stay_on_disk() {
+    let options = options().residency(Residency::Disk);
+    let error = StableDiffusion::open(folder().join("model"), options).expect_err("refused");
+    assert!(
+        error
+            .to_string()
+            .starts_with("Stable Diffusion has no weights that stay on disk"),
+        "{error}"
+    );
 }

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, fs};
 
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::models::weights::Checkpoint;
-use conceptrol_sd::pipeline::{
-    ConceptRequest, MicroConditioning, Mode, Request, StableDiffusion, Words,
-};
+use conceptrol_core::pipeline::{ConceptRequest, Family, ImageSize, Mode, Words};
+use conceptrol_sd::StableDiffusion;
+use conceptrol_sd::pipeline::{MicroConditioning, Request};
 
 use crate::{
     common::largest,
@@ -32,31 +32,30 @@ fn check(case: &str, pipeline: &StableDiffusion, request: &Request) {
     );
 }
 
-fn ask(prompt: &str, steps: usize, guidance: f64, seed: u64, size: (usize, usize)) -> Request {
-    let mut request = Request::new(prompt)
+fn ask(prompt: &str, steps: usize, guidance: f64, seed: u64, size: ImageSize) -> Request {
+    Request::new(prompt)
         .steps(steps)
         .guidance_scale(guidance)
-        .seed(seed);
-    request.size = Some(size);
-    request
+        .seed(seed)
+        .size(size)
 }
 
 #[test]
 fn sizes_second_prompt_clip_skip_rescale_and_an_early_end() {
-    let mut request = ask("a statue! in the cafe", 5, 6.0, 3, (96, 64));
-    request.prompts_2 = vec!["the book".into()];
-    request.clip_skip = 1;
+    let mut request = ask("a statue! in the cafe", 5, 6.0, 3, ImageSize::new(64, 96));
+    request.extra.prompts_2 = vec!["the book".into()];
+    request.extra.clip_skip = 1;
     request.guidance.rescale = 0.7;
     request.scheduler_options = request.scheduler_options.denoising_end(0.6);
-    request.micro = MicroConditioning {
-        original_size: Some((192, 160)),
+    request.extra.micro = MicroConditioning {
+        original_size: Some(ImageSize::new(192, 160)),
         crop_top_left: (8, 24),
-        target_size: Some((64, 96)),
+        target_size: Some(ImageSize::new(64, 96)),
     };
-    request.negative_micro = Some(MicroConditioning {
-        original_size: Some((64, 64)),
+    request.extra.negative_micro = Some(MicroConditioning {
+        original_size: Some(ImageSize::square(64)),
         crop_top_left: (0, 4),
-        target_size: Some((96, 128)),
+        target_size: Some(ImageSize::new(96, 128)),
     });
     check("options", &pipeline(0), &request);
 }
@@ -64,21 +63,27 @@ fn sizes_second_prompt_clip_skip_rescale_and_an_early_end() {
 #[test]
 fn two_prompts_with_empty_negative_ones_and_dpm_solver() {
     let pipeline = pipeline(0);
-    let mut request = ask(PROMPT, 4, 7.5, 3, (64, 64));
+    let mut request = ask(PROMPT, 4, 7.5, 3, ImageSize::square(64));
     request
         .prompts
         .push("the book in the cafe, a statue".into());
     request.negative_prompts = Some(vec![String::new()]);
-    request.negative_prompts_2 = Some(vec!["high quality".into()]);
-    request.scheduler = Some(pipeline.scheduler().with_name("dpmpp_2m_karras").unwrap());
+    request.extra.negative_prompts_2 = Some(vec!["high quality".into()]);
+    request.scheduler = Some(
+        pipeline
+            .profile()
+            .scheduler
+            .with_name("dpmpp_2m_karras")
+            .unwrap(),
+    );
     check("two_prompts", &pipeline, &request);
 }
 
 #[test]
 fn no_guidance_and_ddim() {
     let pipeline = pipeline(0);
-    let mut request = ask("! the book", 4, 1.0, 5, (64, 72));
-    let ddim = pipeline.scheduler().with_name("ddim").unwrap();
+    let mut request = ask("! the book", 4, 1.0, 5, ImageSize::new(72, 64));
+    let ddim = pipeline.profile().scheduler.with_name("ddim").unwrap();
     let ddim = ddim.with_field("clip_sample", false.into());
     request.scheduler = Some(ddim.with_field("set_alpha_to_one", false.into()));
     check("unguided", &pipeline, &request);
@@ -86,8 +91,8 @@ fn no_guidance_and_ddim() {
 
 #[test]
 fn plain_adapter_on_a_wide_picture() {
-    let mut request = ask(PROMPT, 4, 6.0, 3, (96, 64))
-        .mode(Mode::IpAdapter)
+    let mut request = ask(PROMPT, 4, 6.0, 3, ImageSize::new(64, 96))
+        .mode(Mode::Adapter)
         .scale(0.6);
     let concept = ConceptRequest::new("picture", picture(0)).words(Words::Everywhere);
     request = request.concept(concept);

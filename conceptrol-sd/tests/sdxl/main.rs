@@ -1,10 +1,14 @@
-//! A tiny SDXL through the whole pipeline: concepts, batches, prompts, shapes, several adapters, folders.
+//! A tiny SDXL through the whole pipeline: concepts, batches, prompts, shapes, several adapters, folders, stopping.
 
 mod adapters;
 mod batch;
+mod cancel;
 #[path = "../common/mod.rs"]
 mod common;
+mod finite;
 mod folders;
 mod golden;
+mod memory;
 mod pipeline;
+mod threads;
 mod tiny;

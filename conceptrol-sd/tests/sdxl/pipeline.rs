@@ -7,11 +7,17 @@ use std::{
 use burn::tensor::{Device, FloatDType, Tensor};
 use bytes::Bytes;
 use conceptrol_core::models::weights::Files;
-use conceptrol_sd::pipeline::{
-    LoadOptions, MicroConditioning, Mode, PipelineError, Request, Silent, StableDiffusion, Words,
+use conceptrol_core::pipeline::{
+    Family, ImageSize, LoadOptions, Mode, Pipeline, PipelineError, Residency, Silent, StepReport,
+    Words,
 };
+use conceptrol_sd::StableDiffusion;
+use conceptrol_sd::pipeline::{MicroConditioning, Request};
 
-use crate::tiny::{PROMPT, assert_same, latents, open, pipeline, request};
+use crate::{
+    common::chain,
+    tiny::{PROMPT, assert_same, latents, open, pipeline, request},
+};
 
 #[test]
 fn one_two_and_three_concepts_each_change_the_picture() {
@@ -57,7 +63,7 @@ fn overlapping_concepts_are_an_error() {
 fn pictures_need_not_be_square() {
     let pipeline = pipeline(1);
     let mut wide = request(&["statue"]);
-    wide.size = Some((96, 64)); // the shape of 768x512
+    wide.size = Some(ImageSize::new(64, 96)); // the shape of 768x512
     let generation = pipeline
         .generate(&wide, &mut Silent)
         .expect("a valid request");
@@ -78,16 +84,16 @@ fn micro_conditioning_and_prompts_of_the_second_encoder_matter() {
     let pipeline = pipeline(1);
     let plain = latents(&pipeline, &request(&["statue"]));
     let mut cropped = request(&["statue"]);
-    cropped.micro = MicroConditioning {
+    cropped.extra.micro = MicroConditioning {
         crop_top_left: (16, 0),
         ..MicroConditioning::default()
     };
     assert_ne!(latents(&pipeline, &cropped), plain);
     let mut second = request(&["statue"]);
-    second.prompts_2 = vec!["the cafe".into()];
+    second.extra.prompts_2 = vec!["the cafe".into()];
     assert_ne!(latents(&pipeline, &second), plain);
     let mut spelled_out = request(&["statue"]);
-    spelled_out.prompts_2 = vec![PROMPT.into()];
+    spelled_out.extra.prompts_2 = vec![PROMPT.into()];
     assert_eq!(latents(&pipeline, &spelled_out), plain);
     // an absent negative prompt is zeros for this checkpoint, an empty one is encoded
     let mut empty = request(&["statue"]);
@@ -106,9 +112,7 @@ fn rescaled_guidance_and_an_early_end_work() {
     early.scheduler_options = early.scheduler_options.denoising_end(0.5);
     let mut steps = 0;
     pipeline
-        .generate(&early, &mut |_: &conceptrol_sd::pipeline::StepReport<
-            '_,
-        >| {
+        .generate(&early, &mut |_: &StepReport<'_>| {
             steps += 1;
             std::ops::ControlFlow::Continue(())
         })
@@ -118,7 +122,10 @@ fn rescaled_guidance_and_an_early_end_work() {
 
 #[test]
 fn low_memory_gives_the_same_picture() {
-    let frugal = open(1, LoadOptions::new(Device::flex()).low_memory());
+    let frugal = open(
+        1,
+        LoadOptions::new(Device::flex()).residency(Residency::WhileUsed),
+    );
     assert_eq!(
         latents(&frugal, &request(&["statue"])),
         latents(&pipeline(1), &request(&["statue"]))
@@ -192,23 +199,21 @@ fn bad_requests_are_clear_errors() {
     let fails = |change: &dyn Fn(&mut Request)| {
         let mut request = request(&["statue"]);
         change(&mut request);
-        pipeline
-            .generate(&request, &mut Silent)
-            .expect_err("a bad request")
-            .to_string()
+        let error = pipeline.generate(&request, &mut Silent);
+        chain(&error.expect_err("a bad request"))
     };
     let two = || vec![String::new(), String::new()];
     assert_eq!(
-        fails(&|r| r.prompts_2 = two()),
-        "the number of second prompts is 2, it must be 1 or 1"
+        fails(&|r| r.extra.prompts_2 = two()),
+        "the number of second prompts is 2, it must be 1"
     );
     assert_eq!(
         fails(&|r| r.negative_prompts = Some(two())),
-        "the number of negative prompts is 2, it must be 1 or 1"
+        "the number of negative prompts is 2, it must be 1"
     );
     assert_eq!(
-        fails(&|r| r.negative_prompts_2 = Some(two())),
-        "the number of second negative prompts is 2, it must be 1 or 1"
+        fails(&|r| r.extra.negative_prompts_2 = Some(two())),
+        "the number of second negative prompts is 2, it must be 1"
     );
     assert_eq!(
         fails(&|r| r.guidance.rescale = 1.5),
@@ -226,13 +231,14 @@ fn bad_requests_are_clear_errors() {
         assert!(fails(&|r| r.guidance.rescale = broken).contains("the guidance rescale"));
     }
     assert!(fails(&|r| r.scheduler_options.denoising_end = Some(2.0)).contains("denoising_end"));
-    assert!(fails(&|r| r.size = Some((64, 60))).starts_with("the height is 60"));
+    assert!(fails(&|r| r.size = Some(ImageSize::new(60, 64))).starts_with("the height is 60"));
     assert!(
-        fails(&|r| r.clip_skip = 99).contains("99") || fails(&|r| r.clip_skip = 99).contains("100")
+        fails(&|r| r.extra.clip_skip = 99).contains("99")
+            || fails(&|r| r.extra.clip_skip = 99).contains("100")
     );
     let everywhere = fails(&|r| r.concepts[0].words = Words::Everywhere);
     assert!(everywhere.contains("no words"), "{everywhere}");
-    let mut plain = request(&["statue"]).mode(Mode::IpAdapter);
+    let mut plain = request(&["statue"]).mode(Mode::Adapter);
     plain.concepts[0].words = Words::Everywhere;
     assert!(
         pipeline.generate(&plain, &mut Silent).is_ok(),

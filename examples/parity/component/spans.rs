@@ -22,7 +22,7 @@ pub(crate) fn run(case: &Case, report: &mut Report) -> Outcome {
         let found = clip
             .encode(prompt)
             .tokens
-            .find_reference(&clip.tokens(subject))
+            .find_as_authors(&clip.tokens(subject))
             .map(|span| span.range());
         compare(
             report,
@@ -35,7 +35,7 @@ pub(crate) fn run(case: &Case, report: &mut Report) -> Outcome {
         let found = t5
             .encode(prompt, 512)?
             .tokens
-            .find_reference(&t5.tokens(subject)?)
+            .find_as_authors(&t5.tokens(subject)?)
             .map(|span| span.range());
         compare(
             report,

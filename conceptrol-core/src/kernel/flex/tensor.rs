@@ -8,6 +8,8 @@ use burn::{
 };
 use burn_flex::{FlexTensor, Layout};
 
+use crate::cancel::Cancel;
+
 use super::{
     attention::Heads,
     scalar::Scalar,
@@ -30,16 +32,28 @@ pub(crate) fn from_flex<const D: usize>(x: FlexTensor) -> Tensor<D> {
 
 /// A new contiguous tensor, written by `fill`.
 ///
+/// A generation that is cancelled meanwhile gets zeros: kernels leave the rest of their tasks out then.
+///
 /// # Safety
-/// `fill` writes every element.
+/// `fill` writes every element, unless [`Cancel::current`] is switched on before it is done.
 pub(crate) unsafe fn build<E: Scalar>(
     shape: Shape,
     fill: impl FnOnce(&mut [MaybeUninit<E>]),
 ) -> FlexTensor {
-    let mut buffer = unfilled(shape.num_elements());
-    fill(&mut buffer);
-    // SAFETY: the caller's promise.
-    let buffer = unsafe { filled(buffer) };
+    let cancel = Cancel::current();
+    let len = shape.num_elements();
+    let buffer = if cancel.is_cancelled() {
+        vec![E::narrow(0.0); len]
+    } else {
+        let mut buffer = unfilled(len);
+        fill(&mut buffer);
+        if cancel.is_cancelled() {
+            vec![E::narrow(0.0); len]
+        } else {
+            // SAFETY: the caller's promise: the switch is never turned back, so no task has seen it on.
+            unsafe { filled(buffer) }
+        }
+    };
     FlexTensor::new(
         Bytes::from_elems(buffer),
         Layout::contiguous(shape),

@@ -11,6 +11,9 @@ use crate::models::weights::Weights;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AutoencoderError {
+    /// The generation that this thread computes was cancelled.
+    #[error("the autoencoder was cancelled")]
+    Cancelled,
     /// The number of channels is that of another model.
     #[error("{what} with {actual} channels, the autoencoder expects {expected}")]
     Channels {
@@ -122,7 +125,7 @@ impl AutoencoderKl {
             Some(plan) => plan.run(&image, |tile| self.moments(tile)),
             None => self.moments(image),
         });
-        Ok(Posterior::from_moments(moments))
+        Ok(Posterior::from_moments(moments?))
     }
 
     /// The pictures of [unscaled](Self::unscale) latents.
@@ -144,13 +147,10 @@ impl AutoencoderKl {
         let tiles = tiling
             .map(|tiling| tiling.for_decode(downscale))
             .filter(|plan| plan.splits(height, width));
-        Ok(each_image(
-            latents.cast(self.dtype),
-            |latents| match &tiles {
-                Some(plan) => plan.run(&latents, |tile| self.picture(tile)),
-                None => self.picture(latents),
-            },
-        ))
+        each_image(latents.cast(self.dtype), |latents| match &tiles {
+            Some(plan) => plan.run(&latents, |tile| self.picture(tile)),
+            None => self.picture(latents),
+        })
     }
 
     /// From the autoencoder's latents to the denoiser's: `(latents - shift_factor) * scaling_factor`.
@@ -175,15 +175,15 @@ impl AutoencoderKl {
             .add_scalar(shift)
     }
 
-    fn moments(&self, image: Tensor<4>) -> Tensor<4> {
-        let moments = self.encoder.forward(image);
-        match &self.quant_conv {
+    fn moments(&self, image: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
+        let moments = self.encoder.forward(image)?;
+        Ok(match &self.quant_conv {
             Some(conv) => conv.forward(moments),
             None => moments,
-        }
+        })
     }
 
-    fn picture(&self, latents: Tensor<4>) -> Tensor<4> {
+    fn picture(&self, latents: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
         let latents = match &self.post_quant_conv {
             Some(conv) => conv.forward(latents),
             None => latents,
@@ -218,11 +218,14 @@ fn check(
     Ok(())
 }
 
-fn each_image(batch: Tensor<4>, each: impl Fn(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+fn each_image(
+    batch: Tensor<4>,
+    each: impl Fn(Tensor<4>) -> Result<Tensor<4>, AutoencoderError>,
+) -> Result<Tensor<4>, AutoencoderError> {
     let count = batch.dims()[0];
     if count == 1 {
         return each(batch);
     }
     let images = (0..count).map(|i| each(batch.clone().narrow(0, i, 1)));
-    Tensor::cat(images.collect(), 0)
+    Ok(Tensor::cat(images.collect::<Result<_, _>>()?, 0))
 }

@@ -2,10 +2,12 @@
 
 mod config;
 mod encoder;
+mod error;
 mod model;
 mod states;
 
 pub use config::ClipTextConfig;
 pub use encoder::{ClipEncoder, ClipEncoderConfig, ClipEncoderLayer};
-pub use model::{ClipTextError, ClipTextModel};
+pub use error::ClipTextError;
+pub use model::ClipTextModel;
 pub use states::ClipTextStates;

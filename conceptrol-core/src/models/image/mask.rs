@@ -9,8 +9,8 @@ use image::DynamicImage;
 use super::convert::{luma, to_rgb};
 use super::decode::{picture, read};
 use super::error::ImageError;
-use crate::Grid;
 use crate::mask::ConceptMask;
+use crate::seam::Grid;
 
 /// Below this a mask is as good as black; labels 0 and 1 of an 8-bit picture are.
 const DARK: f32 = 2.0 / 255.0;

@@ -2,17 +2,20 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use tempfile::Builder;
 
 use super::error::ImageError;
 
+/// What the name of a file that is being written ends in, behind the number of the writing process.
+const UNFINISHED: &str = ".png.part";
+
 /// Writes a PNG file with texts about the picture (keyword and text, such as `parameters` and how it was generated).
 ///
-/// The file appears complete or not at all: it is written beside its place under another name, then renamed. Missing
-/// folders are created. An existing file is replaced.
+/// The file appears complete or not at all, also when the machine stops: it is written beside its place under another
+/// name, brought to the disk, then renamed. Missing folders are created. An existing file is replaced.
 ///
 /// # Errors
 /// [`ImageError::File`] with the file and what is wrong.
@@ -29,18 +32,40 @@ pub fn save_png(
             .filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let mut file = builder().tempfile_in(folder)?;
+        let suffix = format!(".{}{UNFINISHED}", std::process::id());
+        let mut file = builder().suffix(&suffix).tempfile_in(folder)?;
         file.write_all(&bytes)?;
+        file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };
     write().map_err(|error: ImageError| error.at(path))
 }
 
+/// The files of a folder that [`save_png`] began and did not finish, with the process that wrote them: of a killed process,
+/// or of one that is writing now.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join(".a1b2c3.77.png.part"), "half a picture")?;
+/// let left: Vec<_> = conceptrol_core::models::image::unfinished(folder.path()).collect();
+/// assert_eq!(left, [(folder.path().join(".a1b2c3.77.png.part"), 77)]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn unfinished(folder: &Path) -> impl Iterator<Item = (PathBuf, u32)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let name = entry.file_name();
+        let (dotted, process) = name.to_str()?.strip_suffix(UNFINISHED)?.rsplit_once('.')?;
+        let process = dotted.starts_with('.').then(|| process.parse().ok())??;
+        Some((entry.path(), process))
+    })
+}
+
 /// A temporary file with the permissions of any other: the default is for its owner only.
-fn builder() -> Builder<'static, 'static> {
+fn builder<'a>() -> Builder<'static, 'a> {
     let mut builder = Builder::new();
-    builder.prefix(".").suffix(".png.part");
+    builder.prefix(".");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

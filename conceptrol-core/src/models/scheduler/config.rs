@@ -146,6 +146,32 @@ impl SchedulerConfig {
         }
     }
 
+    /// The name of the class in diffusers, also of one that is not computed here.
+    pub fn class_name(&self) -> &str {
+        match &self.class {
+            Class::Known(kind) => kind.class_name(),
+            Class::Other(name) => name,
+        }
+    }
+
+    /// Whether the scheduler is for models that predict a velocity, see [`SchedulerKind::is_flow_matching`]; of a class
+    /// that is not computed here the name tells.
+    ///
+    /// ```
+    /// use conceptrol_core::models::scheduler::SchedulerConfig;
+    ///
+    /// let heun = SchedulerConfig::from_json(r#"{"_class_name": "FlowMatchHeunDiscreteScheduler"}"#)?;
+    /// let ddpm = SchedulerConfig::from_json(r#"{"_class_name": "DDPMScheduler"}"#)?;
+    /// assert!(heun.is_flow_matching() && !ddpm.is_flow_matching());
+    /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
+    /// ```
+    pub fn is_flow_matching(&self) -> bool {
+        match &self.class {
+            Class::Known(kind) => kind.is_flow_matching(),
+            Class::Other(name) => name.starts_with("FlowMatch"),
+        }
+    }
+
     /// The same fields for another scheduler, as diffusers' `from_config`.
     #[must_use]
     pub fn with_kind(&self, kind: SchedulerKind) -> Self {

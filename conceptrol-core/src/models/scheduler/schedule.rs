@@ -170,7 +170,7 @@ impl Schedule {
     /// Takes the step that is due, and gives its place among all timesteps.
     pub(super) fn advance(&mut self, step: usize) -> Result<usize, SchedulerError> {
         let at = self.next;
-        if at >= self.run.end || step != at - self.run.start {
+        if at >= self.run.end || at != self.place(step) {
             return Err(SchedulerError::Order {
                 got: step,
                 expected: at - self.run.start,
@@ -197,9 +197,14 @@ impl Schedule {
         }
     }
 
+    /// The place of a step of the run among all timesteps.
+    fn place(&self, step: usize) -> usize {
+        self.run.start.saturating_add(step)
+    }
+
     /// See [`super::Scheduler::scale_model_input`].
     pub(super) fn scale_model_input(&self, sample: Tensor<4>, step: usize) -> Tensor<4> {
-        match self.input_scale.get(self.run.start + step) {
+        match self.input_scale.get(self.place(step)) {
             Some(scale) => sample.mul_scalar(*scale),
             None => sample,
         }
@@ -212,7 +217,7 @@ impl Schedule {
         step: usize,
         sample: Tensor<4>,
     ) -> Tensor<4> {
-        match self.original.get(self.run.start + step) {
+        match self.original.get(self.place(step)) {
             Some(factors) => mix(*factors, sample, model_output),
             None => sample,
         }
@@ -225,7 +230,7 @@ impl Schedule {
         noise: Tensor<4>,
         step: usize,
     ) -> Tensor<4> {
-        match self.forward.get(self.run.start + step) {
+        match self.forward.get(self.place(step)) {
             Some(factors) => mix(*factors, original, noise),
             None => original,
         }

@@ -65,7 +65,8 @@ pub trait Scheduler: fmt::Debug + Send {
     }
 
     /// Ratio of noise to signal before every step and after the last, where the scheduler works with it; for flow
-    /// matching the share of noise. With [`denoising_end`](super::SchedulerOptions::denoising_end) the levels that are not reached are included.
+    /// matching the share of noise.
+    /// With [`denoising_end`](super::SchedulerOptions::denoising_end) the levels that are not reached are included.
     fn sigmas(&self) -> Option<&[f32]> {
         self.schedule().sigmas()
     }
@@ -101,7 +102,9 @@ pub trait Scheduler: fmt::Debug + Send {
 
     /// A clean picture's latents under as much noise as the latents have before this step.
     ///
-    /// Computes in single precision and returns the dtype of `original`; after the last step it is `original` itself.
+    /// Computes in single precision and returns the dtype of `original`. After the schedule's last step that is
+    /// `original` itself; where [`denoising_end`](super::SchedulerOptions::denoising_end) stops the run before, it is
+    /// noised as what the run leaves.
     ///
     /// # Shapes
     ///

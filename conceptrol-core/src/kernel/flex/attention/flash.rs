@@ -2,6 +2,8 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
+
 use super::{
     Heads, Segments,
     online_softmax::{Running, block_columns},
@@ -51,11 +53,15 @@ fn in_blocks<T: Stored>(
     let blocks = q.len.div_ceil(block);
     let dim = q.dim * T::SCALARS;
     let out = Shared::new(out);
+    let cancel = Cancel::current();
     (0..q.batch * q.heads * blocks)
         .into_par_iter()
         .for_each_init(
             || Scratch::new(k, v),
             |scratch, task| {
+                if cancel.is_cancelled() {
+                    return;
+                }
                 let (head, first) = (task / blocks, task % blocks * block);
                 vectorised(Block {
                     q,
@@ -129,7 +135,7 @@ struct Block<'a, T: Stored> {
 impl<T: Stored> Job for Block<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        self.pack_head();
+        self.pack_head(s);
         self.load_queries();
         let rows = self.queries.len();
         self.scratch.sums.fill(0.0);
@@ -152,12 +158,12 @@ impl<T: Stored> Job for Block<'_, T> {
 impl<T: Stored> Block<'_, T> {
     /// Keys and values of the head, unless the task before was of the same.
     #[inline(always)]
-    fn pack_head(&mut self) {
+    fn pack_head<S: Simd>(&mut self, s: S) {
         let scratch = &mut *self.scratch;
         if scratch.head.replace(self.head) != Some(self.head) {
             scratch
                 .key_panels
-                .pack(self.k, self.head, &mut scratch.keys);
+                .pack(s, self.k, self.head, &mut scratch.keys);
             scratch
                 .value_rows
                 .pack::<T>(self.v, self.head, &mut scratch.values);

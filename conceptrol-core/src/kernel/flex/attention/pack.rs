@@ -4,6 +4,7 @@ use super::Heads;
 use crate::kernel::flex::{
     gemm::{Stored, nr, pack_rhs},
     scalar::Scalar,
+    simd::Simd,
 };
 
 /// How keys of a head lie as panels of columns: `[panels][dim][nr]`.
@@ -28,10 +29,16 @@ impl KeyPanels {
 
     /// Packs the keys of one head of one batch row.
     #[inline(always)]
-    pub(crate) fn pack<T: Stored>(self, k: &Heads<'_, T>, index: usize, to: &mut [T::Packed]) {
+    pub(crate) fn pack<S: Simd, T: Stored>(
+        self,
+        s: S,
+        k: &Heads<'_, T>,
+        index: usize,
+        to: &mut [T::Packed],
+    ) {
         for (panel, to) in to[..self.head].chunks_exact_mut(self.panel).enumerate() {
             let rows = panel * self.nr..((panel + 1) * self.nr).min(k.len);
-            pack_rhs(to, self.nr, k.dim, rows.map(|row| k.row(index, row)));
+            pack_rhs(s, to, self.nr, k.dim, rows.map(|row| k.row(index, row)));
         }
     }
 }

@@ -21,7 +21,14 @@ pub(crate) fn text_map<E: Scalar>(q: &Heads<'_, E>, k: &Heads<'_, E>, out: &mut 
     let mut keys = Aligned::zeros(k.batch * k.heads * layout.head);
     keys.par_chunks_exact_mut(layout.head.max(1))
         .enumerate()
-        .for_each(|(index, to)| layout.pack(k, index, to));
+        .for_each(|(index, to)| {
+            vectorised(PackHead {
+                layout,
+                k,
+                index,
+                to,
+            });
+        });
     let stride = k.len.next_multiple_of(layout.nr);
     for (batch, out) in out.chunks_exact_mut((q.len * k.len).max(1)).enumerate() {
         out.par_chunks_mut((GROUP * k.len).max(1))
@@ -45,6 +52,21 @@ pub(crate) fn text_map<E: Scalar>(q: &Heads<'_, E>, k: &Heads<'_, E>, out: &mut 
                     });
                 },
             );
+    }
+}
+
+/// The keys of one head.
+struct PackHead<'a, E> {
+    layout: KeyPanels,
+    k: &'a Heads<'a, E>,
+    index: usize,
+    to: &'a mut [f32],
+}
+
+impl<E: Scalar> Job for PackHead<'_, E> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.layout.pack(s, self.k, self.index, self.to);
     }
 }
 

@@ -2,6 +2,8 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
+
 use super::{ConvShape, planes::Planes};
 use crate::kernel::flex::{
     aligned::Aligned,
@@ -41,9 +43,13 @@ pub(crate) fn direct<T: Stored>(
     let bias = bias.unwrap_or(&zeros);
     let image = shape.c_in * shape.input[0] * shape.input[1];
     let out = Shared::new(out);
+    let cancel = Cancel::current();
     (0..shape.batch * blocks * cuts)
         .into_par_iter()
         .for_each_init(Scratch::<T>::default, |scratch, task| {
+            if cancel.is_cancelled() {
+                return;
+            }
             let (image_index, rest) = (task / (blocks * cuts), task % (blocks * cuts));
             let (first, channel) = (rest / cuts * block, rest % cuts * cut);
             let channels = channel.min(shape.c_out)..(channel + cut).min(shape.c_out);

@@ -4,6 +4,8 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
+
 use super::{
     bf16_dot::{Bf16x2, as_bf16x2},
     micro_kernel::{Gemm, Init, LHS_STRIDE},
@@ -55,10 +57,17 @@ impl<'a, E: Scalar> Matrix<'a, E> {
 impl<'a, T: Stored> Matrix<'a, T> {
     /// Packs the columns `k` of the rows of panel `index`.
     #[inline(always)]
-    fn pack_panel(&self, index: usize, nr: usize, k: Range<usize>, to: &mut [T::Packed]) {
+    fn pack_panel<S: Simd>(
+        &self,
+        s: S,
+        index: usize,
+        nr: usize,
+        k: Range<usize>,
+        to: &mut [T::Packed],
+    ) {
         let rows = index * nr..((index + 1) * nr).min(self.rows);
         let rows = rows.map(|row| &self.row(row)[k.clone()]);
-        pack_rhs(to, nr, k.len(), rows);
+        pack_rhs(s, to, nr, k.len(), rows);
     }
 }
 
@@ -121,9 +130,13 @@ struct Layer<'a, T, E: Copy> {
 impl<T: Stored, E: Scalar> Layer<'_, T, E> {
     /// One block of rows, so each panel is used once: by the task that packs it, a slice at a time, which stays in the nearest cache.
     fn packing_in_tasks(self) {
+        let cancel = Cancel::current();
         (0..self.panels.div_ceil(OWN_PANELS))
             .into_par_iter()
             .for_each_init(Scratch::<T>::default, |scratch, task| {
+                if cancel.is_cancelled() {
+                    return;
+                }
                 let first = task * OWN_PANELS;
                 vectorised(Block {
                     layer: self,
@@ -137,6 +150,7 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
 
     /// Several blocks of rows use each panel: groups of panels are packed before any is used.
     fn packing_first(self) {
+        let cancel = Cancel::current();
         let panel = self.nr * self.x.cols;
         let group = PACKED_AT_ONCE * rayon::current_num_threads() / panel.max(1);
         let group = group.clamp(1, self.panels.max(1));
@@ -152,14 +166,21 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
                 .par_chunks_exact_mut(panel.max(1))
                 .enumerate()
                 .for_each(|(index, to)| {
-                    self.weight
-                        .pack_panel(first + index, self.nr, 0..self.x.cols, to);
+                    vectorised(PackPanel {
+                        weight: self.weight,
+                        index: first + index,
+                        nr: self.nr,
+                        to,
+                    });
                 });
             let strips = group.div_ceil(PANELS);
             let strip = group.div_ceil(strips);
             (0..blocks * strips).into_par_iter().for_each_init(
                 Scratch::<T>::default,
                 |scratch, task| {
+                    if cancel.is_cancelled() {
+                        return;
+                    }
                     let (row, start) = (task / strips * block, task % strips * strip);
                     let end = (start + strip).min(group);
                     vectorised(Block {
@@ -172,6 +193,22 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
                 },
             );
         }
+    }
+}
+
+/// A whole panel of the weight.
+struct PackPanel<'a, T: Stored> {
+    weight: Matrix<'a, T>,
+    index: usize,
+    nr: usize,
+    to: &'a mut [T::Packed],
+}
+
+impl<T: Stored> Job for PackPanel<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let k = 0..self.weight.cols;
+        self.weight.pack_panel(s, self.index, self.nr, k, self.to);
     }
 }
 
@@ -230,7 +267,7 @@ impl<T: Stored, E: Scalar> Job for Block<'_, T, E> {
                 let rhs = match self.packed {
                     Some(packed) => &packed[(index * depth + from) * nr..][..k.len() * nr],
                     None => {
-                        weight.pack_panel(column, nr, k.clone(), panel);
+                        weight.pack_panel(s, column, nr, k.clone(), panel);
                         &panel[..k.len() * nr]
                     }
                 };

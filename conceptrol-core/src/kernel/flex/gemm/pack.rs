@@ -27,37 +27,51 @@ pub(crate) fn pack_lhs_row<T: Stored>(from: &[T], to: &mut [T::Packed]) {
     }
 }
 
-/// Lines of a panel written together: they stay in the nearest cache while every row adds its number to each.
-const LINES: usize = 32;
+/// Lanes of the widest vector.
+const MOST_LANES: usize = 16;
+/// Elements of a row that are transposed while they are in the nearest cache.
+const CHUNK: usize = 64;
 
 /// Packs up to `nr` rows of `k` elements as the columns of a panel of a right operand: `panel[k][row]`, zeros where there is no row.
 #[inline(always)]
-pub(crate) fn pack_rhs<'a, T: Stored>(
+pub(crate) fn pack_rhs<'a, S: Simd, T: Stored>(
+    s: S,
     panel: &mut [T::Packed],
     nr: usize,
     k: usize,
-    rows: impl Iterator<Item = &'a [T]>,
+    mut rows: impl Iterator<Item = &'a [T]>,
 ) {
-    let rows: Vec<&[T]> = rows.map(|row| &row[..k]).collect();
-    for (index, lines) in panel[..k * nr].chunks_mut(LINES * nr).enumerate() {
-        let from = index * LINES;
-        // Four rows at a time fill a vector of each line.
-        let fours = rows.chunks_exact(4);
-        let rest = fours.remainder();
-        for (column, four) in fours.enumerate() {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|row| &four[row][from..]);
-            let elements = a.iter().zip(b).zip(c.iter().zip(d));
-            for (line, ((a, b), (c, d))) in lines.chunks_exact_mut(nr).zip(elements) {
-                let four = [a.packed(), b.packed(), c.packed(), d.packed()];
-                line[4 * column..4 * column + 4].copy_from_slice(&four);
-            }
+    let panel = &mut panel[..k * nr];
+    let mut chunk = [T::Packed::zeroed(); MOST_LANES * CHUNK];
+    for column in (0..nr).step_by(S::LANES) {
+        let mut group: [&[T]; MOST_LANES] = [&[]; MOST_LANES];
+        for row in &mut group[..S::LANES] {
+            *row = rows.next().unwrap_or_default();
         }
-        let first = rows.len() - rest.len();
-        for (line, at) in lines.chunks_exact_mut(nr).zip(from..) {
-            for (to, row) in line[first..].iter_mut().zip(rest) {
-                *to = row[at].packed();
+        for from in (0..k).step_by(CHUNK) {
+            let len = CHUNK.min(k - from);
+            for (row, to) in group[..S::LANES].iter().zip(chunk.chunks_exact_mut(CHUNK)) {
+                match row.get(from..from + len) {
+                    Some(row) => pack_lhs_row(row, to),
+                    None => to.fill(Zeroable::zeroed()),
+                }
             }
-            line[rows.len()..].fill(Zeroable::zeroed());
+            let lines = panel[from * nr..][..len * nr].chunks_exact_mut(nr);
+            let mut lines = lines.map(|line| &mut line[column..column + S::LANES]);
+            for at in (0..len / 4 * 4).step_by(4) {
+                // SAFETY: `LANES` rows of the chunk hold four elements from `at` on; their bits are those of an `f32`.
+                let columns = unsafe { s.columns(chunk.as_ptr().add(at).cast(), CHUNK) };
+                // columns first: `zip` would take a line more than there are columns
+                for (column, line) in columns.into_iter().zip(lines.by_ref()) {
+                    // SAFETY: a line of `LANES` elements.
+                    unsafe { s.store(line.as_mut_ptr().cast(), column) };
+                }
+            }
+            for (line, at) in lines.zip(len / 4 * 4..) {
+                for (to, row) in line.iter_mut().zip(chunk.chunks_exact(CHUNK)) {
+                    *to = row[at];
+                }
+            }
         }
     }
 }

@@ -91,6 +91,28 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x) }
     }
     #[inline(always)]
+    unsafe fn columns(self, rows: *const f32, stride: usize) -> [__m512; 4] {
+        unsafe {
+            // Rows `i`, `i + 4`, `i + 8` and `i + 12` in the quarters of a vector; then 4x4 blocks are transposed within quarters.
+            let four = |i: usize| {
+                let row = |i: usize| _mm_loadu_ps(rows.add(i * stride));
+                let x = _mm512_castps128_ps512(row(i));
+                let x = _mm512_insertf32x4::<1>(x, row(i + 4));
+                let x = _mm512_insertf32x4::<2>(x, row(i + 8));
+                _mm512_insertf32x4::<3>(x, row(i + 12))
+            };
+            let [a, b, c, d] = [four(0), four(1), four(2), four(3)];
+            let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+            let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+            [
+                _mm512_shuffle_ps::<0x44>(ab, cd),
+                _mm512_shuffle_ps::<0xee>(ab, cd),
+                _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+            ]
+        }
+    }
+    #[inline(always)]
     fn sum(self, x: __m512) -> f32 {
         unsafe { _mm512_reduce_add_ps(x) }
     }

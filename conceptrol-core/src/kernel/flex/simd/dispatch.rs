@@ -38,6 +38,23 @@ pub(crate) fn vectorised_bf16<J: Job>(job: J) {
     job.run(Portable);
 }
 
+/// Runs a job with the vectors of every instruction set the processor has.
+#[cfg(test)]
+pub(crate) fn on_every_instruction_set<J: Job>(job: impl Fn() -> J) {
+    job().run(Portable);
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has AVX2 and FMA.
+            unsafe { on_avx2(job()) };
+        }
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F.
+            unsafe { on_avx512(job()) };
+        }
+    }
+}
+
 /// Whether vectors multiply pairs of bf16 numbers faster than as many single numbers. Those of AMD do two in the time of one; those of
 /// Intel take twice as long (measured on family 6, model 167).
 pub(crate) fn has_fast_bf16_dot() -> bool {

@@ -15,6 +15,8 @@ mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::round_to_bf16;
+#[cfg(test)]
+pub(crate) use dispatch::on_every_instruction_set;
 pub(crate) use dispatch::{Job, has_fast_bf16_dot, vectorised, vectorised_bf16};
 pub(crate) use portable::Portable;
 
@@ -48,6 +50,11 @@ pub(crate) trait Simd: Copy {
     fn scale(self, x: Self::V, n: Self::V) -> Self::V;
     /// Lane-wise `if a < b { x } else { y }`.
     fn select_less(self, a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// The first four columns of `LANES` rows, `stride` apart: a vector each.
+    ///
+    /// # Safety
+    /// Each row holds four readable numbers.
+    unsafe fn columns(self, rows: *const f32, stride: usize) -> [Self::V; 4];
     fn sum(self, x: Self::V) -> f32;
     fn largest(self, x: Self::V) -> f32;
 }

@@ -74,6 +74,11 @@ impl Simd for Portable {
         from_fn(|i| if a[i] < b[i] { x[i] } else { y[i] })
     }
     #[inline(always)]
+    unsafe fn columns(self, rows: *const f32, stride: usize) -> [[f32; N]; 4] {
+        // SAFETY: the caller's promise.
+        from_fn(|column| from_fn(|row| unsafe { rows.add(row * stride + column).read() }))
+    }
+    #[inline(always)]
     fn sum(self, [a, b, c, d, e, f, g, h]: [f32; N]) -> f32 {
         ((a + e) + (b + f)) + ((c + g) + (d + h))
     }

@@ -2,6 +2,8 @@ use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
+
 use super::{
     input::{Panel, Place},
     output::{self, Sums},
@@ -48,6 +50,7 @@ pub(crate) fn winograd<E: Scalar>(
     let panel = FREQUENCIES * shape.c_in * nr;
     let mut transformed = Aligned::zeros(panels.min(AT_ONCE) * panel);
     let out = Shared::new(out);
+    let cancel = Cancel::current();
     let blocks = shape.c_out.div_ceil(CHANNELS);
     for start in (0..panels).step_by(AT_ONCE) {
         let count = AT_ONCE.min(panels - start);
@@ -72,6 +75,9 @@ pub(crate) fn winograd<E: Scalar>(
         (0..strips * blocks)
             .into_par_iter()
             .for_each_init(Scratch::default, |scratch, task| {
+                if cancel.is_cancelled() {
+                    return;
+                }
                 let (first, block) = (task / blocks * strip, task % blocks);
                 vectorised(Block {
                     shape,

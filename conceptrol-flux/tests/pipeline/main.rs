@@ -1,0 +1,19 @@
+//! A tiny FLUX through the whole pipeline: golden cases, concepts and masks, prompts, batches, styles, refusals.
+
+mod batch;
+mod cancel;
+#[path = "../common/mod.rs"]
+mod common;
+mod finite;
+mod folders;
+mod golden;
+mod masks;
+mod memory;
+mod prompts;
+mod refusals;
+mod residency;
+mod strength;
+mod styles;
+mod threads;
+mod tiny;
+mod watching;

@@ -1,0 +1,38 @@
+//! Style adapters beside the one that reads reference pictures.
+
+use conceptrol_core::pipeline::Mode;
+use conceptrol_flux::{Flux, pipeline::FluxOptions};
+
+use crate::tiny::{bare, difference, flux, latents, lora, open, options, request};
+
+fn styled(strengths: &[f64]) -> Flux {
+    let add = |extra: FluxOptions, strength: &f64| extra.lora(lora(), *strength);
+    open(options().extra(strengths.iter().fold(FluxOptions::default(), add)))
+}
+
+#[test]
+fn a_style_acts_beside_the_condition() {
+    let expected = latents(&flux(), &request());
+    // Adding zero in one more place changes no number.
+    assert_eq!(latents(&styled(&[0.0]), &request()), expected);
+    let one = latents(&styled(&[1.0]), &request());
+    assert!(difference(&one, &expected) > 0.01);
+    // the condition's adapter is still there
+    let text_only = latents(&styled(&[1.0]), &request().mode(Mode::TextOnly));
+    assert!(difference(&one, &text_only) > 0.01);
+}
+
+#[test]
+fn styles_add_up_in_any_order() {
+    let three = latents(&styled(&[0.25, 0.5]), &request());
+    assert!(difference(&latents(&styled(&[0.5, 0.25]), &request()), &three) < 1e-5);
+    assert!(difference(&latents(&styled(&[0.75]), &request()), &three) < 1e-5);
+}
+
+#[test]
+fn a_style_needs_no_condition() {
+    let text_only = request().mode(Mode::TextOnly);
+    let style = FluxOptions::default().lora(lora(), 1.0);
+    let styled = latents(&open(bare().extra(style)), &text_only);
+    assert!(difference(&styled, &latents(&flux(), &text_only)) > 0.01);
+}

@@ -1,0 +1,202 @@
+//! Phrases and files of the command line: `PHRASE[#N]=FILE[:SCALE]`.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+/// A phrase of the prompt; which of its occurrences, counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Phrase {
+    pub text: String,
+    pub occurrence: usize,
+}
+
+/// A concept of the command line.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ConceptArgument {
+    pub phrase: Phrase,
+    pub image: PathBuf,
+    pub scale: f32,
+}
+
+/// A drawn mask of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MaskArgument {
+    pub phrase: Phrase,
+    pub file: PathBuf,
+}
+
+/// The strength of a style.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Strength(pub f64);
+
+impl FromStr for Strength {
+    type Err = std::num::ParseFloatError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl Phrase {
+    /// The first occurrence.
+    pub(crate) fn first(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            occurrence: 1,
+        }
+    }
+
+    /// `cat#2` is the second cat; without a number after the last `#` it belongs to the phrase.
+    fn parse(text: &str) -> Result<Self, String> {
+        let numbered = text
+            .rsplit_once('#')
+            .and_then(|(phrase, number)| Some((phrase, number.parse::<usize>().ok()?)));
+        let (phrase, occurrence) = numbered.unwrap_or((text, 1));
+        match (phrase.trim(), occurrence) {
+            ("", _) => Err("expected PHRASE=FILE, neither empty".into()),
+            (_, 0) => Err("occurrences are counted from 1".into()),
+            (phrase, occurrence) => Ok(Self {
+                text: phrase.to_owned(),
+                occurrence,
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Phrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.occurrence {
+            1 => f.write_str(&self.text),
+            occurrence => write!(f, "{}#{occurrence}", self.text),
+        }
+    }
+}
+
+/// Parses `PHRASE[#N]=FILE[:SCALE]`.
+pub(crate) fn concept() -> impl TypedValueParser<Value = ConceptArgument> {
+    OsStringValueParser::new().try_map(|argument: OsString| {
+        let (phrase, file) = split_phrase(&argument)?;
+        let (image, scale) = split_number::<f32>(&file, Path::exists);
+        match scale {
+            Some(scale) if !scale.is_finite() => Err(format!("the scale {scale} is not finite")),
+            scale => Ok(ConceptArgument {
+                phrase,
+                image,
+                scale: scale.unwrap_or(1.0),
+            }),
+        }
+    })
+}
+
+/// Parses `PHRASE[#N]=FILE`.
+pub(crate) fn mask() -> impl TypedValueParser<Value = MaskArgument> {
+    OsStringValueParser::new().try_map(|argument: OsString| {
+        let (phrase, file) = split_phrase(&argument)?;
+        let file = file.into();
+        Ok::<_, String>(MaskArgument { phrase, file })
+    })
+}
+
+/// Parses `FILE[:NUMBER]`.
+pub(crate) fn path_with_number<N>() -> impl TypedValueParser<Value = (PathBuf, Option<N>)>
+where
+    N: FromStr + Clone + Send + Sync + 'static,
+{
+    OsStringValueParser::new().try_map(|argument: OsString| {
+        match split_number::<N>(&argument, Path::exists) {
+            (file, _) if file.as_os_str().is_empty() => Err("expected a file"),
+            parsed => Ok(parsed),
+        }
+    })
+}
+
+/// The phrase before the first `=`, and the path behind it, whatever its encoding.
+fn split_phrase(argument: &OsStr) -> Result<(Phrase, OsString), String> {
+    let expected = "expected PHRASE=FILE, neither empty";
+    let (phrase, file) = split(argument, |bytes| {
+        bytes.iter().position(|byte| *byte == b'=')
+    })
+    .ok_or(expected)?;
+    if file.is_empty() {
+        return Err(expected.into());
+    }
+    let phrase = phrase
+        .into_string()
+        .map_err(|_| "the phrase is not UTF-8")?;
+    Ok((Phrase::parse(&phrase)?, file))
+}
+
+/// A path and the number after its last colon. A file of the whole name wins: a colon may be part of it.
+fn split_number<N: FromStr>(
+    argument: &OsStr,
+    exists: impl Fn(&Path) -> bool,
+) -> (PathBuf, Option<N>) {
+    let whole = || (PathBuf::from(argument), None);
+    if exists(Path::new(argument)) {
+        return whole();
+    }
+    let last_colon = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b':');
+    let number = split(argument, last_colon)
+        .and_then(|(file, number)| Some((file, number.to_str()?.parse().ok()?)));
+    number.map_or_else(whole, |(file, number)| (file.into(), Some(number)))
+}
+
+/// What is before and behind the byte that `place` finds.
+#[cfg(unix)]
+fn split(argument: &OsStr, place: impl Fn(&[u8]) -> Option<usize>) -> Option<(OsString, OsString)> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = argument.as_bytes();
+    let at = place(bytes)?;
+    let part = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    Some((part(&bytes[..at]), part(&bytes[at + 1..])))
+}
+
+/// What is before and behind the byte that `place` finds, in UTF-8.
+#[cfg(not(unix))]
+fn split(argument: &OsStr, place: impl Fn(&[u8]) -> Option<usize>) -> Option<(OsString, OsString)> {
+    let text = argument.to_str()?;
+    let at = place(text.as_bytes())?;
+    Some((text[..at].into(), text[at + 1..].into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phrases_and_occurrences() {
+        let parse = |text: &str| Phrase::parse(text).map(|p| (p.text, p.occurrence));
+        assert_eq!(parse("cat"), Ok(("cat".into(), 1)));
+        assert_eq!(parse("a cat#2"), Ok(("a cat".into(), 2)));
+        assert_eq!(parse("number #nine"), Ok(("number #nine".into(), 1)));
+        assert!(parse("#2").is_err() && parse("cat#0").is_err() && parse(" ").is_err());
+    }
+
+    #[test]
+    fn an_existing_file_wins_over_a_number() {
+        let split = |there: &'static str| {
+            split_number::<f32>(OsStr::new("cat:0.8"), move |path| path == Path::new(there))
+        };
+        assert_eq!(split("cat:0.8"), ("cat:0.8".into(), None));
+        assert_eq!(split("cat"), ("cat".into(), Some(0.8)));
+        let windows = split_number::<f32>(OsStr::new("C:cat.png"), |_| false);
+        assert_eq!(windows, ("C:cat.png".into(), None));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn any_path_works() {
+        use std::os::unix::ffi::OsStrExt;
+        let argument = OsStr::from_bytes(b"cat=\xff\xfe.png");
+        let (phrase, file) = split_phrase(argument).expect("a phrase and a file");
+        assert_eq!(
+            (phrase.text.as_str(), file.as_bytes()),
+            ("cat", &b"\xff\xfe.png"[..])
+        );
+    }
+}

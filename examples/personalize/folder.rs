@@ -1,0 +1,124 @@
+//! Which family a model is of.
+
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use conceptrol_core::{
+    models::config::Fields,
+    pipeline::{LoadOptions, Residency},
+};
+use conceptrol_flux::{Flux, pipeline::FluxOptions};
+use conceptrol_sd::StableDiffusion;
+
+use crate::{
+    arguments::Arguments,
+    request::{Defaults, request},
+    run::run as run_pipeline,
+};
+
+/// Where the embedded model is.
+const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let arguments = &arguments.clone().with_embedded(Path::new(ASSETS));
+    let folder = arguments.model.clone().ok_or("no --model")?;
+    check_folder(&folder)?;
+    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    if class.is_some_and(|class| class.starts_with("Flux")) {
+        let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
+        let request = request(arguments, &pipeline, Defaults::FLUX)?;
+        run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
+    } else {
+        if let Some(option) = arguments.flux_only() {
+            return Err(format!("{option} is for FLUX models only").into());
+        }
+        let pipeline = StableDiffusion::open(&folder, sd_options(arguments, &folder)?)?;
+        let request = request(arguments, &pipeline, Defaults::SD)?;
+        run_pipeline(arguments, &folder, "ip_adapter", &pipeline, request)
+    }
+}
+
+fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn Error>> {
+    let device = arguments.backend.device()?;
+    let residency = match (arguments.flux.stream_weights, arguments.low_memory) {
+        (true, _) => Residency::Disk,
+        (false, true) => Residency::WhileUsed,
+        (false, false) => Residency::Memory,
+    };
+    Ok(LoadOptions::new(device)
+        .dtype(arguments.dtype.into())
+        .residency(residency)
+        .files(arguments.files()))
+}
+
+fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
+    let options = options(arguments)?;
+    let encoder = || {
+        let given = arguments.image_encoder.clone();
+        given.unwrap_or_else(|| folder.join("image_encoder"))
+    };
+    match (&arguments.adapter, &arguments.image_encoder) {
+        (Some(adapter), _) => Ok(options.adapter((adapter, encoder()))),
+        (None, Some(_)) => Err("--image-encoder needs --adapter".into()),
+        (None, None) => Ok(options),
+    }
+}
+
+fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<dyn Error>> {
+    let mut options = options::<FluxOptions>(arguments)?;
+    match (&arguments.adapter, &arguments.image_encoder) {
+        (_, Some(_)) => return Err("--image-encoder is not for FLUX models".into()),
+        (Some(adapter), None) => options = options.adapter(adapter.as_path()),
+        (None, None) => {}
+    }
+    options
+        .extra
+        .transformer
+        .clone_from(&arguments.flux.transformer);
+    for (path, strength) in &arguments.flux.loras {
+        options.extra = options
+            .extra
+            .lora(path, strength.map_or(1.0, |strength| strength.0));
+    }
+    if let Some(placement) = arguments.flux.placement {
+        options.extra.placement = placement.into();
+    }
+    Ok(options)
+}
+
+/// What people give that is no folder of diffusers, in one sentence each.
+fn check_folder(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    if path.is_file() {
+        return Err(format!(
+            "{shown} is a single file: --model takes a folder as diffusers saves it, with model_index.json"
+        ));
+    }
+    if !path.exists() {
+        let parts: Vec<_> = path.iter().collect();
+        return Err(match (path.is_relative(), parts.as_slice()) {
+            (true, [_, _]) => format!(
+                "there is no folder {shown}; if it is a name on a hub, download it first and give its folder"
+            ),
+            _ => format!("there is no folder {shown}"),
+        });
+    }
+    if let Some(snapshot) = snapshot(path) {
+        return Err(format!(
+            "{shown} is a cache of a hub: give the model in it, {}",
+            snapshot.display()
+        ));
+    }
+    Ok(())
+}
+
+/// A model below the `snapshots` of a hub's cache.
+fn snapshot(path: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(path.join("snapshots")).ok()?;
+    let mut models = entries.flatten().map(|entry| entry.path());
+    models.find(|model| model.join("model_index.json").exists())
+}

@@ -1,0 +1,121 @@
+//! What a picture was made with, as the text of its PNG: in the form other tools read, and enough to make it again.
+
+use std::{error::Error, fs, path::Path};
+
+use conceptrol_core::pipeline::{Pipeline, Request};
+use sha2::{Digest, Sha256};
+
+use crate::{arguments::Arguments, write::PictureText};
+
+/// The text of every picture of a run but for what differs from one to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameters {
+    /// Prompts and what comes before the seed.
+    before: String,
+    /// What comes after it.
+    after: String,
+}
+
+impl Parameters {
+    pub(crate) fn of<P: Pipeline>(
+        arguments: &Arguments,
+        folder: &Path,
+        pipeline: &P,
+        request: &Request<P::Extra>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let profile = pipeline.profile();
+        let scheduler = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
+        let sampler = match &arguments.scheduler {
+            Some(name) => name.clone(),
+            None => scheduler.kind()?.to_string(),
+        };
+        let negative =
+            (request.negative_prompts.iter().flatten().next()).map_or("", String::as_str);
+        let before = format!(
+            "{}\nNegative prompt: {negative}\nSteps: {}, Sampler: {sampler}, CFG scale: {}, Seed: ",
+            request.prompts[0],
+            request.steps.unwrap_or(profile.defaults.steps),
+            request.guidance.scale.unwrap_or(profile.defaults.guidance),
+        );
+
+        let size = request.size.unwrap_or(profile.defaults.size);
+        let mut after = vec![
+            format!("Size: {}x{}", size.width, size.height),
+            format!("Condition scale: {}", request.scale),
+            format!(
+                "Window: {} to {}",
+                request.window.start(),
+                request.window.end()
+            ),
+        ];
+        for (sites, factor) in &arguments.site_scales {
+            after.push(format!("Site scale: {sites} {factor}"));
+        }
+        for concept in &arguments.concepts {
+            after.push(format!(
+                "Concept: {} {} scale {}",
+                concept.phrase,
+                named(&concept.image)?,
+                concept.scale
+            ));
+        }
+        for mask in &arguments.masks {
+            let role = arguments.mask_role;
+            after.push(format!(
+                "Mask: {} {} {role:?}",
+                mask.phrase,
+                named(&mask.file)?
+            ));
+        }
+        if let Some(site) = &arguments.concept_block {
+            after.push(format!("Concept block: {site}"));
+        }
+        if let Some(tile) = request.vae_tile {
+            after.push(format!("VAE tile: {tile}"));
+        }
+        after.push(format!("Fidelity: {:?}", request.fidelity));
+        after.push(format!("Model: {}", folder.display()));
+        if let Some(adapter) = &arguments.adapter {
+            after.push(format!("Adapter: {}", adapter.display()));
+        }
+        if let Some(transformer) = &arguments.flux.transformer {
+            after.push(format!("Transformer: {}", transformer.display()));
+        }
+        for (file, strength) in &arguments.flux.loras {
+            let strength = strength.map_or(1.0, |strength| strength.0);
+            after.push(format!("LoRA: {} {strength}", file.display()));
+        }
+        if let Some(placement) = arguments.flux.placement {
+            after.push(format!("Placement: {placement:?}"));
+        }
+        let (dtype, backend) = (arguments.dtype, arguments.backend.name());
+        after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
+        after.push(format!("Backend: {backend}"));
+        after.push(format!("Version: conceptrol {}", env!("CARGO_PKG_VERSION")));
+        Ok(Self {
+            before,
+            after: after.join(", "),
+        })
+    }
+}
+
+impl PictureText for Parameters {
+    fn text(&self, method: &str, seed: u64) -> String {
+        format!("{}{seed}, Method: {method}, {}", self.before, self.after)
+    }
+}
+
+/// The name of a file with the first half of its SHA-256.
+fn named(path: &Path) -> Result<String, Box<dyn Error>> {
+    let bytes = fs::read(path)?;
+    let hash: String = Sha256::digest(bytes)[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(format!("{name} sha256:{hash}"))
+}
