@@ -1,0 +1,4 @@
+//! Files of others: what is no file, and configurations.
+
+mod configurations;
+mod regular;
