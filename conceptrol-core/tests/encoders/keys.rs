@@ -60,8 +60,7 @@ fn clip_bigg() {
 }
 
 fn vision(config: Value) -> impl FnOnce(&Weights) {
-    let config: ClipVisionConfig = serde_json::from_value(config).unwrap();
-    config.validate().unwrap();
+    let config = ClipVisionConfig::from_json(&config.to_string()).unwrap();
     move |w| drop(ClipVisionModel::new(&config, w))
 }
 
