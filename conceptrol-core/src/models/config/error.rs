@@ -10,7 +10,7 @@ use crate::{
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read, is not a regular file, or is larger than any configuration.
-    #[error("{}: {source}", shown_path(path))]
+    #[error("cannot read {}", shown_path(path))]
     Read {
         /// The file.
         path: PathBuf,
