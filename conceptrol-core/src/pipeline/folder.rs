@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     mask::{ConceptBlock, MaskNorm},
     models::config::{Choice, Fields},
+    models::scheduler::{SchedulerConfig, SchedulerOptions},
     pipeline::PipelineError,
     seam::SiteSelector,
 };
@@ -74,4 +75,18 @@ pub fn concept_block_of(
         None => block,
         Some(_) => block.norm(fields.choice_or("normalization", MaskNorm::Max)?),
     }))
+}
+
+/// The scheduler of a folder, its fields checked as far as its class is known: one that is not computed here waits for a
+/// request that names another.
+///
+/// # Errors
+///
+/// A file that cannot be read, and a field that cannot be, with the file.
+pub fn scheduler_of(folder: &Path) -> Result<SchedulerConfig, PipelineError> {
+    let config = SchedulerConfig::open(&folder.join("scheduler/scheduler_config.json"))?;
+    if config.kind().is_ok() {
+        config.build(1, &SchedulerOptions::default().image_tokens(4096))?;
+    }
+    Ok(config)
 }
