@@ -96,7 +96,7 @@ fn what_cannot_be_sampled_is_named() {
     for (field, expected) in [
         (
             r#""invert_sigmas": true"#.into(),
-            "field `invert_sigmas` = true is not supported",
+            "field `invert_sigmas` is true, but must be false",
         ),
         (
             r#""stochastic_sampling": true"#.into(),
