@@ -132,7 +132,7 @@ fn what_cannot_be_sampled_is_named() {
         ),
         (
             r#""max_image_seq_len": 256"#.into(),
-            "`base_image_seq_len` is null, but must be less than max_image_seq_len = 256",
+            "`base_image_seq_len` is absent, but must be less than max_image_seq_len = 256",
         ),
         (
             r#""use_karras_sigmas": true, "use_exponential_sigmas": true"#.into(),
