@@ -8,7 +8,7 @@ use conceptrol_flux::pipeline::Request;
 
 use crate::{
     common::chain,
-    tiny::{PROMPT, flux, generate, latents, pictures, reference, request},
+    tiny::{PROMPT, flux, generate, pictures, reference, request},
 };
 
 const OTHER: &str = "in the library hangs a t-shirt, a man";
