@@ -4,10 +4,14 @@ use std::{
     fs, io,
     ops::ControlFlow,
     path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
+use burn::tensor::FloatDType;
 use bytes::Bytes;
 use conceptrol_core::{
     Cancel,
@@ -108,4 +112,33 @@ fn cancelled_before_it_begins_nothing_is_opened() {
     let conditioned = pipeline.condition(&cancelled).expect_err("cancelled");
     assert!(matches!(conditioned, PipelineError::Cancelled { .. }));
     assert_eq!(OPENED.load(Ordering::Relaxed), 0);
+}
+
+/// Turned when one of the files is opened, so that a part is loaded by a generation that is cancelled already: the part is
+/// kept, so it must be whole.
+#[test]
+fn what_a_cancelled_generation_loads_serves_the_next() {
+    static SWITCH: Mutex<Option<(usize, Cancel)>> = Mutex::new(None);
+    fn turning(path: &Path) -> io::Result<Bytes> {
+        match &mut *SWITCH.lock().expect("no panic") {
+            Some((0, cancel)) => cancel.cancel(),
+            Some((left, _)) => *left -= 1,
+            None => {}
+        }
+        fs::read(path).map(Bytes::from)
+    }
+    // numbers are converted while they are loaded
+    let options = || options().dtype(FloatDType::BF16);
+    let expected = latents(&open(1, options()), &request(&["statue"]));
+    // the adapter, its image encoder, two text encoders, the UNet, the autoencoder
+    for file in 0..6 {
+        let pipeline = open(1, options().files(Files::Mapped(turning)));
+        let cancel = Cancel::new();
+        *SWITCH.lock().expect("no panic") = Some((file, cancel.clone()));
+        let cancelled = request(&["statue"]).cancel(cancel);
+        stopped_at(pipeline.generate(&cancelled, &mut Silent));
+        *SWITCH.lock().expect("no panic") = None;
+        let again = latents(&pipeline, &request(&["statue"]));
+        assert_eq!(again, expected, "cancelled when file {file} was opened");
+    }
 }
