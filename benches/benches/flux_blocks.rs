@@ -33,8 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     };
     let device = Device::flex();
-    let config: FluxConfig =
-        serde_json::from_str(&fs::read_to_string(folder.join("config.json"))?)?;
+    let config = FluxConfig::from_file(folder.join("config.json"))?;
     let weights = Weights::open(
         folder.join("diffusion_pytorch_model.safetensors"),
         &device,

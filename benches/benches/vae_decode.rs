@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some((edge, tiles)) => (*edge, tiles.to_vec()),
     };
     let device = Device::flex();
-    let config: AutoencoderKlConfig = serde_json::from_str(SDXL)?;
+    let config = AutoencoderKlConfig::from_json(SDXL)?;
     let weights = Weights::random(0, &device, FloatDType::F32);
     let vae = AutoencoderKl::new(&config, &weights);
     let weights = 4 * parameters(&weights.finish()?);

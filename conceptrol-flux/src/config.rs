@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use conceptrol_core::models::config::{ConfigError, read_config};
-use serde::{Deserialize, Serialize};
+use conceptrol_core::models::config::{ConfigError, Fields};
+use serde::Serialize;
 
 /// What errors call the model.
-const MODEL: &str = "flux transformer";
-/// Largest value accepted for any size in a configuration; the published models stay far below it.
-const SIZE_LIMIT: usize = 1 << 20;
+pub(crate) const MODEL: &str = "flux transformer";
+/// Largest width; the published models stay far below it.
+const WIDEST: usize = 1 << 20;
 /// Largest number of blocks of one kind.
-const BLOCK_LIMIT: usize = 1 << 10;
+const MOST_BLOCKS: usize = 1 << 10;
+/// Channels of a head that rotate with each axis in the published models.
+const PUBLISHED_AXES: [usize; 3] = [16, 56, 56];
 
 /// Sizes of the FLUX transformer (MMDiT), with the field names of the diffusers `config.json`.
 ///
@@ -20,18 +22,14 @@ const BLOCK_LIMIT: usize = 1 << 10;
 /// let config = FluxConfig::schnell();
 /// assert_eq!(config.inner_dim(), 3072);
 /// assert!(!config.guidance_embeds);
-/// config.validate()?;
-/// # Ok::<(), conceptrol_core::models::config::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FluxConfig {
     /// Side of the transformer's own patches; 1 in every FLUX model (packing is done outside).
-    #[serde(default = "one")]
     pub patch_size: usize,
     /// Channels of a packed latent token: 4 x the channels of the autoencoder.
     pub in_channels: usize,
     /// Channels of an output token; absent means [`in_channels`](Self::in_channels).
-    #[serde(default)]
     pub out_channels: Option<usize>,
     /// Number of double (text and image weights apart) blocks.
     pub num_layers: usize,
@@ -46,10 +44,8 @@ pub struct FluxConfig {
     /// Width of the pooled CLIP vector.
     pub pooled_projection_dim: usize,
     /// Whether the model takes the guidance scale as an input (dev) or not (schnell).
-    #[serde(default)]
     pub guidance_embeds: bool,
     /// Channels of a head that rotate with each of the three position axes (index, row, column).
-    #[serde(default = "published_axes")]
     pub axes_dims_rope: [usize; 3],
 }
 
@@ -75,7 +71,7 @@ impl FluxConfig {
             joint_attention_dim: 4096,
             pooled_projection_dim: 768,
             guidance_embeds: false,
-            axes_dims_rope: published_axes(),
+            axes_dims_rope: PUBLISHED_AXES,
         }
     }
 
@@ -94,119 +90,100 @@ impl FluxConfig {
         self.in_channels / 4
     }
 
-    /// Reads and checks a `config.json`.
+    /// Reads a `config.json`.
     ///
     /// # Errors
     /// If the file cannot be read, lacks a field, or no model can be built from it.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let config: Self = read_config(path)?;
-        config.validate()?;
-        Ok(config)
+        Self::from_fields(&Fields::open(MODEL, path)?)
     }
 
-    /// Checks that the sizes describe a model that can be built.
+    /// Reads the text of a `config.json`.
     ///
     /// # Errors
-    /// Names the first field that is out of range or contradicts another.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        for (field, value, limit) in [
-            ("in_channels", self.in_channels, SIZE_LIMIT),
-            ("num_layers", self.num_layers, BLOCK_LIMIT),
-            ("num_single_layers", self.num_single_layers, BLOCK_LIMIT),
-            ("attention_head_dim", self.attention_head_dim, 1 << 12),
-            ("num_attention_heads", self.num_attention_heads, 1 << 12),
-            ("joint_attention_dim", self.joint_attention_dim, SIZE_LIMIT),
-            (
-                "pooled_projection_dim",
-                self.pooled_projection_dim,
-                SIZE_LIMIT,
-            ),
-        ] {
-            ConfigError::check_size(MODEL, field, value, limit)?;
+    /// If it lacks a field, or no model can be built from it.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        Self::from_fields(&Fields::parse(MODEL, text)?)
+    }
+
+    pub(crate) fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
+        fields.must_be("patch_size", 1)?;
+        let in_channels = fields.size("in_channels", 1..=WIDEST)?;
+        if !in_channels.is_multiple_of(4) {
+            return Err(fields.error("in_channels", "a multiple of 4"));
         }
-        let axes = self.axes_dims_rope;
-        let head_dim = self.attention_head_dim;
-        let filled = axes
-            .iter()
-            .try_fold(0usize, |sum, axis| sum.checked_add(*axis));
-        if filled != Some(head_dim) || axes.iter().any(|axis| axis % 2 != 0) {
-            let expected =
-                format!("expected three even numbers that sum to attention_head_dim {head_dim}");
-            return Err(ConfigError::field(MODEL, "axes_dims_rope", axes, expected));
-        }
-        if self.patch_size != 1 {
-            return Err(ConfigError::field(
-                MODEL,
-                "patch_size",
-                self.patch_size,
-                "expected 1",
-            ));
-        }
-        let channels = self.in_channels;
-        if !channels.is_multiple_of(4) {
-            return Err(ConfigError::field(
-                MODEL,
-                "in_channels",
-                channels,
-                "expected a multiple of 4",
-            ));
-        }
-        match self.out_channels {
-            Some(out) if out != channels => {
-                let expected = format!("expected in_channels {channels}");
-                Err(ConfigError::field(MODEL, "out_channels", out, expected))
-            }
-            _ => Ok(()),
-        }
+        fields.must_be("out_channels", in_channels)?;
+        let attention_head_dim = fields.size("attention_head_dim", 1..=1 << 12)?;
+        Ok(Self {
+            patch_size: 1,
+            in_channels,
+            out_channels: None,
+            num_layers: fields.size("num_layers", 1..=MOST_BLOCKS)?,
+            num_single_layers: fields.size("num_single_layers", 1..=MOST_BLOCKS)?,
+            attention_head_dim,
+            num_attention_heads: fields.size("num_attention_heads", 1..=1 << 12)?,
+            joint_attention_dim: fields.size("joint_attention_dim", 1..=WIDEST)?,
+            pooled_projection_dim: fields.size("pooled_projection_dim", 1..=WIDEST)?,
+            guidance_embeds: fields.flag_or("guidance_embeds", false)?,
+            axes_dims_rope: axes(fields, attention_head_dim)?,
+        })
     }
 }
 
-fn one() -> usize {
-    1
-}
-
-fn published_axes() -> [usize; 3] {
-    [16, 56, 56]
+/// Channels of a head that rotate with each axis: pairs, which fill the head.
+fn axes(fields: &Fields, head_dim: usize) -> Result<[usize; 3], ConfigError> {
+    const FIELD: &str = "axes_dims_rope";
+    let axes = match fields.value(FIELD) {
+        None => PUBLISHED_AXES,
+        Some(_) => {
+            let axes = fields.sizes(FIELD, 3..=3, 0..=1 << 12)?;
+            [axes[0], axes[1], axes[2]]
+        }
+    };
+    if axes.iter().sum::<usize>() != head_dim || axes.iter().any(|axis| axis % 2 != 0) {
+        let expected = format!("three even numbers that sum to attention_head_dim {head_dim}");
+        return Err(fields.error(FIELD, expected));
+    }
+    Ok(axes)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::FluxConfig;
+
+    fn with(field: &str, value: Value) -> Result<FluxConfig, String> {
+        let mut config = json!(FluxConfig::dev());
+        config[field] = value;
+        FluxConfig::from_json(&config.to_string()).map_err(|error| error.to_string())
+    }
 
     #[test]
     fn published_models_are_valid() {
-        FluxConfig::dev().validate().expect("dev");
-        FluxConfig::schnell().validate().expect("schnell");
+        assert_eq!(with("patch_size", json!(1)).unwrap(), FluxConfig::dev());
+        let schnell = with("guidance_embeds", Value::Null).unwrap();
+        assert_eq!(schnell, FluxConfig::schnell());
+        assert_eq!(
+            with("axes_dims_rope", Value::Null).unwrap(),
+            FluxConfig::dev()
+        );
         assert_eq!(FluxConfig::dev().mlp_dim(), 12288);
         assert_eq!(FluxConfig::dev().latent_channels(), 16);
     }
 
     #[test]
     fn contradictions_are_named() {
-        let message = |config: FluxConfig| config.validate().expect_err("refused").to_string();
-        let axes = FluxConfig {
-            axes_dims_rope: [16, 56, 58],
-            ..FluxConfig::dev()
-        };
+        let message = |field, value| with(field, value).expect_err("refused");
         assert_eq!(
-            message(axes),
-            "flux transformer configuration: axes_dims_rope is [16, 56, 58], \
-             expected three even numbers that sum to attention_head_dim 128"
+            message("axes_dims_rope", json!([16, 56, 58])),
+            "flux transformer field `axes_dims_rope` is [16,56,58], but must be \
+             three even numbers that sum to attention_head_dim 128"
         );
-        let overflow = FluxConfig {
-            axes_dims_rope: [usize::MAX - 1, 2, 128],
-            ..FluxConfig::dev()
-        };
-        assert!(message(overflow).contains("axes_dims_rope"));
-        let empty = FluxConfig {
-            num_attention_heads: 0,
-            ..FluxConfig::dev()
-        };
-        assert!(message(empty).contains("num_attention_heads is 0"));
-        let narrow = FluxConfig {
-            out_channels: Some(16),
-            ..FluxConfig::dev()
-        };
-        assert!(message(narrow).contains("out_channels is 16, expected in_channels 64"));
+        let overflow = json!([u64::MAX - 1, 2, 128]);
+        assert!(message("axes_dims_rope", overflow).contains("axes_dims_rope"));
+        assert!(message("num_attention_heads", json!(0)).contains("num_attention_heads` is 0"));
+        assert!(message("out_channels", json!(16)).contains("out_channels` is 16, but must be 64"));
+        assert!(message("in_channels", json!(6)).contains("a multiple of 4"));
     }
 }

@@ -83,7 +83,8 @@ impl TextParts {
             (found == expected).then_some(()).ok_or(wrong)
         };
         let second = self.second.as_ref().map(|part| &part.config);
-        let width = self.first.config.hidden_size + second.map_or(0, |config| config.hidden_size);
+        let width = |config: &ClipTextConfig| config.encoder.hidden_size;
+        let width = width(&self.first.config) + second.map_or(0, width);
         expect("the text", width, unet.context_dim)?;
         let Some(added) = &unet.added else {
             return Ok(());

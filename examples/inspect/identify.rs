@@ -7,12 +7,11 @@ use conceptrol_core::models::t5::T5Config;
 use conceptrol_core::models::{
     autoencoder_kl::AutoencoderKlConfig,
     clip_text::ClipTextConfig,
-    config::read_config,
+    config::Fields,
     weights::{Checkpoint, Weights},
 };
 use conceptrol_flux::{FluxConfig, load};
 use conceptrol_sd::{adapter::IpAdapterLayout, config::UNetConfig, sites::attention_sites};
-use serde::Deserialize;
 
 use crate::{
     find::beside,
@@ -55,19 +54,15 @@ pub(crate) fn identify(file: &Checkpoint) -> Result<Identity, Error> {
     })
 }
 
-#[derive(Deserialize)]
-struct ClassName {
-    #[serde(rename = "_class_name", default)]
-    diffusers: Option<String>,
-    #[serde(default)]
-    architectures: Vec<String>,
-}
-
 /// The model of the class that `config.json` names.
 fn by_config(path: &Path) -> Result<Option<Model>, Error> {
-    let names: ClassName = read_config(path)?;
-    let class = names.diffusers.or(names.architectures.into_iter().next());
-    Ok(Some(match class.as_deref() {
+    let fields = Fields::open("model", path)?;
+    let architectures = fields.value("architectures");
+    let class = match fields.optional_text("_class_name")? {
+        None => architectures.and_then(|names| names.get(0)?.as_str()),
+        class => class,
+    };
+    Ok(Some(match class {
         Some("UNet2DConditionModel") => Model::Unet(UNetConfig::from_file(path)?),
         Some("AutoencoderKL") => Model::Autoencoder(AutoencoderKlConfig::from_file(path)?),
         Some("CLIPTextModel" | "CLIPTextModelWithProjection") => {

@@ -62,11 +62,11 @@ impl Model {
             }
             Self::ClipText(config) => format!(
                 "CLIP text encoder, {} layers of width {}",
-                config.num_hidden_layers, config.hidden_size
+                config.encoder.num_hidden_layers, config.encoder.hidden_size
             ),
             Self::ClipVision(config) => format!(
                 "CLIP vision encoder, {} layers of width {}",
-                config.num_hidden_layers, config.hidden_size
+                config.encoder.num_hidden_layers, config.encoder.hidden_size
             ),
             Self::T5(config) => {
                 format!(

@@ -1,11 +1,11 @@
 //! A pipeline's folder as a whole.
 
-use std::{collections::BTreeMap, fmt, io::ErrorKind, path::Path};
+use std::{fmt, io::ErrorKind, path::Path};
 
 use conceptrol_core::{
     message::{shown, shown_path},
     models::{
-        config::read_config,
+        config::Fields,
         weights::{Checkpoint, WeightError},
     },
 };
@@ -48,11 +48,10 @@ pub(crate) fn summary(folder: &Path) -> Result<Option<Summary>, Error> {
     if !path.is_file() {
         return Ok(None);
     }
-    let index: BTreeMap<String, Value> = read_config(&path)?;
+    let index = Fields::open("pipeline", &path)?;
     let named = |part: &&str| {
-        index
-            .get(*part)
-            .is_some_and(|entry| entry.get(1).is_some_and(Value::is_string))
+        let entry = index.value(part);
+        entry.is_some_and(|entry| entry.get(1).is_some_and(Value::is_string))
     };
     let (mut parts, mut absent, mut broken) = (Vec::new(), Vec::new(), Vec::new());
     for part in PARTS.into_iter().filter(named) {
@@ -70,8 +69,7 @@ pub(crate) fn summary(folder: &Path) -> Result<Option<Summary>, Error> {
     Ok(Some(Summary {
         path: shown_path(folder).to_string(),
         class: index
-            .get("_class_name")
-            .and_then(Value::as_str)
+            .optional_text("_class_name")?
             .unwrap_or("unnamed pipeline")
             .to_owned(),
         parts,

@@ -1,8 +1,10 @@
 //! Sizes of the published models, for checkpoints that come without a `config.json`.
 
-use conceptrol_core::models::t5::T5Config;
+use conceptrol_core::models::{
+    autoencoder_kl::AutoencoderKlConfig, clip_text::ClipTextConfig, clip_vision::ClipVisionConfig,
+    t5::T5Config,
+};
 use conceptrol_sd::config::UNetConfig;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::model::Model;
@@ -10,16 +12,17 @@ use crate::model::Model;
 /// Every model that is looked for by its tensors alone.
 pub(crate) fn models() -> Vec<Model> {
     let vae = |latents: usize, quant: bool| {
-        parse(json!({
+        let config = json!({
             "block_out_channels": [128, 256, 512, 512],
             "layers_per_block": 2,
             "latent_channels": latents,
             "use_quant_conv": quant,
             "use_post_quant_conv": quant,
-        }))
+        });
+        AutoencoderKlConfig::from_json(&config.to_string()).map(Model::Autoencoder)
     };
     let text = |layers: usize, width: usize, heads: usize, act: &str, class: &str| {
-        parse(json!({
+        let config = json!({
             "architectures": [class],
             "hidden_size": width,
             "intermediate_size": 4 * width,
@@ -27,10 +30,11 @@ pub(crate) fn models() -> Vec<Model> {
             "num_attention_heads": heads,
             "hidden_act": act,
             "projection_dim": width,
-        }))
+        });
+        ClipTextConfig::from_json(&config.to_string()).map(Model::ClipText)
     };
     let vision = |layers: usize, width: usize, inner: usize, heads: usize, projection: usize| {
-        parse(json!({
+        let config = json!({
             "hidden_size": width,
             "intermediate_size": inner,
             "num_hidden_layers": layers,
@@ -38,15 +42,16 @@ pub(crate) fn models() -> Vec<Model> {
             "patch_size": 14,
             "hidden_act": "gelu",
             "projection_dim": projection,
-        }))
+        });
+        ClipVisionConfig::from_json(&config.to_string()).map(Model::ClipVision)
     };
     let parsed = [
-        vae(4, true).map(Model::Autoencoder),
-        vae(16, false).map(Model::Autoencoder),
-        text(12, 768, 12, "quick_gelu", "CLIPTextModel").map(Model::ClipText),
-        text(32, 1280, 20, "gelu", "CLIPTextModelWithProjection").map(Model::ClipText),
-        vision(32, 1280, 5120, 16, 1024).map(Model::ClipVision),
-        vision(48, 1664, 8192, 16, 1280).map(Model::ClipVision),
+        vae(4, true),
+        vae(16, false),
+        text(12, 768, 12, "quick_gelu", "CLIPTextModel"),
+        text(32, 1280, 20, "gelu", "CLIPTextModelWithProjection"),
+        vision(32, 1280, 5120, 16, 1024),
+        vision(48, 1664, 8192, 16, 1280),
     ];
     let mut models = vec![
         Model::Unet(UNetConfig::sd15()),
@@ -55,8 +60,4 @@ pub(crate) fn models() -> Vec<Model> {
     ];
     models.extend(parsed.into_iter().flatten());
     models
-}
-
-fn parse<T: DeserializeOwned>(config: serde_json::Value) -> Option<T> {
-    serde_json::from_value(config).ok()
 }

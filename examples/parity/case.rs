@@ -8,7 +8,7 @@ use std::{
 };
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use conceptrol_core::models::scheduler::parse_python_json;
+use conceptrol_core::models::config::parse_python_json;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum};
 use conceptrol_core::{
@@ -14,10 +14,12 @@ use conceptrol_examples::{
 };
 use conceptrol_flux::omini::Placement;
 
-use crate::concepts::{ConceptArgument, MaskArgument, Strength, concept, mask, path_with_number};
+use crate::concepts::{
+    ConceptArgument, MaskArgument, Phrase, Strength, concept, mask, path_with_number,
+};
 
 /// Personalise a picture with a reference for a phrase of the prompt.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
     /// A diffusers folder; the embedded model if absent.
@@ -48,7 +50,7 @@ pub(crate) struct Arguments {
     /// Strength of the reference [default: 1.0].
     #[arg(long, value_parser = finite)]
     pub scale: Option<f32>,
-    /// Factor on that strength at some sites: "up_blocks.1=0.5". The last one that names a site wins.
+    /// Factor on that strength at some sites: "`up_blocks.1=0.5`". The last one that names a site wins.
     #[arg(long = "site-scale", value_name = "SITES=FACTOR", value_parser = site_scale)]
     pub site_scales: Vec<(String, f32)>,
     /// Fraction of the steps before the reference acts [default: 0.2; FLUX: 0].
@@ -112,7 +114,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options that only FLUX has.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "FLUX")]
 pub(crate) struct FluxArguments {
     /// Keep the large models on disk and bring one block at a time into memory.
@@ -130,6 +132,30 @@ pub(crate) struct FluxArguments {
 }
 
 impl Arguments {
+    /// With the embedded model, where no other is named: what to show with it, see its model card.
+    pub(crate) fn with_embedded(mut self, assets: &Path) -> Self {
+        if self.model.is_some() {
+            return self;
+        }
+        let folder = assets.join("tiny-sd");
+        self.seed.get_or_insert(10);
+        if self.prompt.is_none() {
+            self.prompt = Some("an elephant and a car on the grass".into());
+            if self.concepts.is_empty() {
+                self.concepts.push(ConceptArgument {
+                    phrase: Phrase::first("elephant"),
+                    image: folder.join("references/purple_elephant.png"),
+                    scale: 1.0,
+                });
+            }
+        }
+        if self.adapter.is_none() && self.image_encoder.is_none() {
+            self.adapter = Some(folder.join("ip-adapter.safetensors"));
+        }
+        self.model = Some(folder);
+        self
+    }
+
     /// How the model's files get into memory.
     pub(crate) fn files(&self) -> Files {
         if self.map {

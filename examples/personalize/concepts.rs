@@ -43,6 +43,14 @@ impl FromStr for Strength {
 }
 
 impl Phrase {
+    /// The first occurrence.
+    pub(crate) fn first(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            occurrence: 1,
+        }
+    }
+
     /// `cat#2` is the second cat; without a number after the last `#` it belongs to the phrase.
     fn parse(text: &str) -> Result<Self, String> {
         let numbered = text

@@ -7,12 +7,11 @@ use std::{
 };
 
 use conceptrol_core::{
-    models::config::read_config,
+    models::config::Fields,
     pipeline::{LoadOptions, Residency},
 };
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
-use serde::Deserialize;
 
 use crate::{
     arguments::Arguments,
@@ -20,22 +19,16 @@ use crate::{
     run::run as run_pipeline,
 };
 
-/// The embedded model, and what to show with it: see its model card.
-pub(crate) const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
-
-/// The part of `model_index.json` that tells families apart.
-#[derive(Debug, Deserialize)]
-struct Index {
-    #[serde(rename = "_class_name", default)]
-    class_name: String,
-}
+/// Where the embedded model is.
+const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let embedded = || PathBuf::from(ASSETS).join("tiny-sd");
-    let folder = arguments.model.clone().unwrap_or_else(embedded);
+    let arguments = &arguments.clone().with_embedded(Path::new(ASSETS));
+    let folder = arguments.model.clone().ok_or("no --model")?;
     check_folder(&folder)?;
-    let index: Index = read_config(folder.join("model_index.json"))?;
-    if index.class_name.starts_with("Flux") {
+    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    if class.is_some_and(|class| class.starts_with("Flux")) {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
         let request = request(arguments, &pipeline, Defaults::FLUX)?;
         run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
@@ -44,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             return Err(format!("{option} is for FLUX models only").into());
         }
         let pipeline = StableDiffusion::open(&folder, sd_options(arguments, &folder)?)?;
-        let request = request(arguments, &pipeline, Defaults::of_sd(arguments))?;
+        let request = request(arguments, &pipeline, Defaults::SD)?;
         run_pipeline(arguments, &folder, "ip_adapter", &pipeline, request)
     }
 }
@@ -71,9 +64,6 @@ fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<d
     match (&arguments.adapter, &arguments.image_encoder) {
         (Some(adapter), _) => Ok(options.adapter((adapter, encoder()))),
         (None, Some(_)) => Err("--image-encoder needs --adapter".into()),
-        (None, None) if arguments.model.is_none() => {
-            Ok(options.adapter((folder.join("ip-adapter.safetensors"), encoder())))
-        }
         (None, None) => Ok(options),
     }
 }

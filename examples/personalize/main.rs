@@ -50,6 +50,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say_err!("error: {}", chain(&*error));
+            if let Some(PipelineError::Overlap(_)) = error.downcast_ref() {
+                say_err!("hint: --concept \"PHRASE#2=FILE\" is the second occurrence of a phrase");
+            }
             let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }));
             ExitCode::from(if cancelled { 130 } else { 2 })
         }

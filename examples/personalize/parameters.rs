@@ -61,9 +61,11 @@ impl Parameters {
         }
         for mask in &arguments.masks {
             let role = arguments.mask_role;
-            after.push(
-                format!("Mask: {} {} {role:?}", mask.phrase, named(&mask.file)?).to_lowercase(),
-            );
+            after.push(format!(
+                "Mask: {} {} {role:?}",
+                mask.phrase,
+                named(&mask.file)?
+            ));
         }
         if let Some(site) = &arguments.concept_block {
             after.push(format!("Concept block: {site}"));
@@ -87,7 +89,7 @@ impl Parameters {
             after.push(format!("Placement: {placement:?}"));
         }
         let (dtype, backend) = (arguments.dtype, arguments.backend.name());
-        after.push(format!("Type: {dtype:?}").to_lowercase());
+        after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
         after.push(format!("Backend: {backend}"));
         after.push(format!("Version: conceptrol {}", env!("CARGO_PKG_VERSION")));
         Ok(Self {

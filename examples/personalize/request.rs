@@ -1,6 +1,6 @@
 //! The command line as a request.
 
-use std::{error::Error, path::PathBuf};
+use std::error::Error;
 
 use conceptrol_core::{
     MaskRole, SiteSelector, StepWindow,
@@ -9,32 +9,17 @@ use conceptrol_core::{
 };
 use conceptrol_examples::say_err;
 
-use crate::{
-    arguments::Arguments,
-    concepts::{ConceptArgument, Phrase},
-    folder::ASSETS,
-    options::block_at,
-};
+use crate::{arguments::Arguments, concepts::ConceptArgument, options::block_at};
 
-/// What this program leaves to a family.
+/// What this program sets where a family leaves it open.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
     warmup: f64,
-    seed: u64,
 }
 
 impl Defaults {
-    pub(crate) const FLUX: Self = Self {
-        warmup: 0.0,
-        seed: 0,
-    };
-
-    pub(crate) fn of_sd(arguments: &Arguments) -> Self {
-        Self {
-            warmup: 0.2,
-            seed: if arguments.model.is_none() { 10 } else { 0 }, // see the model card
-        }
-    }
+    pub(crate) const FLUX: Self = Self { warmup: 0.0 };
+    pub(crate) const SD: Self = Self { warmup: 0.2 };
 }
 
 pub(crate) fn request<P: Pipeline>(
@@ -42,23 +27,11 @@ pub(crate) fn request<P: Pipeline>(
     pipeline: &P,
     defaults: Defaults,
 ) -> Result<Request<P::Extra>, Box<dyn Error>> {
-    let embedded = arguments.model.is_none();
-    let prompt = match (&arguments.prompt, embedded) {
-        (Some(prompt), _) => prompt.clone(),
-        (None, true) => "an elephant and a car on the grass".to_owned(),
-        (None, false) => return Err("--model needs --prompt".into()),
-    };
-    let mut concepts = arguments.concepts.clone();
-    if embedded && concepts.is_empty() && arguments.prompt.is_none() {
-        concepts.push(ConceptArgument {
-            phrase: Phrase {
-                text: "elephant".into(),
-                occurrence: 1,
-            },
-            image: PathBuf::from(ASSETS).join("tiny-sd/references/purple_elephant.png"),
-            scale: 1.0,
-        });
-    }
+    let prompt = arguments
+        .prompt
+        .as_deref()
+        .ok_or("--model needs --prompt")?;
+    let concepts = &arguments.concepts;
     if !concepts.is_empty() && pipeline.adapters() == 0 {
         return Err("--concept needs --adapter".into());
     }
@@ -87,7 +60,7 @@ pub(crate) fn request<P: Pipeline>(
                 .guidance
                 .map_or(profile.defaults.guidance, f64::from),
         )
-        .seed(arguments.seed.unwrap_or(defaults.seed))
+        .seed(arguments.seed.unwrap_or(0))
         .images_per_prompt(arguments.images as usize)
         .size(size)
         .fidelity(arguments.fidelity.into());
@@ -102,7 +75,7 @@ pub(crate) fn request<P: Pipeline>(
     for (sites, factor) in &arguments.site_scales {
         request = request.site_scale(SiteSelector::under(sites.clone()), *factor);
     }
-    for concept in &concepts {
+    for concept in concepts {
         request = request.concept(self::concept(concept, arguments, pipeline)?);
     }
     Ok(request)

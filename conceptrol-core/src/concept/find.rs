@@ -66,7 +66,7 @@ impl PromptTokens {
         }
     }
 
-    /// The tokens that stand for any of these bytes of the prompt.
+    /// The tokens that stand for any of these bytes of the prompt; a T5 word's mark counts as part of the word.
     ///
     /// # Errors
     /// [`SpanError::NoTokenAtBytes`] or [`SpanError::BeyondWindow`].
@@ -74,7 +74,12 @@ impl PromptTokens {
         let touched =
             |t: &Token| !bytes.is_empty() && t.bytes.start < bytes.end && bytes.start < t.bytes.end;
         let length = self.tokens.last().map_or(0, |t| t.bytes.end);
-        let first = self.tokens.iter().position(touched);
+        // The mark of a word's start may be a token of its own, which stands for the space before: it belongs to the word.
+        let with_mark = |first: usize| match first.checked_sub(1) {
+            Some(before) if self.tokens[before].text == "▁" => before,
+            _ => first,
+        };
+        let first = self.tokens.iter().position(touched).map(with_mark);
         let last = self.tokens.iter().rposition(touched);
         match (first, last) {
             (Some(first), Some(last)) => {

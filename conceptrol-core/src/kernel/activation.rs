@@ -7,6 +7,17 @@ use super::flex;
 ///
 /// # Shapes
 /// any; the output has the shape of `x`
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::silu;
+///
+/// let x = Tensor::<1>::from_data([0.0, 30.0, -30.0], &Device::flex());
+/// let y = silu(x).into_data().try_to_vec::<f32>().unwrap();
+/// assert!((y[0], y[1]) == (0.0, 30.0) && y[2].abs() < 1e-9);
+/// ```
+///
+/// Source: Elfwing et al., "Sigmoid-Weighted Linear Units", 2017.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(feature = "flex")]
     let x = match flex::map(x, flex::Silu) {
@@ -20,6 +31,19 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 ///
 /// # Shapes
 /// any; the output has the shape of `x`
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::{gelu, gelu_tanh, quick_gelu};
+///
+/// let x = Tensor::<1>::from_data([1.0], &Device::flex());
+/// let [exact, tanh, quick] = [gelu, gelu_tanh, quick_gelu].map(|gelu| gelu(x.clone()).into_scalar::<f32>());
+/// assert!((exact - 0.841345).abs() < 1e-6);
+/// // The two approximations.
+/// assert!((tanh - 0.841192).abs() < 1e-6 && (quick - 0.845796).abs() < 1e-6);
+/// ```
+///
+/// Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(feature = "flex")]
     let x = match flex::map(x, flex::Gelu) {

@@ -11,6 +11,20 @@ use burn::tensor::{
 /// - bias: `[c_out]`
 /// - padding: zeros `(before, after)` on the height, then on the width
 /// - output: `[batch, c_out, (height + padding - kernel_height) / stride + 1, ..]`
+///
+/// # Panics
+/// If the shapes do not fit each other, `stride` is zero, or the kernel is larger than the padded picture.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::conv2d;
+///
+/// let device = Device::flex();
+/// let x = Tensor::<4>::from_data([[[[1.0, 2.0, 3.0]]]], &device);
+/// let sums = Tensor::<4>::ones([1, 1, 1, 3], &device);
+/// let y = conv2d(x, sums, None, 1, [(0, 0), (1, 1)]);
+/// assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [3.0, 6.0, 5.0]);
+/// ```
 pub fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
@@ -31,6 +45,15 @@ pub fn conv2d(
 /// # Shapes
 /// - x: `[batch, channels, height, width]`
 /// - output: `[batch, channels, 2 * height, 2 * width]`
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::upsample_nearest2x;
+///
+/// let x = Tensor::<4>::from_data([[[[1.0, 2.0]]]], &Device::flex());
+/// let y = upsample_nearest2x(x);
+/// assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
+/// ```
 pub fn upsample_nearest2x(x: Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = x.dims();
     let options =

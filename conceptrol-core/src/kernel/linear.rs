@@ -8,6 +8,9 @@ use burn::tensor::{Tensor, module};
 /// - bias: `[d_out]`
 /// - output: `[.., d_out]`
 ///
+/// # Panics
+/// If the shapes do not fit each other.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use conceptrol_core::kernel::linear;

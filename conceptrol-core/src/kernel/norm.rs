@@ -12,7 +12,19 @@ use super::silu;
 /// - output: as x
 ///
 /// # Panics
-/// If `channels` is not a multiple of `groups`.
+/// If `channels` is not a multiple of `groups`, or `gamma` and `beta` have another length.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::group_norm;
+///
+/// let device = Device::flex();
+/// // Two channels of one pixel, one group: mean 3, deviation 2.
+/// let x = Tensor::<4>::from_data([[[[1.0]], [[5.0]]]], &device);
+/// let (gamma, beta) = (Tensor::<1>::ones([2], &device), Tensor::<1>::zeros([2], &device));
+/// let y = group_norm(x, 1, gamma, beta, 0.0, false);
+/// assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [-1.0, 1.0]);
+/// ```
 ///
 /// Source: Wu and He, "Group Normalization", 2018.
 pub fn group_norm(
@@ -52,6 +64,18 @@ pub fn group_norm(
 /// - gamma, beta: `[width]`
 /// - output: as x
 ///
+/// # Panics
+/// If `gamma` or `beta` has another length.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::layer_norm;
+///
+/// let x = Tensor::<3>::from_data([[[1.0, 5.0]]], &Device::flex());
+/// let y = layer_norm(x, None, None, 0.0);
+/// assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [-1.0, 1.0]);
+/// ```
+///
 /// Source: Ba et al., "Layer Normalization", 2016.
 pub fn layer_norm(
     x: Tensor<3>,
@@ -80,6 +104,20 @@ pub fn layer_norm(
 /// - x: `[.., width]`
 /// - gamma: `[width]`
 /// - output: as x
+///
+/// # Panics
+/// If `gamma` has another length.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::rms_norm;
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[1.0, 7.0]], &device); // root mean square 5
+/// let y = rms_norm(x, Tensor::<1>::ones([2], &device), 0.0);
+/// let y = y.into_data().try_to_vec::<f32>().unwrap();
+/// assert!((y[0] - 0.2).abs() < 1e-6 && (y[1] - 1.4).abs() < 1e-6);
+/// ```
 ///
 /// Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
 pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, eps: f64) -> Tensor<D> {

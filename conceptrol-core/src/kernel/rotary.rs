@@ -14,6 +14,18 @@ use super::flex;
 /// # Panics
 /// If `head_dim` is odd, or tokens or head size of the tables are others.
 ///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::kernel::rotary;
+///
+/// let device = Device::flex();
+/// let x = Tensor::<4>::from_data([[[[3.0, 4.0]]]], &device);
+/// // A quarter turn.
+/// let (cos, sin) = (Tensor::zeros([1, 1, 1, 2], &device), Tensor::ones([1, 1, 1, 2], &device));
+/// let y = rotary(x, &cos, &sin);
+/// assert_eq!(y.into_data().try_to_vec::<f32>().unwrap(), [-4.0, 3.0]);
+/// ```
+///
 /// Source: Su et al., "Enhanced Transformer with Rotary Position Embedding", 2021, in the interleaved form.
 pub fn rotary(x: Tensor<4>, cos: &Tensor<4>, sin: &Tensor<4>) -> Tensor<4> {
     let [batch, tokens, heads, head_dim] = x.dims();

@@ -15,6 +15,9 @@ const SCORES_AT_ONCE: usize = 1 << 22;
 /// - `k_text`: `[rows, heads, text_len, head_dim]`
 /// - output: `[rows, q_len, text_len]`, probabilities in `f32`; they sum to one over `text_len`
 ///
+/// # Panics
+/// If the shapes do not fit each other.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use conceptrol_core::kernel::text_map;

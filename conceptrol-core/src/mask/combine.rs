@@ -188,7 +188,9 @@ fn both(
     Ok((a.transpose()?, b.transpose()?))
 }
 
-/// Element-wise maximum with broadcasting, `b + relu(a - b)`.
+/// Element-wise maximum; one row stands for all.
 fn larger(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    burn::tensor::activation::relu(a - b.clone()) + b
+    let ([rows, cells], [other, _]) = (a.dims(), b.dims());
+    let shape = [rows.max(other), cells];
+    a.expand(shape).max_pair(b.expand(shape))
 }

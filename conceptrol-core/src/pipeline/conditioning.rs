@@ -8,7 +8,7 @@ use crate::{
     models::{scheduler::Scheduler, tokenizer::Truncation},
     pipeline::{
         Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds, Stage, finite,
-        locate::locate, memory,
+        locate::locate, memory, plan::check_adapters,
     },
     seam::BatchLayout,
 };
@@ -92,9 +92,10 @@ pub(super) fn check<F: Family + ?Sized>(
         });
     }
     family.check(request)?;
+    check_adapters(family, request)?;
     let frame = frame(family, request)?;
-    scheduler(family, request, frame.size)?;
     memory::check(family, request, &frame)?;
+    scheduler(family, request, frame.size)?;
     Ok(frame)
 }
 

@@ -4,6 +4,7 @@ use std::{error::Error, path::PathBuf};
 
 use crate::{
     concept::SpanError,
+    message::{shown, shown_path},
     models::{
         autoencoder_kl::AutoencoderError, clip_text::ClipTextError, config::ConfigError,
         image::ImageError, scheduler::SchedulerError, tokenizer::TokenizerError,
@@ -18,7 +19,7 @@ use crate::{
 #[non_exhaustive]
 pub enum PipelineError {
     /// The folder holds a pipeline of another family.
-    #[error("{}: a {class_name}, expected {expected}", path.display())]
+    #[error("{}: a {}, expected {expected}", shown_path(path), shown(class_name))]
     WrongFamily {
         /// The file that says so.
         path: PathBuf,

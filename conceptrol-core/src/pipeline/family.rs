@@ -239,11 +239,28 @@ impl Frame {
 
 /// What [`Family::encode`] made of prompts and pictures.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Encoding<E> {
     /// As the denoiser takes them.
     pub states: E,
     /// The tokens of each concept's picture, where they go in through a processor; empty if they never do.
     pub references: Vec<Option<ReferenceTokens>>,
+}
+
+impl<E> Encoding<E> {
+    /// States alone, for families whose pictures are among them.
+    pub const fn new(states: E) -> Self {
+        Self {
+            states,
+            references: Vec::new(),
+        }
+    }
+
+    /// Sets the tokens of each concept's picture.
+    pub fn references(mut self, references: Vec<Option<ReferenceTokens>>) -> Self {
+        self.references = references;
+        self
+    }
 }
 
 /// One evaluation of the denoiser.

@@ -2,29 +2,22 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::{
     mask::{ConceptBlock, MaskNorm},
-    models::config::read_config,
+    models::config::{Choice, Fields},
+    models::scheduler::{SchedulerConfig, SchedulerOptions},
     pipeline::PipelineError,
     seam::SiteSelector,
 };
 
 /// `model_index.json`, as far as it matters here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ModelIndex {
     /// The pipeline's class in diffusers.
-    #[serde(rename = "_class_name", default)]
     pub class_name: String,
     /// Whether an absent negative prompt of SDXL is zeros rather than the encoding of "".
-    #[serde(default = "zeros")]
     pub force_zeros_for_empty_prompt: bool,
-}
-
-const fn zeros() -> bool {
-    true
 }
 
 impl ModelIndex {
@@ -35,36 +28,28 @@ impl ModelIndex {
     /// A file that cannot be read, and [`PipelineError::WrongFamily`].
     pub fn open(folder: &Path, classes: &[&str]) -> Result<Self, PipelineError> {
         let path = folder.join("model_index.json");
-        let index: Self = read_config(&path)?;
-        if classes.contains(&index.class_name.as_str()) {
-            return Ok(index);
+        let fields = Fields::open("pipeline", &path)?;
+        let class_name = fields.optional_text("_class_name")?.unwrap_or_default();
+        if !classes.contains(&class_name) {
+            return Err(PipelineError::WrongFamily {
+                class_name: class_name.to_owned(),
+                expected: classes.join(" or "),
+                path,
+            });
         }
-        Err(PipelineError::WrongFamily {
-            path,
-            class_name: index.class_name,
-            expected: classes.join(" or "),
+        Ok(Self {
+            class_name: class_name.to_owned(),
+            force_zeros_for_empty_prompt: fields.flag_or("force_zeros_for_empty_prompt", true)?,
         })
     }
 }
 
-/// `conceptrol.json` beside `model_index.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct ConceptrolFile {
-    concept_block: ConceptBlockEntry,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct ConceptBlockEntry {
-    site: String,
-    normalization: Option<Normalization>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Normalization {
-    Max,
-    Mean,
-    None,
+impl Choice for MaskNorm {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("max", Self::Max),
+        ("mean", Self::Mean),
+        ("none", Self::None),
+    ];
 }
 
 /// The concept block that `conceptrol.json` of a folder names, if there is one; `block` says how the family reads masks
@@ -81,12 +66,27 @@ pub fn concept_block_of(
     if !path.exists() {
         return Ok(None);
     }
-    let ConceptrolFile { concept_block } = read_config(&path)?;
-    let block = block(SiteSelector::named(concept_block.site));
-    Ok(Some(match concept_block.normalization {
+    let fields = Fields::open("conceptrol", &path)?;
+    let fields = fields.object("concept_block", "concept block")?;
+    let site = fields.optional_text("site")?;
+    let site = site.ok_or_else(|| fields.error("site", "the name of a site"))?;
+    let block = block(SiteSelector::named(site));
+    Ok(Some(match fields.value("normalization") {
         None => block,
-        Some(Normalization::Max) => block.norm(MaskNorm::Max),
-        Some(Normalization::Mean) => block.norm(MaskNorm::Mean),
-        Some(Normalization::None) => block.norm(MaskNorm::None),
+        Some(_) => block.norm(fields.choice_or("normalization", MaskNorm::Max)?),
     }))
+}
+
+/// The scheduler of a folder, its fields checked as far as its class is known: one that is not computed here waits for a
+/// request that names another.
+///
+/// # Errors
+///
+/// A file that cannot be read, and a field that cannot be, with the file.
+pub fn scheduler_of(folder: &Path) -> Result<SchedulerConfig, PipelineError> {
+    let config = SchedulerConfig::open(&folder.join("scheduler/scheduler_config.json"))?;
+    if config.kind().is_ok() {
+        config.build(1, &SchedulerOptions::default().image_tokens(4096))?;
+    }
+    Ok(config)
 }

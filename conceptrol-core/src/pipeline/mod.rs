@@ -33,7 +33,7 @@ pub use conditioning::Conditioning;
 pub use error::PipelineError;
 pub use family::{Defaults, Encoding, Evaluation, Family, Frame, Profile};
 pub use fidelity::Fidelity;
-pub use folder::{ModelIndex, concept_block_of};
+pub use folder::{ModelIndex, concept_block_of, scheduler_of};
 pub use generation::Generation;
 pub use guidance::Guidance;
 pub use load::{AdapterFiles, LoadOptions};

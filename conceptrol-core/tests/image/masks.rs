@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::common::chain;
 use burn::tensor::Device;
 use conceptrol_core::Grid;
 use conceptrol_core::models::image::{MaskWarning, decode_mask, open_mask};
@@ -139,7 +140,7 @@ fn a_mask_lies_on_the_grid_of_its_pixels() {
 #[test]
 fn what_is_no_picture_is_named() {
     let path = PathBuf::from("/nonexistent/mask.png");
-    let text = open_mask(&path).unwrap_err().to_string();
+    let text = chain(&open_mask(&path).unwrap_err());
     assert!(text.starts_with("/nonexistent/mask.png: "), "{text}");
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
     let text = decode_mask(pointer).unwrap_err().to_string();

@@ -13,6 +13,8 @@ use conceptrol_core::models::image::{
 };
 use proptest::prelude::*;
 
+use crate::common::chain;
+
 /// Decoders of JPEG may differ by the rounding of the inverse transform and by how they interpolate halved colour planes.
 const JPEG_STEP: u8 = 6;
 
@@ -148,7 +150,7 @@ fn unusable_files_are_refused() {
         error(&bomb),
         ImageError::Decode(_) | ImageError::Empty { .. }
     ));
-    let missing = open("/nonexistent/cat.png").unwrap_err().to_string();
+    let missing = chain(&open("/nonexistent/cat.png").unwrap_err());
     assert!(missing.starts_with("/nonexistent/cat.png: "), "{missing}");
 }
 
@@ -282,7 +284,6 @@ proptest! {
     /// A window is a part of the whole.
     #[test]
     fn a_window_is_a_part_of_the_whole(w in 1u32..40, h in 1u32..40, cut in 0u32..8) {
-        use conceptrol_core::Grid;
 use conceptrol_core::models::image::{Window, resize_window};
         let source = picture("source.png");
         let whole = resize(&source, w, h, Filter::Bicubic);

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use conceptrol_core::models::image::{ImageError, decode, open, open_mask};
 
+use crate::common::chain;
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images")
 }
@@ -59,7 +61,7 @@ fn the_error_says_so_and_names_the_file() {
         let path = folder.path().join(name);
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         for error in [open(&path).unwrap_err(), open_mask(&path).unwrap_err()] {
-            let text = error.to_string();
+            let text = chain(&error);
             assert!(text.starts_with(&format!("{}: ", path.display())), "{text}");
             assert!(text.contains("cut short"), "{text}");
             assert!(

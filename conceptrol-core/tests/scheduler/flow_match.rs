@@ -96,15 +96,15 @@ fn what_cannot_be_sampled_is_named() {
     for (field, expected) in [
         (
             r#""invert_sigmas": true"#.into(),
-            "field `invert_sigmas` = true is not supported",
+            "field `invert_sigmas` is true, but must be false",
         ),
         (
             r#""stochastic_sampling": true"#.into(),
-            "field `stochastic_sampling` = true is not supported",
+            "field `stochastic_sampling` is true, but must be false",
         ),
         (
             r#""use_beta_sigmas": true"#.into(),
-            "field `use_beta_sigmas` = true is not supported",
+            "field `use_beta_sigmas` is true, but must be false",
         ),
         (
             r#""time_shift_type": "cubic""#.into(),
@@ -120,11 +120,11 @@ fn what_cannot_be_sampled_is_named() {
         ),
         (
             r#""num_train_timesteps": 0"#.into(),
-            "field `num_train_timesteps` is 0, but must be at least 1",
+            "field `num_train_timesteps` is 0, but must be a whole number in 1..=1048576",
         ),
         (
             r#""num_train_timesteps": 1e9"#.into(),
-            "but must be a whole number up to 1048576",
+            "but must be a whole number in 1..=1048576",
         ),
         (
             r#""base_shift": 101"#.into(),
@@ -132,7 +132,7 @@ fn what_cannot_be_sampled_is_named() {
         ),
         (
             r#""max_image_seq_len": 256"#.into(),
-            "`base_image_seq_len` is null, but must be less than max_image_seq_len = 256",
+            "`base_image_seq_len` is absent, but must be less than max_image_seq_len = 256",
         ),
         (
             r#""use_karras_sigmas": true, "use_exponential_sigmas": true"#.into(),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use conceptrol_core::models::config::parse_python_json;
 use conceptrol_core::models::scheduler::{
-    Scheduler, SchedulerConfig, SchedulerError, SchedulerOptions, parse_python_json,
+    Scheduler, SchedulerConfig, SchedulerError, SchedulerOptions,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;

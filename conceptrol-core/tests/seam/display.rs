@@ -84,7 +84,7 @@ fn layers_of_layers_show_what_they_are_made_of() {
 #[test]
 fn rarer_stacks_name_their_sites() {
     let site = |i: usize| {
-        let kind = if i % 2 == 0 {
+        let kind = if i.is_multiple_of(2) {
             SiteKind::SelfAttention
         } else {
             SiteKind::CrossAttention

@@ -166,7 +166,7 @@ fn misuse_is_a_clear_error() {
 #[test]
 fn sites_that_cannot_serve_are_an_error() {
     let site = |i: usize| {
-        let kind = if i % 2 == 0 {
+        let kind = if i.is_multiple_of(2) {
             SiteKind::SelfAttention
         } else {
             SiteKind::CrossAttention

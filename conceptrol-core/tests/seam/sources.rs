@@ -144,6 +144,31 @@ fn every_source_has_a_memory_of_its_own() {
     assert_eq!(values(&twice.expect("no error").expect("a mask")), squares);
 }
 
+/// Masks for each picture beside one for all.
+#[test]
+fn a_union_is_one_of_the_two_to_the_bit() {
+    let of = |source: &dyn ConceptMaskSource| {
+        let mask = ask(&source, &cat(), (1, 0, 3), &mut MaskBoard::new(1));
+        values(&mask.expect("no error").expect("a mask"))
+    };
+    let each = of(&Local::new());
+    let (mut first, mut second) = (0, 0);
+    for seed in 0..20 {
+        let all = of(&Random::new(seed));
+        assert_eq!((each.len(), all.len()), (18, 6));
+        let pairs = || each.iter().zip(all.iter().cycle());
+        first += pairs().filter(|(a, b)| a > b).count();
+        second += pairs().filter(|(a, b)| a < b).count();
+        let expected: Vec<f32> = pairs().map(|(a, b)| a.max(*b)).collect();
+        assert_eq!(of(&Union(Local::new(), Random::new(seed))), expected);
+        assert_eq!(of(&Union(Random::new(seed), Local::new())), expected);
+    }
+    assert!(
+        first > 10 && second > 10,
+        "{first} and {second}: both count"
+    );
+}
+
 /// One source at several sites: each has its own mean.
 #[test]
 fn sites_do_not_mix_in_a_mean() {

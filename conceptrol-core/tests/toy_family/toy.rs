@@ -130,14 +130,9 @@ impl Family for Toy {
                 negative.map(|words| self.tokenize(words, &())).collect();
             rows.insert(0, frame.per_image(self.text(&negative?))); // unconditional rows are first
         }
-        Ok(Encoding {
-            states: Tensor::cat(rows, 0),
-            references: asked
-                .concepts
-                .iter()
-                .map(|concept| self.reference(concept))
-                .collect(),
-        })
+        let references = asked.concepts.iter();
+        let references = references.map(|concept| self.reference(concept));
+        Ok(Encoding::new(Tensor::cat(rows, 0)).references(references.collect()))
     }
 
     fn denoiser(&self) -> Result<Arc<Denoiser>, PipelineError> {

@@ -2,6 +2,8 @@
 
 mod archives;
 mod bombs;
+#[path = "../common/mod.rs"]
+mod common;
 mod disguised;
 mod fuzzed;
 mod key_tables;
@@ -62,5 +64,5 @@ fn fixture(name: &str) -> PathBuf {
 
 /// The message of the error, which every test wants to see.
 fn message<T: std::fmt::Debug>(result: Result<T, WeightError>) -> String {
-    result.expect_err("a bad file").to_string()
+    common::chain(&result.expect_err("a bad file"))
 }

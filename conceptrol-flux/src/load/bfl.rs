@@ -1,9 +1,11 @@
 //! The original single-file layout of FLUX (`double_blocks`, fused projections) and its fp8 re-packagings.
 
-use conceptrol_core::models::config::ConfigError;
+use conceptrol_core::models::config::{ConfigError, Fields};
 use conceptrol_core::models::weights::{Checkpoint, KeyRule, WeightError};
 
-use crate::config::FluxConfig;
+use serde_json::Map;
+
+use crate::config::{FluxConfig, MODEL};
 
 /// Prefix of the transformer in files that carry other models as well.
 const BUNDLE_PREFIX: &str = "model.diffusion_model.";
@@ -152,17 +154,10 @@ pub fn transformer_checkpoint(file: &Checkpoint) -> Result<Checkpoint, WeightErr
 /// # Errors
 /// [`ConfigError`] names the tensor that is missing or does not fit.
 pub fn config_of(file: &Checkpoint) -> Result<FluxConfig, ConfigError> {
+    let fields = Fields::new(MODEL, Map::new());
     let shape = |name: &'static str, axis: usize| match file.get(name) {
         Some((_, shape)) if axis < shape.len() => Ok(shape[axis]),
-        found => {
-            let found = found.map(|(_, shape)| shape.to_vec());
-            Err(ConfigError::field(
-                "flux transformer",
-                name,
-                found,
-                "expected a tensor of the transformer",
-            ))
-        }
+        _ => Err(fields.error(name, format!("a tensor of more than {axis} axes"))),
     };
     let count = |prefix: &str| {
         (0..)
@@ -171,18 +166,29 @@ pub fn config_of(file: &Checkpoint) -> Result<FluxConfig, ConfigError> {
     };
     let head_dim = shape("transformer_blocks.0.attn.norm_q.weight", 0)?;
     let rotary = head_dim / 16 * 2;
-    let config = FluxConfig {
-        in_channels: shape("x_embedder.weight", 1)?,
-        num_layers: count("transformer_blocks"),
-        num_single_layers: count("single_transformer_blocks"),
-        attention_head_dim: head_dim,
-        num_attention_heads: shape("x_embedder.weight", 0)? / head_dim.max(1),
-        joint_attention_dim: shape("context_embedder.weight", 1)?,
-        pooled_projection_dim: shape("time_text_embed.text_embedder.linear_1.weight", 1)?,
-        guidance_embeds: file.contains("time_text_embed.guidance_embedder.linear_1.weight"),
-        axes_dims_rope: [rotary, (head_dim - rotary) / 2, (head_dim - rotary) / 2],
-        ..FluxConfig::dev()
-    };
-    config.validate()?;
-    Ok(config)
+    let sizes = [
+        ("in_channels", shape("x_embedder.weight", 1)?),
+        ("num_layers", count("transformer_blocks")),
+        ("num_single_layers", count("single_transformer_blocks")),
+        ("attention_head_dim", head_dim),
+        (
+            "num_attention_heads",
+            shape("x_embedder.weight", 0)? / head_dim.max(1),
+        ),
+        ("joint_attention_dim", shape("context_embedder.weight", 1)?),
+        (
+            "pooled_projection_dim",
+            shape("time_text_embed.text_embedder.linear_1.weight", 1)?,
+        ),
+    ];
+    let guidance = file.contains("time_text_embed.guidance_embedder.linear_1.weight");
+    let axes = vec![rotary, (head_dim - rotary) / 2, (head_dim - rotary) / 2];
+    let fields = sizes
+        .into_iter()
+        .fold(fields.clone(), |fields, (name, size)| {
+            fields.with(name, size)
+        })
+        .with("guidance_embeds", guidance)
+        .with("axes_dims_rope", axes);
+    FluxConfig::from_fields(&fields)
 }

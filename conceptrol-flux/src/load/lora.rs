@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, FloatDType};
+use conceptrol_core::message::{shown, shown_path};
 use conceptrol_core::models::weights::{Checkpoint, WeightError, Weights};
 
 use conceptrol_core::pipeline::PipelineError;
@@ -26,7 +27,10 @@ pub enum AdapterError {
     #[error(transparent)]
     File(#[from] WeightError),
     /// The file holds nothing that looks like a low-rank adapter.
-    #[error("{}: no pairs of lora_A and lora_B among its {tensors} tensors", path.display())]
+    #[error(
+        "{}: no pairs of lora_A and lora_B among its {tensors} tensors",
+        shown_path(path)
+    )]
     NoPairs {
         /// The file.
         path: PathBuf,
@@ -34,7 +38,11 @@ pub enum AdapterError {
         tensors: usize,
     },
     /// A tensor belongs to no pair.
-    #[error("{}: {tensor} belongs to no pair of lora_A and lora_B", path.display())]
+    #[error(
+        "{}: {} belongs to no pair of lora_A and lora_B",
+        shown_path(path),
+        shown(tensor)
+    )]
     Unpaired {
         /// The file.
         path: PathBuf,
@@ -43,8 +51,9 @@ pub enum AdapterError {
     },
     /// The adapter changes layers this transformer does not have.
     #[error(
-        "{}: {unknown} of {layers} layers are not in this transformer, such as {layer}: the adapter is for another model",
-        path.display()
+        "{}: {unknown} of {layers} layers are not in this transformer, such as {}: the adapter is for another model",
+        shown_path(path),
+        shown(layer)
     )]
     OtherModel {
         /// The file.
@@ -58,8 +67,9 @@ pub enum AdapterError {
     },
     /// The factors do not fit the layer or each other.
     #[error(
-        "{}: {layer} is {outputs}x{inputs}, its adapter is {up:?} times {down:?}",
-        path.display()
+        "{}: {} is {outputs}x{inputs}, its adapter is {up:?} times {down:?}",
+        shown_path(path),
+        shown(layer)
     )]
     Shape {
         /// The file.
@@ -76,7 +86,7 @@ pub enum AdapterError {
         down: Vec<usize>,
     },
     /// The strength is not a number.
-    #[error("{}: the strength of {layer} is {strength}", path.display())]
+    #[error("{}: the strength of {} is {strength}", shown_path(path), shown(layer))]
     Strength {
         /// The file.
         path: PathBuf,

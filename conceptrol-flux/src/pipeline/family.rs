@@ -81,10 +81,7 @@ impl Family for Flux {
         frame: &Frame,
         seeds: &mut Seeds,
     ) -> Result<Encoding<Encoded>, PipelineError> {
-        Ok(Encoding {
-            states: self.encode_request(request, frame, seeds)?,
-            references: Vec::new(),
-        })
+        Ok(Encoding::new(self.encode_request(request, frame, seeds)?))
     }
 
     fn denoiser(&self) -> Result<Arc<FluxTransformer>, PipelineError> {

@@ -13,14 +13,13 @@ use conceptrol_core::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_text::{ClipTextConfig, ClipTextModel},
         noise::NoiseDtype,
-        scheduler::SchedulerConfig,
         t5::{T5Config, T5Encoder},
         tokenizer::{ClipTokenizer, T5Tokenizer},
         weights::{Checkpoint, Files, Weights},
     },
     pipeline::{
         Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency,
-        Slot, concept_block_of, decoding_bytes, product, size_of, weight_bytes,
+        Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of, weight_bytes,
     },
 };
 
@@ -93,7 +92,7 @@ impl Flux {
             clip: ClipTokenizer::open(folder.join("tokenizer"))?,
             t5: T5Tokenizer::open(folder.join("tokenizer_2"))?,
         };
-        let scheduler = SchedulerConfig::open(&folder.join("scheduler/scheduler_config.json"))?;
+        let scheduler = scheduler_of(folder)?;
 
         let (sites, device) = (attention_sites(&config), options.device.clone());
         let mut profile = Profile::new("FLUX", sites, SiteSelector::joint(), device, scheduler);
@@ -303,7 +302,7 @@ fn check_parts(
         (
             "the pooled text (CLIP)",
             channels,
-            clip.hidden_size,
+            clip.encoder.hidden_size,
             config.pooled_projection_dim,
         ),
     ] {

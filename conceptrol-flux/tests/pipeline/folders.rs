@@ -72,7 +72,7 @@ fn nonsense_sizes_are_refused() {
         );
     });
     assert!(
-        huge.contains("num_layers is 18446744073709551615"),
+        huge.contains("`num_layers` is 18446744073709551615"),
         "{huge}"
     );
 }

@@ -8,7 +8,7 @@ use conceptrol_flux::pipeline::Request;
 
 use crate::{
     common::chain,
-    tiny::{PROMPT, flux, generate, latents, pictures, reference, request},
+    tiny::{PROMPT, flux, generate, pictures, reference, request},
 };
 
 const OTHER: &str = "in the library hangs a t-shirt, a man";
@@ -51,8 +51,14 @@ fn words_can_be_given_as_bytes_or_tokens() {
             concept.words = words;
             concept.name = format!("the picture of {}", concept.name);
         }
-        latents(&flux, &request)
+        let generation = generate(&flux, &request);
+        let spans = generation.located[0]
+            .iter()
+            .map(|located| located.spans.clone());
+        (spans.collect::<Vec<_>>(), crate::tiny::numbers(&generation))
     };
+    let spans = named.located[0].iter().map(|located| located.spans.clone());
+    let expected = (spans.collect::<Vec<_>>(), expected);
     let bytes = ["t-shirt", "library"].map(|words| {
         let start = PROMPT.find(words).expect("in the prompt");
         Words::Bytes(start..start + words.len())

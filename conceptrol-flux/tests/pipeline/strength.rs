@@ -90,21 +90,6 @@ fn outside_the_window_the_authors_strength_acts() {
     assert_eq!(latents(&flux, &nothing), latents(&flux, &silent()));
 }
 
-/// Several references, larger than the picture and not square, one of them without any strength.
-#[test]
-fn an_absent_reference_leaves_the_other() {
-    let flux = flux();
-    for mode in [Mode::Conceptrol, Mode::Adapter] {
-        let mut faint = request().mode(mode);
-        faint.concepts[1].scale = 0.0;
-        let faint = latents(&flux, &faint);
-        let mut one = request().mode(mode);
-        one.concepts.truncate(1);
-        // blocked keys weigh nothing; where sums begin differs
-        assert!(difference(&faint, &latents(&flux, &one)) < 1e-5, "{mode:?}");
-    }
-}
-
 #[test]
 fn latents_can_be_given() {
     let flux = flux();

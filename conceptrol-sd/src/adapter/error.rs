@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use conceptrol_core::message::{shown, shown_path};
 use conceptrol_core::models::{clip_vision::ClipVisionError, weights::WeightError};
 use conceptrol_core::pipeline::PipelineError;
 
@@ -11,7 +12,7 @@ pub enum AdapterError {
     #[error(transparent)]
     Weights(#[from] WeightError),
     /// The file holds something else than an IP-Adapter.
-    #[error("{}: no ip-adapter, {reason}", path.display())]
+    #[error("{}: no ip-adapter, {}", shown_path(path), shown(reason))]
     NotAnAdapter {
         /// The file.
         path: PathBuf,
@@ -19,7 +20,10 @@ pub enum AdapterError {
         reason: String,
     },
     /// An adapter of a kind that is recognised but not supported.
-    #[error("{}: this is {kind}, which is not supported (supported are base, plus and full ip-adapters)", path.display())]
+    #[error(
+        "{}: this is {kind}, which is not supported (supported are base, plus and full ip-adapters)",
+        shown_path(path)
+    )]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -27,7 +31,10 @@ pub enum AdapterError {
         kind: &'static str,
     },
     /// The adapter was trained for a model with another text encoder.
-    #[error("{}: made for a cross-attention dimension of {adapter}, the model has {model}", path.display())]
+    #[error(
+        "{}: made for a cross-attention dimension of {adapter}, the model has {model}",
+        shown_path(path)
+    )]
     CrossAttentionDim {
         /// The file.
         path: PathBuf,
@@ -39,7 +46,7 @@ pub enum AdapterError {
     /// The adapter has weights for another set of attention sites.
     #[error(
         "{}: weights for {adapter} attention sites, the model has {model} cross-attention sites{}",
-        path.display(),
+        shown_path(path),
         match index {
             Some(index) => format!(" (ip_adapter.{index} is on one side only)"),
             None => String::new(),

@@ -126,9 +126,13 @@ impl AdapterKind {
             Self::Base { embedding_dim, .. } => {
                 ("image embedding", *embedding_dim, encoder.projection_dim)
             }
-            Self::Plus(config) => ("hidden state", config.embedding_dim, encoder.hidden_size),
+            Self::Plus(config) => (
+                "hidden state",
+                config.embedding_dim,
+                encoder.encoder.hidden_size,
+            ),
             Self::Full { embedding_dim, .. } => {
-                ("hidden state", *embedding_dim, encoder.hidden_size)
+                ("hidden state", *embedding_dim, encoder.encoder.hidden_size)
             }
         };
         if expected == actual {

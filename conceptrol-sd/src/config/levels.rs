@@ -1,7 +1,7 @@
+use conceptrol_core::models::config::{ConfigError, Fields};
 use serde_json::Value;
 
-use super::fields::{Fields, as_bool, as_size, required, unsupported, wrong_type};
-use super::{BlockConfig, ConfigError, MidConfig, TransformerConfig};
+use super::{BlockConfig, MidConfig, TransformerConfig};
 
 /// More levels than any published U-Net has, few enough that sizes stay small numbers.
 const MAX_LEVELS: usize = 8;
@@ -26,64 +26,41 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    pub(super) fn read(fields: &Fields<'_>) -> Result<Self, ConfigError> {
-        let channels: Vec<usize> = required(
-            "block_out_channels",
-            fields.list("block_out_channels", 1..=MAX_LEVELS)?,
-        )?
-        .iter()
-        .map(|value| as_size("block_out_channels", value, &(1..=MAX_WIDTH)))
-        .collect::<Result<_, _>>()?;
+    pub(super) fn read(fields: &Fields) -> Result<Self, ConfigError> {
+        let channels = fields.sizes("block_out_channels", 1..=MAX_LEVELS, 1..=MAX_WIDTH)?;
         let levels = channels.len();
         let sizes = |field: &'static str, most: usize| {
-            fields.per_level(field, levels, |value| as_size(field, value, &(1..=most)))
+            let size = |value: &Value| fields.as_size(field, value, &(1..=most));
+            let sizes = per_level(fields, field, levels, size)?;
+            sizes.ok_or_else(|| fields.error(field, "a number, or one a level"))
         };
-
-        if let Some(value) = fields.get("num_attention_heads") {
-            // diffusers refuses it as well: the head count is called `attention_head_dim` for historical reasons.
-            return Err(unsupported(
-                "num_attention_heads",
-                value,
-                "null, with the head count in `attention_head_dim`",
-            ));
-        }
-        let down_depths = fields
-            .per_level("transformer_layers_per_block", levels, |value| {
-                Depths::parse("transformer_layers_per_block", value)
-            })?
-            .unwrap_or(vec![Depths::Same(1); levels]);
-        let up_depths =
-            fields.per_level("reverse_transformer_layers_per_block", levels, |value| {
-                Depths::parse("reverse_transformer_layers_per_block", value)
-            })?;
-        let up_depths = match up_depths {
+        let depths = |field| {
+            per_level(fields, field, levels, |value| {
+                Depths::parse(fields, field, value)
+            })
+        };
+        let down_depths = depths(DEPTHS)?.unwrap_or(vec![Depths::Same(1); levels]);
+        let listed = |depths: &Depths| matches!(depths, Depths::Each(_));
+        let up_depths = match depths(UP_DEPTHS)? {
             Some(depths) => depths,
-            None if down_depths
-                .iter()
-                .any(|depths| matches!(depths, Depths::Each(_))) =>
-            {
-                return Err(ConfigError::Missing {
-                    field: "reverse_transformer_layers_per_block",
-                });
+            None if down_depths.iter().any(listed) => {
+                let expected = format!("there where {DEPTHS} lists depths");
+                return Err(fields.error(UP_DEPTHS, expected));
             }
             None => down_depths.iter().rev().cloned().collect(),
         };
+        const ONLY_CROSS: &str = "only_cross_attention";
+        let flag = |value: &Value| {
+            let flag = value.as_bool();
+            flag.ok_or_else(|| fields.wrong(ONLY_CROSS, value, "true or false"))
+        };
+        let only_cross_attention = per_level(fields, ONLY_CROSS, levels, flag)?;
 
         Ok(Self {
-            layers: required("layers_per_block", sizes("layers_per_block", MAX_LAYERS)?)?,
-            heads: required(
-                "attention_head_dim",
-                sizes("attention_head_dim", MAX_WIDTH)?,
-            )?,
-            context_dims: required(
-                "cross_attention_dim",
-                sizes("cross_attention_dim", MAX_WIDTH)?,
-            )?,
-            only_cross_attention: fields
-                .per_level("only_cross_attention", levels, |value| {
-                    as_bool("only_cross_attention", value)
-                })?
-                .unwrap_or(vec![false; levels]),
+            layers: sizes("layers_per_block", MAX_LAYERS)?,
+            heads: sizes("attention_head_dim", MAX_WIDTH)?,
+            context_dims: sizes("cross_attention_dim", MAX_WIDTH)?,
+            only_cross_attention: only_cross_attention.unwrap_or(vec![false; levels]),
             down_attends: block_types(fields, "down_block_types", levels, DOWN_TYPES)?,
             up_attends: block_types(fields, "up_block_types", levels, UP_TYPES)?,
             channels,
@@ -98,7 +75,7 @@ impl Levels {
     }
 
     /// Down blocks in execution order.
-    pub(super) fn down(&self) -> Result<Vec<BlockConfig>, ConfigError> {
+    pub(super) fn down(&self, fields: &Fields) -> Result<Vec<BlockConfig>, ConfigError> {
         let blocks = self.channels.iter().enumerate().map(|(level, &channels)| {
             let layers = self.layers[level];
             let mut inputs = vec![channels; layers];
@@ -108,7 +85,9 @@ impl Levels {
                 inputs,
                 channels,
                 transformer: self.down_attends[level]
-                    .then(|| self.transformer(level, depths.resolve(DEPTHS, layers)?))
+                    .then(|| {
+                        self.transformer(fields, level, depths.resolve(fields, DEPTHS, layers)?)
+                    })
                     .transpose()?,
                 resample: level + 1 < self.channels.len(),
                 downsample: 1 << level,
@@ -118,25 +97,22 @@ impl Levels {
     }
 
     /// The block in the middle, at the innermost level.
-    pub(super) fn mid(&self, fields: &Fields<'_>) -> Result<Option<MidConfig>, ConfigError> {
+    pub(super) fn mid(&self, fields: &Fields) -> Result<Option<MidConfig>, ConfigError> {
         const FIELD: &str = "mid_block_type";
         // Absent means diffusers' default; only an explicit `null` leaves the block out.
-        let attends = match fields.text(FIELD)? {
+        let attends = match fields.optional_text(FIELD)? {
             None if fields.is_null(FIELD) => return Ok(None),
             None | Some("UNetMidBlock2DCrossAttn") => true,
             Some("UNetMidBlock2D") => false,
-            Some(other) => {
-                return Err(unsupported(
-                    FIELD,
-                    &Value::from(other),
-                    "UNetMidBlock2DCrossAttn, UNetMidBlock2D, null",
-                ));
+            Some(_) => {
+                let expected = "UNetMidBlock2DCrossAttn, UNetMidBlock2D or null";
+                return Err(fields.error(FIELD, expected));
             }
         };
         let level = self.channels.len() - 1;
         let transformer = attends.then(|| {
-            let depths = self.down_depths[level].resolve(DEPTHS, 1)?;
-            let mut transformer = self.transformer(level, depths)?;
+            let depths = self.down_depths[level].resolve(fields, DEPTHS, 1)?;
+            let mut transformer = self.transformer(fields, level, depths)?;
             // diffusers does not hand `only_cross_attention` to this block.
             transformer.only_cross_attention = false;
             Ok(transformer)
@@ -149,7 +125,7 @@ impl Levels {
     }
 
     /// Up blocks in execution order, innermost level first.
-    pub(super) fn up(&self) -> Result<Vec<BlockConfig>, ConfigError> {
+    pub(super) fn up(&self, fields: &Fields) -> Result<Vec<BlockConfig>, ConfigError> {
         let levels = self.channels.len();
         let blocks = (0..levels).map(|index| {
             let level = levels - 1 - index;
@@ -166,13 +142,14 @@ impl Levels {
                 };
                 entering + skip
             });
-            let field = "reverse_transformer_layers_per_block";
             let depths = &self.up_depths[index];
             Ok(BlockConfig {
                 inputs: inputs.collect(),
                 channels,
                 transformer: self.up_attends[index]
-                    .then(|| self.transformer(level, depths.resolve(field, layers)?))
+                    .then(|| {
+                        self.transformer(fields, level, depths.resolve(fields, UP_DEPTHS, layers)?)
+                    })
                     .transpose()?,
                 resample: level > 0,
                 downsample: 1 << level,
@@ -183,15 +160,14 @@ impl Levels {
 
     fn transformer(
         &self,
+        fields: &Fields,
         level: usize,
         depths: Vec<usize>,
     ) -> Result<TransformerConfig, ConfigError> {
         let (channels, heads) = (self.channels[level], self.heads[level]);
         if heads > channels {
-            return Err(ConfigError::Inconsistent {
-                field: "attention_head_dim",
-                message: format!("{heads} heads at level {level}, which has {channels} channels"),
-            });
+            let expected = format!("at most the {channels} channels of level {level}, not {heads}");
+            return Err(fields.error("attention_head_dim", expected));
         }
         Ok(TransformerConfig {
             depths,
@@ -204,6 +180,7 @@ impl Levels {
 }
 
 const DEPTHS: &str = "transformer_layers_per_block";
+const UP_DEPTHS: &str = "reverse_transformer_layers_per_block";
 
 /// Transformer blocks of one level: the same behind each residual block, or listed.
 #[derive(Clone)]
@@ -213,69 +190,71 @@ enum Depths {
 }
 
 impl Depths {
-    fn parse(field: &'static str, value: &Value) -> Result<Self, ConfigError> {
+    fn parse(fields: &Fields, field: &'static str, value: &Value) -> Result<Self, ConfigError> {
+        let depth = |value| fields.as_size(field, value, &(0..=MAX_DEPTH));
         match value {
-            Value::Array(entries) => entries
-                .iter()
-                .take(MAX_LAYERS + 1)
-                .map(|value| as_size(field, value, &(0..=MAX_DEPTH)))
-                .collect::<Result<_, _>>()
-                .map(Depths::Each),
-            value => as_size(field, value, &(0..=MAX_DEPTH)).map(Depths::Same),
+            Value::Array(entries) => {
+                let depths = entries.iter().take(MAX_LAYERS + 1).map(depth);
+                depths.collect::<Result<_, _>>().map(Self::Each)
+            }
+            value => depth(value).map(Self::Same),
         }
     }
 
     /// One entry per residual block; diffusers ignores entries beyond them, and so does this.
-    fn resolve(&self, field: &'static str, layers: usize) -> Result<Vec<usize>, ConfigError> {
+    fn resolve(
+        &self,
+        fields: &Fields,
+        field: &'static str,
+        layers: usize,
+    ) -> Result<Vec<usize>, ConfigError> {
         match self {
             Self::Same(depth) => Ok(vec![*depth; layers]),
             Self::Each(depths) => match depths.get(..layers) {
                 Some(depths) => Ok(depths.to_vec()),
-                None => Err(ConfigError::WrongLength {
-                    field,
-                    found: depths.len(),
-                    expected: layers,
-                    of: "layers",
-                }),
+                None => Err(fields.error(field, format!("lists of {layers} layers"))),
             },
         }
     }
 }
 
-/// Name of the block type without attention, name of the one with it, both for messages.
-type BlockTypes = (&'static str, &'static str, &'static str);
-const DOWN_TYPES: BlockTypes = (
-    "DownBlock2D",
-    "CrossAttnDownBlock2D",
-    "DownBlock2D, CrossAttnDownBlock2D",
-);
-const UP_TYPES: BlockTypes = (
-    "UpBlock2D",
-    "CrossAttnUpBlock2D",
-    "UpBlock2D, CrossAttnUpBlock2D",
-);
+/// A value for all levels, or a list with one value a level.
+fn per_level<T: Clone>(
+    fields: &Fields,
+    field: &'static str,
+    levels: usize,
+    parse: impl Fn(&Value) -> Result<T, ConfigError>,
+) -> Result<Option<Vec<T>>, ConfigError> {
+    match fields.value(field) {
+        None => Ok(None),
+        Some(Value::Array(entries)) if entries.len() != levels => {
+            Err(fields.error(field, format!("a list of {levels} levels")))
+        }
+        Some(Value::Array(entries)) => {
+            let values = entries.iter().map(parse).collect::<Result<_, _>>();
+            values.map(Some)
+        }
+        Some(value) => Ok(Some(vec![parse(value)?; levels])),
+    }
+}
+
+/// Name of the block type without attention, and of the one with it.
+type BlockTypes = (&'static str, &'static str);
+const DOWN_TYPES: BlockTypes = ("DownBlock2D", "CrossAttnDownBlock2D");
+const UP_TYPES: BlockTypes = ("UpBlock2D", "CrossAttnUpBlock2D");
 
 /// Whether each block attends.
 fn block_types(
-    fields: &Fields<'_>,
+    fields: &Fields,
     field: &'static str,
     levels: usize,
-    (plain, attending, supported): BlockTypes,
+    (plain, attending): BlockTypes,
 ) -> Result<Vec<bool>, ConfigError> {
-    let names = required(field, fields.list(field, 1..=MAX_LEVELS)?)?;
-    if names.len() != levels {
-        return Err(ConfigError::WrongLength {
-            field,
-            found: names.len(),
-            expected: levels,
-            of: "levels",
-        });
-    }
+    let names = fields.list(field, levels..=levels)?;
     let attends = names.iter().map(|name| match name.as_str() {
         Some(name) if name == plain => Ok(false),
         Some(name) if name == attending => Ok(true),
-        Some(_) => Err(unsupported(field, name, supported)),
-        None => Err(wrong_type(field, "a list of strings", name)),
+        _ => Err(fields.wrong(field, name, format!("{plain} or {attending}"))),
     });
     attends.collect()
 }

@@ -1,16 +1,14 @@
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use conceptrol_core::models::config::{ConfigError, Fields};
 use conceptrol_core::models::nn::Activation;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::fields::{Fields, as_size, required, unsupported, wrong_type};
 use super::levels::{Levels, MAX_WIDTH};
-use super::{BlockConfig, ConfigError, MidConfig};
+use super::{BlockConfig, MidConfig};
 
-/// Most bytes read as a configuration; real ones have two thousand.
-const MAX_BYTES: u64 = 1 << 20;
+/// What errors call the model.
+const MODEL: &str = "unet";
 
 /// A diffusers `UNet2DConditionModel`, resolved from its `config.json` to one entry per block.
 ///
@@ -27,7 +25,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// assert_eq!(config.context_dim, 768);
 ///
 /// let error = UNetConfig::from_json("{}").unwrap_err();
-/// assert_eq!(error.to_string(), "the configuration has no field `block_out_channels`");
+/// assert_eq!(error.to_string(), "unet field `block_out_channels` is absent, but must be a list of 1 to 8 entries");
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -95,23 +93,7 @@ impl UNetConfig {
     ///
     /// [`ConfigError`] when the file cannot be read or does not describe a model of this crate.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let read = |source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let mut text = String::new();
-        let file = File::open(path).map_err(read)?;
-        file.take(MAX_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(read)?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(ConfigError::TooLarge {
-                path: path.to_owned(),
-                limit: MAX_BYTES,
-            });
-        }
-        Self::from_json(&text)
+        Self::from_fields(&Fields::open(MODEL, path)?)
     }
 
     /// Reads the text of a `config.json`.
@@ -120,11 +102,7 @@ impl UNetConfig {
     ///
     /// [`ConfigError`] when the text does not describe a model of this crate.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let map: Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| ConfigError::Json {
-                message: error.to_string(),
-            })?;
-        Self::from_fields(&Fields::new(&map))
+        Self::from_fields(&Fields::parse(MODEL, text)?)
     }
 
     /// The U-Net of Stable Diffusion 1.x.
@@ -137,41 +115,37 @@ impl UNetConfig {
         Self::from_json(include_str!("sdxl.json")).expect("the built-in configuration is valid")
     }
 
-    fn from_fields(fields: &Fields<'_>) -> Result<Self, ConfigError> {
+    fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
         refuse_other_models(fields)?;
         let levels = Levels::read(fields)?;
-        let (down, up) = (levels.down()?, levels.up()?);
+        let (down, up) = (levels.down(fields)?, levels.up(fields)?);
         let mid = levels.mid(fields)?;
         let config = Self {
-            in_channels: fields.size("in_channels", 1..=MAX_WIDTH)?.unwrap_or(4),
-            out_channels: fields.size("out_channels", 1..=MAX_WIDTH)?.unwrap_or(4),
+            in_channels: fields.size_or("in_channels", 1..=MAX_WIDTH, 4)?,
+            out_channels: fields.size_or("out_channels", 1..=MAX_WIDTH, 4)?,
             conv_in_kernel: kernel(fields, "conv_in_kernel")?,
             conv_out_kernel: kernel(fields, "conv_out_kernel")?,
             sample_size: sample_size(fields)?,
-            context_dim: context_dim(&levels, &down, mid.as_ref(), &up)?,
+            context_dim: context_dim(fields, &levels, &down, mid.as_ref(), &up)?,
             time: time(fields, levels.channels[0])?,
             added: added(fields)?,
             norm_groups: norm_groups(fields, &levels.channels)?,
             norm_eps: norm_eps(fields)?,
             activation: activation(fields)?,
-            linear_projection: fields.bool("use_linear_projection")?.unwrap_or(false),
+            linear_projection: fields.flag_or("use_linear_projection", false)?,
             down,
             mid,
             up,
         };
         // Softmax is always in f32 here, so the flag changes nothing; its type is still checked.
-        fields.bool("upcast_attention")?;
+        fields.flag_or("upcast_attention", false)?;
         Ok(config)
     }
 }
 
 /// Refuses every setting that would change the numbers without being computed here.
-fn refuse_other_models(fields: &Fields<'_>) -> Result<(), ConfigError> {
-    fields.must_be(
-        "_class_name",
-        "UNet2DConditionModel",
-        "UNet2DConditionModel",
-    )?;
+fn refuse_other_models(fields: &Fields) -> Result<(), ConfigError> {
+    fields.must_be("_class_name", "UNet2DConditionModel")?;
     for field in [
         "class_embed_type",
         "num_class_embeds",
@@ -180,8 +154,10 @@ fn refuse_other_models(fields: &Fields<'_>) -> Result<(), ConfigError> {
         "time_embedding_act_fn",
         "timestep_post_act",
         "cross_attention_norm",
+        // diffusers refuses it as well: the head count is called `attention_head_dim` for historical reasons
+        "num_attention_heads",
     ] {
-        fields.must_be(field, Value::Null, "null")?;
+        fields.must_be(field, Value::Null)?;
     }
     for field in [
         "center_input_sample",
@@ -189,37 +165,32 @@ fn refuse_other_models(fields: &Fields<'_>) -> Result<(), ConfigError> {
         "dual_cross_attention",
         "resnet_skip_time_act",
     ] {
-        fields.must_be(field, false, "false")?;
+        fields.must_be(field, false)?;
     }
-    fields.must_be("downsample_padding", 1, "1")?;
-    fields.must_be("mid_block_scale_factor", 1, "1")?;
-    fields.must_be("resnet_out_scale_factor", 1, "1")?;
-    fields.must_be("resnet_time_scale_shift", "default", "default")?;
-    fields.must_be("time_embedding_type", "positional", "positional")?;
-    fields.must_be("attention_type", "default", "default")
+    fields.must_be("downsample_padding", 1)?;
+    fields.must_be("mid_block_scale_factor", 1)?;
+    fields.must_be("resnet_out_scale_factor", 1)?;
+    fields.must_be("resnet_time_scale_shift", "default")?;
+    fields.must_be("time_embedding_type", "positional")?;
+    fields.must_be("attention_type", "default")
 }
 
-fn kernel(fields: &Fields<'_>, field: &'static str) -> Result<usize, ConfigError> {
-    let kernel = fields.size(field, 1..=15)?.unwrap_or(3);
-    if kernel % 2 == 0 {
+fn kernel(fields: &Fields, field: &'static str) -> Result<usize, ConfigError> {
+    match fields.size_or(field, 1..=15, 3)? {
         // Half padding would change the size of the picture.
-        return Err(unsupported(field, &Value::from(kernel), "odd sizes"));
+        even if even % 2 == 0 => Err(fields.error(field, "odd")),
+        kernel => Ok(kernel),
     }
-    Ok(kernel)
 }
 
-fn sample_size(fields: &Fields<'_>) -> Result<Option<[usize; 2]>, ConfigError> {
+fn sample_size(fields: &Fields) -> Result<Option<[usize; 2]>, ConfigError> {
     const FIELD: &str = "sample_size";
-    let side = |value: &Value| as_size(FIELD, value, &(1..=MAX_WIDTH));
-    match fields.get(FIELD) {
+    let side = |value: &Value| fields.as_size(FIELD, value, &(1..=MAX_WIDTH));
+    match fields.value(FIELD) {
         None => Ok(None),
         Some(Value::Array(sides)) => match sides.as_slice() {
             [height, width] => Ok(Some([side(height)?, side(width)?])),
-            _ => Err(wrong_type(
-                FIELD,
-                "a number or a pair",
-                &Value::from(sides.clone()),
-            )),
+            _ => Err(fields.error(FIELD, "a number or a pair")),
         },
         Some(value) => side(value).map(|side| Some([side, side])),
     }
@@ -227,6 +198,7 @@ fn sample_size(fields: &Fields<'_>) -> Result<Option<[usize; 2]>, ConfigError> {
 
 /// The one width of text states all transformers agree on.
 fn context_dim(
+    fields: &Fields,
     levels: &Levels,
     down: &[BlockConfig],
     mid: Option<&MidConfig>,
@@ -244,98 +216,84 @@ fn context_dim(
     };
     match dims.find(|&dim| dim != first) {
         None => Ok(first),
-        Some(other) => Err(ConfigError::Inconsistent {
-            field: "cross_attention_dim",
-            message: format!("one text cannot be both {first} and {other} wide"),
-        }),
+        Some(other) => {
+            let expected = format!("one width: a text cannot be both {first} and {other} wide");
+            Err(fields.error("cross_attention_dim", expected))
+        }
     }
 }
 
-fn time(fields: &Fields<'_>, channels: usize) -> Result<TimeConfig, ConfigError> {
-    let freq_shift = fields.number("freq_shift")?.unwrap_or(0.0);
-    let embed_dim = fields.size("time_embedding_dim", 1..=4 * MAX_WIDTH)?;
+fn time(fields: &Fields, channels: usize) -> Result<TimeConfig, ConfigError> {
+    let freq_shift = fields.number_or("freq_shift", 0.0)?;
     let sinusoid = |field, dim: usize| {
         // The exponent divides by the number of frequencies less the shift.
         if dim < 2 || (dim / 2) as f64 <= freq_shift {
-            return Err(ConfigError::Inconsistent {
-                field,
-                message: format!(
-                    "{dim} channels hold no sinusoid with a frequency shift of {freq_shift}"
-                ),
-            });
+            let expected = format!(
+                "wide enough for sinusoids: {dim} channels, a frequency shift of {freq_shift}"
+            );
+            return Err(fields.error(field, expected));
         }
         Ok(())
     };
     sinusoid("block_out_channels", channels)?;
-    if let Some(dim) = fields.size("addition_time_embed_dim", 1..=MAX_WIDTH)? {
+    if let Some(dim) = fields.optional_size("addition_time_embed_dim", 1..=MAX_WIDTH)? {
         sinusoid("addition_time_embed_dim", dim)?;
     }
     Ok(TimeConfig {
         sinusoid_dim: channels,
-        embed_dim: embed_dim.unwrap_or(4 * channels),
-        flip_sin_to_cos: fields.bool("flip_sin_to_cos")?.unwrap_or(true),
+        embed_dim: fields.size_or("time_embedding_dim", 1..=4 * MAX_WIDTH, 4 * channels)?,
+        flip_sin_to_cos: fields.flag_or("flip_sin_to_cos", true)?,
         freq_shift,
         // The embedding of the scale divides by half its width less one.
-        guidance_dim: fields.size("time_cond_proj_dim", 4..=MAX_WIDTH)?,
+        guidance_dim: fields.optional_size("time_cond_proj_dim", 4..=MAX_WIDTH)?,
     })
 }
 
-fn added(fields: &Fields<'_>) -> Result<Option<AddedConfig>, ConfigError> {
+fn added(fields: &Fields) -> Result<Option<AddedConfig>, ConfigError> {
     const FIELD: &str = "addition_embed_type";
-    match fields.text(FIELD)? {
+    match fields.optional_text(FIELD)? {
         None => return Ok(None),
         Some("text_time") => {}
-        Some(other) => return Err(unsupported(FIELD, &Value::from(other), "null, text_time")),
+        Some(_) => return Err(fields.error(FIELD, "null or text_time")),
     }
-    let (dim, input) = (
-        "addition_time_embed_dim",
-        "projection_class_embeddings_input_dim",
-    );
-    let config = AddedConfig {
-        sinusoid_dim: required(dim, fields.size(dim, 1..=MAX_WIDTH)?)?,
-        input_dim: required(input, fields.size(input, 1..=4 * MAX_WIDTH)?)?,
-    };
-    if config.input_dim <= config.sinusoid_dim {
-        return Err(ConfigError::Inconsistent {
-            field: input,
-            message: format!(
-                "{} leaves no room for pooled text beside sizes of {}",
-                config.input_dim, config.sinusoid_dim
-            ),
-        });
+    const INPUT: &str = "projection_class_embeddings_input_dim";
+    let sinusoid_dim = fields.size("addition_time_embed_dim", 1..=MAX_WIDTH)?;
+    let input_dim = fields.size(INPUT, 1..=4 * MAX_WIDTH)?;
+    if input_dim <= sinusoid_dim {
+        let expected =
+            format!("more than the {sinusoid_dim} of one size, for pooled text beside them");
+        return Err(fields.error(INPUT, expected));
     }
-    Ok(Some(config))
+    Ok(Some(AddedConfig {
+        sinusoid_dim,
+        input_dim,
+    }))
 }
 
-fn norm_groups(fields: &Fields<'_>, channels: &[usize]) -> Result<usize, ConfigError> {
+fn norm_groups(fields: &Fields, channels: &[usize]) -> Result<usize, ConfigError> {
     const FIELD: &str = "norm_num_groups";
     if fields.is_null(FIELD) {
-        return Err(unsupported(FIELD, &Value::Null, "a number of groups"));
+        return Err(fields.error(FIELD, "a number of groups"));
     }
-    let groups = fields.size(FIELD, 1..=MAX_WIDTH)?.unwrap_or(32);
+    let groups = fields.size_or(FIELD, 1..=MAX_WIDTH, 32)?;
     match channels.iter().find(|&channels| channels % groups != 0) {
         None => Ok(groups),
-        Some(channels) => Err(ConfigError::Inconsistent {
-            field: FIELD,
-            message: format!("{channels} channels do not divide into {groups} groups"),
-        }),
+        Some(channels) => Err(fields.error(FIELD, format!("a divisor of {channels} channels"))),
     }
 }
 
-fn norm_eps(fields: &Fields<'_>) -> Result<f64, ConfigError> {
+fn norm_eps(fields: &Fields) -> Result<f64, ConfigError> {
     const FIELD: &str = "norm_eps";
-    let eps = fields.number(FIELD)?.unwrap_or(1e-5);
-    if eps < 0.0 {
-        return Err(unsupported(FIELD, &Value::from(eps), "zero and above"));
+    match fields.number_or(FIELD, 1e-5)? {
+        eps if eps < 0.0 => Err(fields.error(FIELD, "0 or above")),
+        eps => Ok(eps),
     }
-    Ok(eps)
 }
 
-fn activation(fields: &Fields<'_>) -> Result<Activation, ConfigError> {
+fn activation(fields: &Fields) -> Result<Activation, ConfigError> {
     const FIELD: &str = "act_fn";
-    match fields.text(FIELD)? {
-        None | Some("silu" | "swish") => Ok(Activation::Silu),
-        Some("gelu") => Ok(Activation::Gelu),
-        Some(other) => Err(unsupported(FIELD, &Value::from(other), "silu, swish, gelu")),
+    match fields.choice_or(FIELD, Activation::Silu)? {
+        activation @ (Activation::Silu | Activation::Gelu) => Ok(activation),
+        _ => Err(fields.error(FIELD, "silu, swish or gelu")),
     }
 }

@@ -83,10 +83,8 @@ impl Family for StableDiffusion {
         _seeds: &mut Seeds,
     ) -> Result<Encoding<Encoded>, PipelineError> {
         let references = self.encode_references(request)?;
-        Ok(Encoding {
-            states: self.encode_text(request, frame, &references)?,
-            references,
-        })
+        let states = self.encode_text(request, frame, &references)?;
+        Ok(Encoding::new(states).references(references))
     }
 
     fn concepts_of(&self, request: &Request, concepts: &[Concept]) -> Vec<Concept> {

@@ -11,12 +11,12 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_vision::{ClipVisionConfig, ClipVisionModel},
-        scheduler::SchedulerConfig,
         weights::{Checkpoint, Weights},
     },
     pipeline::{
         AdapterFiles, Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile,
-        Residency, Slot, concept_block_of, decoding_bytes, product, size_of, weight_bytes,
+        Residency, Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of,
+        weight_bytes,
     },
 };
 
@@ -78,10 +78,10 @@ impl StableDiffusion {
         let unet_config = UNetConfig::from_file(folder.join("unet/config.json"))?;
         let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
         check_latents(&unet_config, &vae_config)?;
-        let bytes = check_weights(folder, &options, &unet_config, &vae_config)?;
         let text_parts = TextParts::open(folder)?;
         text_parts.check(&unet_config, SIZES)?;
-        let scheduler = SchedulerConfig::open(&folder.join("scheduler/scheduler_config.json"))?;
+        let bytes = check_weights(folder, &options, &unet_config, &vae_config)?;
+        let scheduler = scheduler_of(folder)?;
         let sites = attention_sites(&unet_config);
         let concept_block = concept_block_of(folder, ConceptBlock::cross)?
             .or_else(|| Topology::of(&sites).concept_block());

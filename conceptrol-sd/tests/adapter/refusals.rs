@@ -190,7 +190,7 @@ fn an_encoder_of_another_size() {
     )
     .unwrap();
     let mut config = encoder.config().clone();
-    config.hidden_size = 1664;
+    config.encoder.hidden_size = 1664;
     let error = adapter
         .kind()
         .check_encoder(&config)

@@ -1,6 +1,7 @@
 //! Configurations that cannot be built are errors that name the field and both numbers.
 
-use conceptrol_sd::config::{ConfigError, UNetConfig};
+use conceptrol_core::models::{config::ConfigError, file::ReadError};
+use conceptrol_sd::config::UNetConfig;
 use serde_json::{Value, json};
 
 /// SD1.5 with one field replaced.
@@ -26,11 +27,9 @@ fn fields_that_give_the_shape_must_be_there() {
         "cross_attention_dim",
         "attention_head_dim",
     ] {
-        assert_message(
-            field,
-            Value::Null,
-            &format!("the configuration has no field `{field}`"),
-        );
+        let error = with(field, Value::Null).unwrap_err().to_string();
+        let expected = format!("unet field `{field}` is null, but must be a ");
+        assert!(error.starts_with(&expected), "{error}");
     }
 }
 
@@ -56,11 +55,7 @@ fn not_a_configuration() {
         );
     }
     let missing = UNetConfig::from_file("no/such/config.json").unwrap_err();
-    assert!(
-        missing
-            .to_string()
-            .starts_with("cannot read no/such/config.json: ")
-    );
+    assert_eq!(missing.to_string(), "cannot read no/such/config.json");
 }
 
 #[test]
@@ -70,7 +65,10 @@ fn a_huge_file_is_not_read() {
     std::fs::write(&path, " ".repeat(2 << 20)).unwrap();
     assert!(matches!(
         UNetConfig::from_file(&path),
-        Err(ConfigError::TooLarge { .. })
+        Err(ConfigError::Read {
+            source: ReadError::TooLarge { .. },
+            ..
+        })
     ));
     std::fs::write(&path, [0xFF, 0xFE]).unwrap();
     assert!(matches!(
@@ -84,12 +82,12 @@ fn models_this_crate_does_not_compute() {
     assert_message(
         "_class_name",
         json!("AutoencoderKL"),
-        "field `_class_name` is \"AutoencoderKL\", which is not supported (supported: UNet2DConditionModel)",
+        "unet field `_class_name` is \"AutoencoderKL\", but must be \"UNet2DConditionModel\"",
     );
     assert_message(
         "down_block_types",
         json!(["KDownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"]),
-        "field `down_block_types` is \"KDownBlock2D\", which is not supported (supported: DownBlock2D, CrossAttnDownBlock2D)",
+        "unet field `down_block_types` is \"KDownBlock2D\", but must be DownBlock2D or CrossAttnDownBlock2D",
     );
     for (field, value) in [
         ("class_embed_type", json!("timestep")),
@@ -111,7 +109,7 @@ fn models_this_crate_does_not_compute() {
     ] {
         let error = with(field, value).unwrap_err();
         assert!(
-            matches!(error, ConfigError::Unsupported { field: named, .. } if named == field),
+            matches!(error, ConfigError::Field { field: named, .. } if named == field),
             "{error}"
         );
     }
@@ -131,42 +129,42 @@ fn numbers_out_of_range() {
     assert_message(
         "block_out_channels",
         json!([]),
-        "field `block_out_channels` is a list of 0, outside 1..=8",
+        "unet field `block_out_channels` is [], but must be a list of 1 to 8 entries",
     );
     assert_message(
         "block_out_channels",
         json!(vec![32; 9]),
-        "field `block_out_channels` is a list of 9, outside 1..=8",
+        "unet field `block_out_channels` is [32,32,32,32,32,32,32,32,32], but must be a list of 1 to 8 entries",
     );
     assert_message(
         "block_out_channels",
         json!([0, 1, 1, 1]),
-        "field `block_out_channels` is 0, outside 1..=16384",
+        "unet field `block_out_channels` is 0, but must be a whole number in 1..=16384",
     );
     assert_message(
         "layers_per_block",
         json!(u64::MAX),
-        "field `layers_per_block` is 18446744073709551615, outside 1..=8",
+        "unet field `layers_per_block` is 18446744073709551615, but must be a whole number in 1..=8",
     );
     assert_message(
         "transformer_layers_per_block",
         json!(33),
-        "field `transformer_layers_per_block` is 33, outside 0..=32",
+        "unet field `transformer_layers_per_block` is 33, but must be a whole number in 0..=32",
     );
     assert_message(
         "attention_head_dim",
         json!(0),
-        "field `attention_head_dim` is 0, outside 1..=16384",
+        "unet field `attention_head_dim` is 0, but must be a whole number in 1..=16384",
     );
     assert_message(
         "in_channels",
         json!(0),
-        "field `in_channels` is 0, outside 1..=16384",
+        "unet field `in_channels` is 0, but must be a whole number in 1..=16384",
     );
     assert_message(
         "sample_size",
         json!([64, 0]),
-        "field `sample_size` is 0, outside 1..=16384",
+        "unet field `sample_size` is 0, but must be a whole number in 1..=16384",
     );
 }
 
@@ -175,37 +173,37 @@ fn values_of_another_type() {
     assert_message(
         "in_channels",
         json!("4"),
-        "field `in_channels` must be a whole number, found \"4\"",
+        "unet field `in_channels` is \"4\", but must be a whole number in 1..=16384",
     );
     assert_message(
         "in_channels",
         json!(-4),
-        "field `in_channels` must be a whole number, found -4",
+        "unet field `in_channels` is -4, but must be a whole number in 1..=16384",
     );
     assert_message(
         "layers_per_block",
         json!(1.5),
-        "field `layers_per_block` must be a whole number, found 1.5",
+        "unet field `layers_per_block` is 1.5, but must be a whole number in 1..=8",
     );
     assert_message(
         "norm_eps",
         json!("small"),
-        "field `norm_eps` must be a number, found \"small\"",
+        "unet field `norm_eps` is \"small\", but must be a finite number",
     );
     assert_message(
         "flip_sin_to_cos",
         json!(1),
-        "field `flip_sin_to_cos` must be true or false, found 1",
+        "unet field `flip_sin_to_cos` is 1, but must be true or false",
     );
     assert_message(
         "down_block_types",
         json!("DownBlock2D"),
-        "field `down_block_types` must be a list, found \"DownBlock2D\"",
+        "unet field `down_block_types` is \"DownBlock2D\", but must be a list of 4 entries",
     );
     assert_message(
         "sample_size",
         json!([64]),
-        "field `sample_size` must be a number or a pair, found [64]",
+        "unet field `sample_size` is [64], but must be a number or a pair",
     );
 }
 
@@ -214,37 +212,37 @@ fn fields_that_contradict_each_other() {
     assert_message(
         "attention_head_dim",
         json!([8, 8, 8]),
-        "field `attention_head_dim` lists 3 entries for 4 levels",
+        "unet field `attention_head_dim` is [8,8,8], but must be a list of 4 levels",
     );
     assert_message(
         "up_block_types",
         json!(["UpBlock2D"]),
-        "field `up_block_types` lists 1 entries for 4 levels",
+        "unet field `up_block_types` is [\"UpBlock2D\"], but must be a list of 4 entries",
     );
     assert_message(
         "attention_head_dim",
         json!([8, 8, 2000, 8]),
-        "field `attention_head_dim` is inconsistent: 2000 heads at level 2, which has 1280 channels",
+        "unet field `attention_head_dim` is [8,8,2000,8], but must be at most the 1280 channels of level 2, not 2000",
     );
     assert_message(
         "norm_num_groups",
         json!(48),
-        "field `norm_num_groups` is inconsistent: 320 channels do not divide into 48 groups",
+        "unet field `norm_num_groups` is 48, but must be a divisor of 320 channels",
     );
     assert_message(
         "cross_attention_dim",
         json!([768, 768, 1024, 768]),
-        "field `cross_attention_dim` is inconsistent: one text cannot be both 768 and 1024 wide",
+        "unet field `cross_attention_dim` is [768,768,1024,768], but must be one width: a text cannot be both 768 and 1024 wide",
     );
     assert_message(
         "freq_shift",
         json!(160),
-        "field `block_out_channels` is inconsistent: 320 channels hold no sinusoid with a frequency shift of 160",
+        "unet field `block_out_channels` is [320,640,1280,1280], but must be wide enough for sinusoids: 320 channels, a frequency shift of 160",
     );
     assert_message(
         "transformer_layers_per_block",
         json!([[1, 1], [1, 1], [1, 1], 1]),
-        "the configuration has no field `reverse_transformer_layers_per_block`",
+        "unet field `reverse_transformer_layers_per_block` is absent, but must be there where transformer_layers_per_block lists depths",
     );
     let mut config: Value =
         serde_json::from_str(include_str!("../../src/config/sdxl.json")).unwrap();
@@ -254,7 +252,7 @@ fn fields_that_contradict_each_other() {
         UNetConfig::from_json(&config.to_string())
             .unwrap_err()
             .to_string(),
-        "field `transformer_layers_per_block` lists 1 entries for 2 layers",
+        "unet field `transformer_layers_per_block` is [1,[2],10], but must be lists of 2 layers",
     );
     config["transformer_layers_per_block"] = json!([1, 2, 10]);
     config["projection_class_embeddings_input_dim"] = Value::Null;
@@ -262,13 +260,13 @@ fn fields_that_contradict_each_other() {
         UNetConfig::from_json(&config.to_string())
             .unwrap_err()
             .to_string(),
-        "the configuration has no field `projection_class_embeddings_input_dim`",
+        "unet field `projection_class_embeddings_input_dim` is null, but must be a whole number in 1..=65536",
     );
     config["projection_class_embeddings_input_dim"] = json!(200);
     assert_eq!(
         UNetConfig::from_json(&config.to_string())
             .unwrap_err()
             .to_string(),
-        "field `projection_class_embeddings_input_dim` is inconsistent: 200 leaves no room for pooled text beside sizes of 256",
+        "unet field `projection_class_embeddings_input_dim` is 200, but must be more than the 256 of one size, for pooled text beside them",
     );
 }

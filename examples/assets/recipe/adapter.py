@@ -1,8 +1,13 @@
 """Stage 6: a base IP-Adapter (four image tokens) for the frozen UNet.
 
-As for the original, the reference is the target picture itself (two times in five) or another drawing of one of its objects in the
-same identity; text, image or both are dropped 5 % of the time each. So the plain adapter copies and leaks as adapters do.
+As for the original, the reference is the target picture itself (`ITSELF`) or another picture of one of its objects in the same
+identity; text, image or both are dropped 5 % of the time each. So the plain adapter copies and leaks as adapters do.
+
+`--repaint P` (default 0): in that share of the medium noise levels the noisy picture shows the object in another identity, as text
+alone may have begun it before the warm-up ended, and the adapter learns to lead it back.
 """
+
+import sys
 
 import numpy as np
 import torch
@@ -17,9 +22,13 @@ import settings
 import trainer
 import world
 from text import TextStates
-from unet import SCHEDULE, noise_levels
+from unet import noise_levels
 
 IMAGE_TOKENS = 4
+ITSELF = 0.2  # share of references that are the target picture itself
+REPAINT = float(sys.argv[sys.argv.index("--repaint") + 1]) if "--repaint" in sys.argv else 0.0
+REPAINT_AT = (225, 530)  # noise levels at which a wrong identity can be seen and still be changed
+PULL = 0.2  # how far, of the way to the right identity; guidance goes the rest
 FILE = settings.MODEL / "ip-adapter.safetensors"
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -95,27 +104,37 @@ def normalized(images: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def make_pool(rank: int, text: TextStates, width: int) -> dict:
-    """Latents, captions and, per scene, embeddings of the scene and of two references to one of its objects."""
+    """Latents, captions and, per scene, embeddings of the scene and of two references to one of its objects.
+
+    `others` are latents of the same scene with that object in another identity.
+    """
     vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
     encoder = CLIPVisionModelWithProjection.from_pretrained(settings.MODEL / "image_encoder").eval()
     place, count = world.World(), settings.pool("adapter")
     random = np.random.default_rng((settings.SEED, 6, rank))
-    latents = torch.empty(count, 4, settings.LATENT, settings.LATENT)
+    latents = torch.empty(2, count, 4, settings.LATENT, settings.LATENT)
     embeddings, captions = torch.empty(count, 3, width), []
     embed = lambda images: encoder(normalized(images)).image_embeds
+    encode = lambda images: vae.encode(images * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
     for start in range(0, count, 32):
-        scenes = [place.scene(random) for _ in range(min(32, count - start))]
+        scenes, others, chosen = [], [], []
+        for _ in range(min(32, count - start)):
+            plan = place.scene(random)
+            who = int(random.integers(len(plan.identities)))
+            changed = list(plan.identities)
+            changed[who] = place.identity(random, changed[who].noun)
+            chosen.append(plan.identities[who])
+            draw = int(random.integers(2**32))  # both scenes are composed with the same draws
+            for identities, to in ((plan.identities, scenes), (changed, others)):
+                to.append(place.scene(np.random.default_rng(draw), identities=identities, setting=plan.setting))
         rows = slice(start, start + len(scenes))
         images = world.batch([s.image for s in scenes])
-        latents[rows] = vae.encode(images * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
+        latents[0, rows], latents[1, rows] = encode(images), encode(world.batch([s.image for s in others]))
         embeddings[rows, 0] = embed(images)
         for k in (1, 2):
-            chosen = [s.identities[random.integers(len(s.identities))] for s in scenes]
-            references = [place.reference(random, who, 0.75) for who in chosen]
-            embeddings[rows, k] = embed(world.batch(references))
+            embeddings[rows, k] = embed(world.batch([place.reference(random, who, 0.75) for who in chosen]))
         captions += [s.caption for s in scenes]
-    text.prepare(captions)
-    return {"latents": latents, "embeddings": embeddings, "captions": captions}
+    return {"latents": latents[0], "others": latents[1], "embeddings": embeddings, "captions": captions}
 
 
 def main(rank: int) -> None:
@@ -129,12 +148,17 @@ def main(rank: int) -> None:
     start = settings.MODEL / "adapter_start.safetensors"
     if start.exists():  # weights of an earlier adapter to begin with
         adapter.load(start)
-    pool = make_pool(rank, text, width)
-    alphas, count = DDIMScheduler(**SCHEDULE).alphas_cumprod, settings.BATCH["adapter"]
+    path = settings.BUILD / f"pool_adapter_{settings.SEED}_{rank}.pt"
+    if not path.exists():
+        torch.save(make_pool(rank, text, width), path)
+    pool = torch.load(path, weights_only=True)
+    text.prepare(pool["captions"])
+    count = settings.BATCH["adapter"]
+    alphas = DDIMScheduler.from_pretrained(settings.MODEL / "scheduler").alphas_cumprod
 
     def loss(step: int) -> dict[str, torch.Tensor]:
         pick = torch.randint(0, len(pool["captions"]), (count,))
-        which = torch.where(torch.rand(count) < 0.4, 0, torch.randint(1, 3, (count,)))
+        which = torch.where(torch.rand(count) < ITSELF, 0, torch.randint(1, 3, (count,)))
         clean, states = pool["latents"][pick], text([pool["captions"][i] for i in pick])
         embedding = pool["embeddings"][pick, which]
         drop = torch.rand(count)  # < 0.05 image, < 0.10 both, < 0.15 text
@@ -142,16 +166,20 @@ def main(rank: int) -> None:
         states[(drop >= 0.05) & (drop < 0.15)] = empty
         t, noise = noise_levels(count), torch.randn_like(clean)
         alpha = alphas[t].view(-1, 1, 1, 1)
-        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+        repaint = (torch.rand(count) < REPAINT) & (drop >= 0.15) & (t >= REPAINT_AT[0]) & (t < REPAINT_AT[1])
+        shown = torch.where(repaint[:, None, None, None], pool["others"][pick], clean)
+        clean = torch.lerp(shown, clean, PULL).where(repaint[:, None, None, None], clean)
+        noisy = alpha.sqrt() * shown + (1 - alpha).sqrt() * noise
+        target = (alpha.sqrt() * noisy - clean) / (1 - alpha).sqrt()  # v, with which the noisy picture leads to the clean one
         both = torch.cat([states, adapter.image_proj(embedding)], 1)
-        return {"total": F.mse_loss(unet(noisy, t, both).sample.float(), target)}
+        wrong = (unet(noisy, t, both).sample.float() - target).square().mean((1, 2, 3))
+        return {"total": wrong.mean(), "repaint": wrong[repaint].mean() if repaint.any() else torch.tensor(0.0)}
 
     def publish(trained: Adapter) -> str:
         save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, FILE)
         return ""
 
-    trainer.train("adapter", rank, adapter, loss, publish, peak=1e-3)
+    trainer.train("adapter", rank, adapter, loss, publish, peak=1e-3, muon=0.02)
 
 
 if __name__ == "__main__":

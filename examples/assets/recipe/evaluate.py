@@ -1,12 +1,14 @@
-"""Stage 8: numbers and sheets for the model card, written to `evaluation.json` and `sheets/`.
+"""Stage 9: numbers and sheets for the model card, written to `evaluation.json` and `sheets/`.
 
 * oracle: what the segmenter finds on real scenes, the upper end of everything it is asked below;
 * nouns: held-out pairs in held-out settings, text only, four seeds each;
 * auc: on real scenes noised to four levels, the ROC-AUC of every text-attention map of a noun for its object, against everything
   else and against the other object only;
-* edits: real scenes noised to t ~ 750 and denoised with a reference of another identity of one object; the change inside the
-  object, inside the other object and elsewhere, for the plain and for the gated adapter;
-* personal: free generation with a reference: likeness of the concept (CP) and of the other object (leak) to the reference.
+* edits: real scenes noised as SD's schedule does at t = 721 and denoised with a reference of another identity of one object; the
+  change inside the object, inside the other object and elsewhere, for the plain and for the gated adapter;
+* personal: free generation with a reference: likeness of the concept (CP) and of the other object (leak) to the reference;
+* defaults: the same at the defaults of the library, four seeds each, and how often the judge of `identity.py` finds the reference's
+  identity among eight on the concept and on the other object.
 """
 
 import json
@@ -17,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import AttnProcessor2_0
 
+import identity
 import metrics
 import segmenter
 import settings
@@ -25,8 +28,9 @@ import unet as denoiser
 import world
 from personalize import Personalizer
 
-NOISE_LEVELS = (300, 500, 700, 900)
+NOISE_LEVELS = (300, 500, 700, 900)  # of SD's schedule
 METHODS = [("text", 0.0, False)] + [(m, s, m == "gated") for m in ("plain", "gated") for s in (0.6, 1.0, 1.5)]
+DEFAULTS = [m for m in METHODS if m[1] in (0.0, 1.0)]  # with 50 steps and a warm-up of 0.2, what the library does unasked
 CHUNK = 25  # pictures sampled together
 
 
@@ -88,8 +92,9 @@ def attention_auc(model: Personalizer, place: world.World, count: int) -> dict:
     order = {"down": 0, "mid_": 1, "up_b": 2}  # of execution
     names = sorted((n for n in kept if "attn2" in n), key=lambda n: order[n[:4]])
     table = {}
-    for t in NOISE_LEVELS:
-        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(t))
+    for level in NOISE_LEVELS:
+        t = denoiser.as_noisy(model.scheduler, level)
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(level))
         alpha = model.scheduler.alphas_cumprod[t]
         store.clear()
         model.unet(alpha.sqrt() * clean + (1 - alpha).sqrt() * noise, t, states)
@@ -106,7 +111,7 @@ def attention_auc(model: Personalizer, place: world.World, count: int) -> dict:
                         rest.append(metrics.roc_auc(scores, own))
                         other.append(metrics.roc_auc(scores[own | its], own[own | its]))
             entry = table.setdefault(name.removesuffix(".processor"), {})
-            entry[t] = [round(float(np.mean(rest)), 3), round(float(np.mean(other)), 3)]
+            entry[level] = [round(float(np.mean(rest)), 3), round(float(np.mean(other)), 3)]
     model.unet.set_attn_processor(dict(processors))
     return table
 
@@ -129,8 +134,9 @@ def edits(model: Personalizer, place: world.World, count: int) -> list[dict]:
     with torch.no_grad():
         clean = model.vae.encode(world.batch([s.image for s in scenes]) * 2 - 1).latent_dist.mode()
     clean = clean * model.vae.config.scaling_factor
-    steps, first = 25, 6
+    steps = 25
     model.scheduler.set_timesteps(steps)
+    first = int((model.scheduler.timesteps > denoiser.as_noisy(model.scheduler, 721)).sum())
     alpha = model.scheduler.alphas_cumprod[model.scheduler.timesteps[first]]
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(7))
     start = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
@@ -154,60 +160,86 @@ def edits(model: Personalizer, place: world.World, count: int) -> list[dict]:
     return rows
 
 
-def personal(model: Personalizer, place: world.World, oracle: segmenter.Segmenter, count: int) -> list[dict]:
-    """Free generation of held-out pairs with a tinted reference for the first noun."""
+def personal(
+    model: Personalizer,
+    place: world.World,
+    oracle: segmenter.Segmenter,
+    judge: identity.Judge,
+    count: int,
+    seeds: int = 1,
+    methods: list = METHODS,
+    sheet: str = "personal",
+    **how,
+) -> list[dict]:
+    """Free generation of held-out pairs with a tinted reference for the first noun; intervals over prompts.
+
+    `how` goes to `Personalizer.sample`. The sheet shows the first seed of the first twelve prompts.
+    """
     random = np.random.default_rng(303)
     prompts = held_out_prompts(random, count)
     tints = [world.TINT_NAMES[1 + random.integers(3)] for _ in prompts]
     pick = lambda noun: place.sprites[noun][random.integers(len(place.sprites[noun]))]
-    references = world.batch([
-        place.reference(random, world.Identity(nouns[0], pick(nouns[0]), tint), 1.0)
-        for (_, nouns), tint in zip(prompts, tints)
-    ])
-    embeddings = model.embed(references)
-    index = torch.tensor([[world.NOUNS.index(n) for n in nouns] for _, nouns in prompts])
+    people, references = [], []
+    for (_, names), tint in zip(prompts, tints):
+        people.append(world.Identity(names[0], pick(names[0]), tint))
+        references.append(place.reference(random, people[-1], 1.0))
+    references = world.batch(references)
+    asked = identity.questions(random, [identity.kind_of(place, who) for who in people])
+    again = lambda rows: rows.repeat_interleave(seeds, 0)  # one row per picture
+    embeddings, asked = again(model.embed(references)), again(asked)
+    index = again(torch.tensor([[world.NOUNS.index(n) for n in names] for _, names in prompts]))
+    prompts, tints = ([x for x in rows for _ in range(seeds)] for rows in (prompts, tints))
+    of_prompt = lambda scores: metrics.mean(scores.unflatten(0, (count, seeds)).nanmean(1))
     rows, base, shown, labels = [], None, [references[:12]], ["reference"]
-    for method, scale, gated in METHODS:
+    for method, scale, gated in methods:
 
         def sample(part: slice) -> torch.Tensor:
             texts, names = [p for p, _ in prompts[part]], [n[0] for _, n in prompts[part]]
-            return model.sample(texts, names, embeddings[part], list(range(count))[part], scale, gated)
+            return model.sample(texts, names, embeddings[part], list(range(len(prompts)))[part], scale, gated, **how)
 
-        pictures = in_chunks(sample, count)
+        pictures = in_chunks(sample, len(prompts))
         found, counts = segmenter.areas(oracle, pictures)
         concept, other = (found == 1 + index[:, k, None, None] for k in (0, 1))
+        seen = counts.gather(1, index) >= metrics.FOUND
+        where_seen = lambda scores, k: of_prompt(torch.where(seen[:, k], scores, torch.nan))
         kept = metrics.likeness(model.embed, pictures, concept, embeddings)
         leaked = metrics.likeness(model.embed, pictures, other, embeddings)
         base = kept if base is None else base
-        seen = counts.gather(1, index) >= metrics.FOUND
         rows.append({
-            "method": method, "scale": scale, "n": count,
-            "concept found": metrics.mean(seen[:, 0].float()), "other found": metrics.mean(seen[:, 1].float()),
-            "CP": metrics.mean(kept), "CP over text only": metrics.mean(kept - base),
-            "leak": metrics.mean(leaked[seen[:, 1]]),
-            "tint of concept": metrics.mean(metrics.colour_of(pictures, concept, tints)[seen[:, 0]]),
-            "tint of other": metrics.mean(metrics.colour_of(pictures, other, tints)[seen[:, 1]]),
+            "method": method, "scale": scale, "n": len(prompts),
+            "concept found": of_prompt(seen[:, 0].float()), "other found": of_prompt(seen[:, 1].float()),
+            "both found": of_prompt(seen.all(1).float()),
+            "identity": of_prompt(identity.recognised(judge, pictures, concept, index[:, 0], asked)),
+            "identity on other": where_seen(identity.recognised(judge, pictures, other, index[:, 1], asked), 1),
+            "CP": of_prompt(kept), "CP over text only": of_prompt(kept - base),
+            "leak": where_seen(leaked, 1),
+            "tint of concept": where_seen(metrics.colour_of(pictures, concept, tints), 0),
+            "tint of other": where_seen(metrics.colour_of(pictures, other, tints), 1),
         })
         if scale in (0.0, 1.0, 1.5):
-            shown.append(pictures[:12])
+            shown.append(pictures[: 12 * seeds : seeds])
             labels.append(f"{method} {scale}" if scale else method)
     columns = len(shown[0])
-    sheet = torch.cat(shown).permute(0, 2, 3, 1).numpy()
+    grid = torch.cat(shown).permute(0, 2, 3, 1).numpy()
     labels = [text for label in labels for text in [label] + [""] * (columns - 1)]
-    sheets.contact(sheet, settings.BUILD / "sheets" / "personal.png", columns=columns, zoom=2, labels=labels)
+    sheets.contact(grid, settings.BUILD / "sheets" / f"{sheet}.png", columns=columns, zoom=2, labels=labels)
     return rows
 
 
 def main() -> None:
     torch.set_num_threads(settings.PROCESSES)
-    model, place, oracle = Personalizer(), world.World(), segmenter.load()
+    model, place, oracle, judge = Personalizer(), world.World(), segmenter.load(), identity.load()
     few = settings.QUICK or "--few" in sys.argv
     result = {
         "oracle": real_scenes(oracle, place, 16 if few else 400),
         "nouns": nouns(model, oracle, 12 if few else 100, 2 if few else 4),
         "auc": attention_auc(model, place, 8 if few else 100),
         "edits": edits(model, place, 8 if few else 64),
-        "personal": personal(model, place, oracle, 8 if few else 100),
+        "personal": personal(model, place, oracle, judge, 8 if few else 100),
+        "judge": identity.accuracy(judge, oracle, model.vae, place, 16 if few else 400),
+        "defaults": personal(
+            model, place, oracle, judge, 8 if few else 100, 1 if few else 4, DEFAULTS, "defaults", steps=50, warmup=0.2
+        ),
     }
     (settings.BUILD / "evaluation.json").write_text(json.dumps(result, indent=1))
     print(json.dumps(result, indent=1))

@@ -18,7 +18,8 @@ def presence(oracle: segmenter.Segmenter, pictures: torch.Tensor, nouns: list[li
 
 
 def mean(values: torch.Tensor) -> list[float]:
-    """Mean and half the width of its 95 % interval (normal approximation)."""
+    """Mean and half the width of its 95 % interval (normal approximation), of the values that are numbers."""
+    values = values[~values.isnan()]
     half = 1.96 * values.std() / len(values) ** 0.5 if len(values) > 1 else torch.tensor(float("nan"))
     return [round(values.mean().item(), 4), round(half.item(), 4)]
 

@@ -1,4 +1,4 @@
-"""Stage 9: the trained parts in half precision, in the layout of diffusers, and a proof that diffusers loads them unchanged."""
+"""Stage 10: the trained parts in half precision, in the layout of diffusers, and a proof that diffusers loads them unchanged."""
 
 import json
 import re

@@ -15,7 +15,6 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 import settings
 import sheets
-import unet as denoiser
 import world
 from adapter import FILE, Adapter, normalized
 from text import TextStates
@@ -57,7 +56,7 @@ class Personalizer:
         self.adapter = Adapter(self.unet, self.encoder.config.projection_dim)
         if (model / FILE.name).exists():
             self.adapter.load(model / FILE.name)
-        self.scheduler = DDIMScheduler(**denoiser.SCHEDULE)
+        self.scheduler = DDIMScheduler.from_pretrained(model / "scheduler")
 
     @torch.no_grad()
     def embed(self, images: torch.Tensor) -> torch.Tensor:
@@ -82,21 +81,26 @@ class Personalizer:
         guidance: float = 7.5,
         start: torch.Tensor | None = None,
         first: int = 0,
+        warmup: float = 0.0,
     ) -> torch.Tensor:
-        """Pictures [n, 3, SIZE, SIZE]. With `start`, the noisy latents before step `first`; else fresh noise per seed."""
+        """Pictures [n, 3, SIZE, SIZE]. With `start`, the noisy latents before step `first`; else fresh noise per seed.
+
+        The reference is without effect in the first `warmup` of the steps.
+        """
         states, empty = self.text(prompts), self.text([""]).expand(len(prompts), -1, -1)
         words = torch.cat([empty, states])
         images = torch.cat([torch.zeros_like(embeddings), embeddings])
         both = torch.cat([words, self.adapter.image_proj(images)], 1)
         gate = Gate([self.text.span(p, c) for p, c in zip(prompts, concepts)]) if gated else None
         for name, site in self.adapter.sites.items():
-            site.scale = scale
             site.gate = (lambda s, p, here=name == CONCEPT_SITE: gate(here, p)) if gated else None
         self.scheduler.set_timesteps(steps)
         side = settings.LATENT
         noise = [torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(s)) for s in seeds]
         x = torch.cat(noise) if start is None else start
-        for t in self.scheduler.timesteps[first:]:
+        for k, t in enumerate(self.scheduler.timesteps[first:], first):
+            for site in self.adapter.sites.values():
+                site.scale = scale if k >= warmup * steps else 0.0
             without, given = self.unet(torch.cat([x, x]), t, both).sample.chunk(2)
             x = self.scheduler.step(without + guidance * (given - without), t, x).prev_sample
         decoded = self.vae.decode(x / self.vae.config.scaling_factor).sample

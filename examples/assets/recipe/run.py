@@ -7,8 +7,8 @@ import time
 import settings
 import trainer
 
-TRAINED = ("clip", "vae", "unet", "adapter", "segmenter")
-STAGES = ("sprites", "vocabulary", "clip", "vae", "unet", "adapter", "segmenter", "evaluate", "package")
+TRAINED = ("clip", "vae", "unet", "adapter", "segmenter", "identity")
+STAGES = ("sprites", "vocabulary", "clip", "vae", "unet", "adapter", "segmenter", "identity", "evaluate", "package")
 
 
 def main() -> None:

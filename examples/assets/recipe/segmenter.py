@@ -11,7 +11,7 @@ import trainer
 import world
 
 
-def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
+def convolutions(inputs: int, outputs: int) -> nn.Sequential:
     layers = []
     for width in (inputs, outputs):
         layers += [nn.Conv2d(width, outputs, 3, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()]
@@ -23,8 +23,8 @@ class Segmenter(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.down = nn.ModuleList(_convolutions(i, o) for i, o in ((12, 32), (32, 64), (64, 128), (128, 128)))
-        self.up = nn.ModuleList(_convolutions(i, o) for i, o in ((256, 96), (160, 64), (96, 48)))
+        self.down = nn.ModuleList(convolutions(i, o) for i, o in ((12, 32), (32, 64), (64, 128), (128, 128)))
+        self.up = nn.ModuleList(convolutions(i, o) for i, o in ((256, 96), (160, 64), (96, 48)))
         self.out = nn.Conv2d(48, (1 + len(world.NOUNS)) * 4, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -4,10 +4,14 @@ import unittest
 
 import numpy as np
 import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
 
 import fast
+import identity
+import retime
 import settings
 import trainer
+import unet
 import vae
 import world
 from metrics import cut_out, roc_auc
@@ -31,6 +35,34 @@ class Recipe(unittest.TestCase):
         one, two = (place.scene(np.random.default_rng(3)) for _ in range(2))
         np.testing.assert_array_equal(one.image, two.image)
         self.assertEqual(one.caption, two.caption)
+
+    def test_changing_an_identity_leaves_the_rest_of_a_scene(self):
+        place, random = world.World(), np.random.default_rng(1)
+        scene = place.scene(random, objects=2, setting="grass")
+        first, second = scene.identities
+        tints = ("purple", "green")
+        one, two = (
+            place.scene(np.random.default_rng(5), identities=[world.Identity(first.noun, first.sprite, t), second], setting="grass")
+            for t in tints
+        )
+        self.assertEqual(one.caption, two.caption)
+        np.testing.assert_array_equal(one.masks, two.masks)
+        changed = np.abs(one.image - two.image).max(-1) > 0
+        self.assertTrue(changed.any())
+        self.assertFalse((changed & (one.masks[0] == 0)).any())
+
+    def test_a_question_offers_the_right_identity_first_and_no_other_twice(self):
+        asked = identity.questions(np.random.default_rng(0), [3, 15])
+        self.assertEqual(asked[:, 0].tolist(), [3, 15])
+        self.assertEqual([len(set(row.tolist())) for row in asked], [identity.CHOICES] * 2)
+
+    def test_an_object_that_is_not_there_is_not_recognised(self):
+        judge, picture = identity.Judge().eval(), torch.rand(2, 3, world.SIZE, world.SIZE)
+        masks = torch.zeros(2, world.SIZE, world.SIZE, dtype=torch.bool)
+        masks[1, 10:40, 10:40] = True
+        kind = judge(cut_out(picture[1], masks[1])[None])[0, 0].argmax().item()
+        asked = identity.questions(np.random.default_rng(0), [kind, kind])
+        self.assertEqual(identity.recognised(judge, picture, masks, torch.tensor([0, 0]), asked).tolist(), [0.0, 1.0])
 
     def test_folding_keeps_reconstructions_and_normalises_latents(self):
         torch.manual_seed(0)
@@ -76,6 +108,17 @@ class Recipe(unittest.TestCase):
         self.assertLess(rates[0], 0.02)
         self.assertEqual(max(rates), 1.0)
         self.assertLessEqual(rates[-1], 0.01)
+
+    def test_a_retimed_embedding_says_what_the_equally_noisy_timestep_said(self):
+        torch.manual_seed(0)
+        model = UNet2DConditionModel(**unet.CONFIG)
+        old, new = DDIMScheduler(**unet.SD_SCHEDULE), DDIMScheduler(**unet.SCHEDULE)
+        say = lambda t: torch.nn.functional.silu(model.time_embedding(model.time_proj(torch.tensor([float(t)])))).detach()
+        t = 500
+        before, unlike = say(retime.equally_noisy(old, new)[t]), say(t)
+        self.assertEqual(unet.as_noisy(new, round(retime.equally_noisy(old, new)[t].item())), t)
+        retime.retime(model, old, new, steps=500)
+        self.assertLess((say(t) - before).norm(), 0.5 * (unlike - before).norm())
 
     def test_area_under_the_curve(self):
         positive = np.array([True, True, False, False])

@@ -31,16 +31,18 @@ CONFIG = dict(
     attention_head_dim=2,  # heads
     norm_num_groups=16,
 )
+# Noisier than SD's, under which text alone has settled the colours before a warm-up of 0.2 ends.
 SCHEDULE = dict(
     num_train_timesteps=1000,
-    beta_start=0.00085,
-    beta_end=0.012,
-    beta_schedule="scaled_linear",
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
     clip_sample=False,
     set_alpha_to_one=False,
     steps_offset=1,
     prediction_type="v_prediction",
 )
+SD_SCHEDULE = {**SCHEDULE, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 GROUND = float(sys.argv[sys.argv.index("--ground") + 1]) if "--ground" in sys.argv else 0.0
 GROW_EVERY = 200  # steps between two additions to the pool of scenes
 MASK_SIDE = 8  # grid of the grounded blocks
@@ -127,9 +129,15 @@ def grounding(probabilities: torch.Tensor, masks: torch.Tensor, spans: torch.Ten
     return (weight * (1 - inside).square()).sum() / (weight.sum() + 1)
 
 
+def as_noisy(scheduler: DDIMScheduler, level: int) -> int:
+    """The timestep of `scheduler` at which a picture is as noisy as at `level` of SD's schedule."""
+    signal = DDIMScheduler(**SD_SCHEDULE).alphas_cumprod[level].log()
+    return (scheduler.alphas_cumprod.log() - signal).abs().argmin().item()
+
+
 def noise_levels(count: int) -> torch.Tensor:
     """Most around the middle (logit-normal), one in seven anywhere."""
-    middle = torch.sigmoid(0.3 + torch.randn(count))
+    middle = torch.sigmoid(torch.randn(count))
     anywhere = torch.rand(count)
     return (torch.where(torch.rand(count) < 1 / 7, anywhere, middle) * 1000).long().clamp(0, 999)
 

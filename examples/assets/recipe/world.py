@@ -64,6 +64,7 @@ class Scene:
     caption: str
     identities: list[Identity]
     masks: np.ndarray  # [objects, SIZE, SIZE], what of each object is visible
+    setting: str
 
 
 class World:
@@ -148,7 +149,7 @@ class World:
             caption = ["a picture of ", "an image of ", "a photo of "][random.integers(3)] + caption
         if random.random() < 0.92:
             caption += " " + phrase
-        return Scene(image, caption, identities, np.stack(masks))
+        return Scene(image, caption, identities, np.stack(masks), setting)
 
     def reference(self, random: np.random.Generator, who: Identity, plain: float = 0.6) -> np.ndarray:
         """A picture of one large object; with probability `plain` before a plain wall."""

@@ -41,15 +41,19 @@ pub(crate) unsafe fn build<E: Scalar>(
     fill: impl FnOnce(&mut [MaybeUninit<E>]),
 ) -> FlexTensor {
     let cancel = Cancel::current();
-    let mut buffer = unfilled(shape.num_elements());
-    if !cancel.is_cancelled() {
+    let len = shape.num_elements();
+    let buffer = if cancel.is_cancelled() {
+        vec![E::narrow(0.0); len]
+    } else {
+        let mut buffer = unfilled(len);
         fill(&mut buffer);
-    }
-    if cancel.is_cancelled() {
-        buffer.fill(MaybeUninit::zeroed());
-    }
-    // SAFETY: the caller's promise, or zeros: the switch is never turned back, so who left a task out has seen it before.
-    let buffer = unsafe { filled(buffer) };
+        if cancel.is_cancelled() {
+            vec![E::narrow(0.0); len]
+        } else {
+            // SAFETY: the caller's promise: the switch is never turned back, so no task has seen it on.
+            unsafe { filled(buffer) }
+        }
+    };
     FlexTensor::new(
         Bytes::from_elems(buffer),
         Layout::contiguous(shape),

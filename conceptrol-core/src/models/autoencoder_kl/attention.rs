@@ -1,6 +1,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::AutoencoderError;
 use super::resnet::{NORM_EPS, ResnetBlock};
 use crate::kernel;
 use crate::models::nn::{GroupNorm, Linear};
@@ -38,8 +39,8 @@ impl MidBlock {
     }
 
     /// `x: [b, c, h, w] -> [b, c, h, w]`
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.first.forward(x);
+    pub(super) fn forward(&self, x: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
+        let x = self.first.forward(x)?;
         let x = match &self.attention {
             Some(attention) => attention.forward(x),
             None => x,

@@ -1,9 +1,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::AutoencoderKlConfig;
 use super::attention::MidBlock;
 use super::resnet::{NORM_EPS, ResnetBlock};
+use super::{AutoencoderError, AutoencoderKlConfig};
 use crate::kernel;
 use crate::models::nn::{Conv2d, GroupNorm};
 use crate::models::weights::Weights;
@@ -45,13 +45,13 @@ impl Decoder {
     }
 
     /// `[b, latent_channels, h, w] -> [b, 3, 8 h, 8 w]`
-    pub(super) fn forward(&self, latents: Tensor<4>) -> Tensor<4> {
+    pub(super) fn forward(&self, latents: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
         let x = self.conv_in.forward(latents);
-        let mut x = self.mid_block.forward(x);
+        let mut x = self.mid_block.forward(x)?;
         for block in &self.up_blocks {
-            x = block.forward(x);
+            x = block.forward(x)?;
         }
-        self.conv_out.forward(self.conv_norm_out.forward_silu(x))
+        Ok(self.conv_out.forward(self.conv_norm_out.forward_silu(x)))
     }
 }
 
@@ -83,11 +83,11 @@ impl UpBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.resnets.iter().fold(x, |x, resnet| resnet.forward(x));
-        match &self.upsampler {
+    fn forward(&self, x: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
+        let x = (self.resnets.iter()).try_fold(x, |x, resnet| resnet.forward(x))?;
+        Ok(match &self.upsampler {
             Some(conv) => conv.forward(kernel::upsample_nearest2x(x)),
             None => x,
-        }
+        })
     }
 }

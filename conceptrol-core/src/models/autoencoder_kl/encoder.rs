@@ -1,9 +1,9 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::AutoencoderKlConfig;
 use super::attention::MidBlock;
 use super::resnet::{NORM_EPS, ResnetBlock};
+use super::{AutoencoderError, AutoencoderKlConfig};
 use crate::models::nn::{Conv2d, GroupNorm};
 use crate::models::weights::Weights;
 
@@ -51,13 +51,13 @@ impl Encoder {
     }
 
     /// `[b, 3, h, w] -> [b, 2 * latent_channels, h / 8, w / 8]`, rounded down.
-    pub(super) fn forward(&self, image: Tensor<4>) -> Tensor<4> {
+    pub(super) fn forward(&self, image: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
         let mut x = self.conv_in.forward(image);
         for block in &self.down_blocks {
-            x = block.forward(x);
+            x = block.forward(x)?;
         }
-        let x = self.mid_block.forward(x);
-        self.conv_out.forward(self.conv_norm_out.forward_silu(x))
+        let x = self.mid_block.forward(x)?;
+        Ok(self.conv_out.forward(self.conv_norm_out.forward_silu(x)))
     }
 }
 
@@ -91,11 +91,11 @@ impl DownBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.resnets.iter().fold(x, |x, resnet| resnet.forward(x));
-        match &self.downsampler {
+    fn forward(&self, x: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
+        let x = (self.resnets.iter()).try_fold(x, |x, resnet| resnet.forward(x))?;
+        Ok(match &self.downsampler {
             Some(conv) => conv.forward(x),
             None => x,
-        }
+        })
     }
 }

@@ -11,6 +11,9 @@ use crate::models::weights::Weights;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AutoencoderError {
+    /// The generation that this thread computes was cancelled.
+    #[error("the autoencoder was cancelled")]
+    Cancelled,
     /// The number of channels is that of another model.
     #[error("{what} with {actual} channels, the autoencoder expects {expected}")]
     Channels {
@@ -52,8 +55,7 @@ pub enum AutoencoderError {
 ///
 /// let device = Device::flex();
 /// let config = r#"{ "block_out_channels": [4, 8], "norm_num_groups": 2 }"#;
-/// let config: AutoencoderKlConfig = serde_json::from_str(config)?;
-/// config.validate()?;
+/// let config = AutoencoderKlConfig::from_json(config)?;
 /// let vae = AutoencoderKl::new(&config, &Weights::random(0, &device, FloatDType::F32));
 ///
 /// let picture = Tensor::<4>::zeros([1, 3, 16, 24], &device);
@@ -75,7 +77,7 @@ pub struct AutoencoderKl {
 }
 
 impl AutoencoderKl {
-    /// Builds the model from the root of its checkpoint; `config` has been [validated](AutoencoderKlConfig::validate).
+    /// Builds the model from the root of its checkpoint.
     pub fn new(config: &AutoencoderKlConfig, w: &Weights) -> Self {
         let pointwise = |name, channels| Conv2d::new(&w.at(name), channels, channels, 1, 1, 0);
         let latent = config.latent_channels;
@@ -123,7 +125,7 @@ impl AutoencoderKl {
             Some(plan) => plan.run(&image, |tile| self.moments(tile)),
             None => self.moments(image),
         });
-        Ok(Posterior::from_moments(moments))
+        Ok(Posterior::from_moments(moments?))
     }
 
     /// The pictures of [unscaled](Self::unscale) latents.
@@ -145,13 +147,10 @@ impl AutoencoderKl {
         let tiles = tiling
             .map(|tiling| tiling.for_decode(downscale))
             .filter(|plan| plan.splits(height, width));
-        Ok(each_image(
-            latents.cast(self.dtype),
-            |latents| match &tiles {
-                Some(plan) => plan.run(&latents, |tile| self.picture(tile)),
-                None => self.picture(latents),
-            },
-        ))
+        each_image(latents.cast(self.dtype), |latents| match &tiles {
+            Some(plan) => plan.run(&latents, |tile| self.picture(tile)),
+            None => self.picture(latents),
+        })
     }
 
     /// From the autoencoder's latents to the denoiser's: `(latents - shift_factor) * scaling_factor`.
@@ -176,15 +175,15 @@ impl AutoencoderKl {
             .add_scalar(shift)
     }
 
-    fn moments(&self, image: Tensor<4>) -> Tensor<4> {
-        let moments = self.encoder.forward(image);
-        match &self.quant_conv {
+    fn moments(&self, image: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
+        let moments = self.encoder.forward(image)?;
+        Ok(match &self.quant_conv {
             Some(conv) => conv.forward(moments),
             None => moments,
-        }
+        })
     }
 
-    fn picture(&self, latents: Tensor<4>) -> Tensor<4> {
+    fn picture(&self, latents: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
         let latents = match &self.post_quant_conv {
             Some(conv) => conv.forward(latents),
             None => latents,
@@ -219,11 +218,14 @@ fn check(
     Ok(())
 }
 
-fn each_image(batch: Tensor<4>, each: impl Fn(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+fn each_image(
+    batch: Tensor<4>,
+    each: impl Fn(Tensor<4>) -> Result<Tensor<4>, AutoencoderError>,
+) -> Result<Tensor<4>, AutoencoderError> {
     let count = batch.dims()[0];
     if count == 1 {
         return each(batch);
     }
     let images = (0..count).map(|i| each(batch.clone().narrow(0, i, 1)));
-    Tensor::cat(images.collect(), 0)
+    Ok(Tensor::cat(images.collect::<Result<_, _>>()?, 0))
 }

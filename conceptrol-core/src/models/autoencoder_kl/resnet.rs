@@ -1,6 +1,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use super::AutoencoderError;
+use crate::cancel::Cancel;
 use crate::models::nn::{Conv2d, GroupNorm};
 use crate::models::weights::Weights;
 
@@ -30,13 +32,25 @@ impl ResnetBlock {
     }
 
     /// `x: [b, c_in, h, w] -> [b, c_out, h, w]`
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    pub(super) fn forward(&self, x: Tensor<4>) -> Result<Tensor<4>, AutoencoderError> {
+        go_on()?;
         // The shortcut first: where it narrows, the wide input is gone before the convolutions.
         let residual = match &self.conv_shortcut {
             Some(conv) => conv.forward(x.clone()),
             None => x.clone(),
         };
         let hidden = self.conv1.forward(self.norm1.forward_silu(x));
-        residual + self.conv2.forward(self.norm2.forward_silu(hidden))
+        go_on()?;
+        let hidden = self.conv2.forward(self.norm2.forward_silu(hidden));
+        go_on()?;
+        Ok(residual + hidden)
     }
+}
+
+/// An error if the generation that this thread computes was cancelled: what kernels give then is no result, and only costs time.
+pub(super) fn go_on() -> Result<(), AutoencoderError> {
+    if Cancel::current().is_cancelled() {
+        return Err(AutoencoderError::Cancelled);
+    }
+    Ok(())
 }

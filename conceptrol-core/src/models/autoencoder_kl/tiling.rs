@@ -83,7 +83,11 @@ impl TilePlan {
     /// Applies `each` to the tiles of `x` and joins what comes out.
     ///
     /// Only a row of tiles is alive beside the result.
-    pub(super) fn run(&self, x: &Tensor<4>, each: impl Fn(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+    pub(super) fn run<E>(
+        &self,
+        x: &Tensor<4>,
+        each: impl Fn(Tensor<4>) -> Result<Tensor<4>, E>,
+    ) -> Result<Tensor<4>, E> {
         let [_, _, height, width] = x.dims();
         let mut above: Vec<Tensor<4>> = Vec::new();
         let mut rows = Vec::new();
@@ -92,7 +96,7 @@ impl TilePlan {
             let mut row: Vec<Tensor<4>> = Vec::new();
             for (column, left) in self.starts(width).enumerate() {
                 let tile = band.clone().narrow(3, left, self.input.min(width - left));
-                let mut tile = each(tile);
+                let mut tile = each(tile)?;
                 if let Some(above) = above.get(column) {
                     tile = blend(above, tile, 2, self.blend);
                 }
@@ -110,7 +114,7 @@ impl TilePlan {
             rows.push(Tensor::cat(kept.collect(), 3));
             above = row;
         }
-        Tensor::cat(rows, 2)
+        Ok(Tensor::cat(rows, 2))
     }
 }
 
@@ -172,7 +176,10 @@ mod tests {
                 .collect();
             let data = TensorData::new(values, [1, 1, height, width]);
             let x = Tensor::<4>::from_data(data, (&device, DType::F32));
-            let tiled = Tiling::new(cells).for_decode(1).run(&x, |tile| tile * 2.0);
+            let tiled = Tiling::new(cells)
+                .for_decode(1)
+                .run(&x, |tile| Ok::<_, ()>(tile * 2.0))
+                .expect("no error");
             assert_eq!(tiled.dims(), x.dims());
             let diff = (tiled - x * 2.0).abs().max().into_scalar::<f32>();
             assert!(
@@ -191,7 +198,10 @@ mod tests {
                 let [_, _, h, w] = tile.dims();
                 Tensor::zeros([1, 1, h / 8, w / 8], (&tile.device(), DType::F32))
             };
-            let tiled = Tiling::new(size).for_encode(8).run(&x, shrink);
+            let tiled = Tiling::new(size)
+                .for_encode(8)
+                .run(&x, |tile| Ok::<_, ()>(shrink(tile)))
+                .expect("no error");
             assert_eq!(tiled.dims(), [1, 1, height / 8, width / 8]);
         }
     }

@@ -1,10 +1,12 @@
 use std::path::Path;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::ClipEncoderConfig;
-use crate::models::config::{ConfigError, read_config};
-use crate::models::nn::Activation;
+use crate::models::config::{ConfigError, Fields};
+
+/// What errors call the model.
+const MODEL: &str = "clip text encoder";
 
 /// The `eos_token_id` of files written before the value was corrected; it asks for the older pooling rule.
 const LEGACY_EOS: u32 = 2;
@@ -12,56 +14,51 @@ const LEGACY_EOS: u32 = 2;
 /// `config.json` of a `CLIPTextModel` or `CLIPTextModelWithProjection`.
 ///
 /// The sizes of the transformer must be in the file; the rest has the defaults of `transformers`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ClipTextConfig {
-    /// Class names; one that ends in `WithProjection` has a text projection.
-    #[serde(default)]
-    pub architectures: Vec<String>,
+    /// Whether the model ends in a text projection: one of its `architectures` ends in `WithProjection`.
+    pub has_projection: bool,
     /// Rows of the token embedding.
-    #[serde(default = "default_vocab_size")]
     pub vocab_size: usize,
-    /// Width of the transformer.
-    pub hidden_size: usize,
-    /// Inner width of the feed-forward part.
-    pub intermediate_size: usize,
-    /// Number of layers.
-    pub num_hidden_layers: usize,
-    /// Number of heads.
-    pub num_attention_heads: usize,
     /// Longest prompt in tokens.
-    #[serde(default = "default_max_position_embeddings")]
     pub max_position_embeddings: usize,
-    /// Activation of the feed-forward part.
-    #[serde(default = "default_hidden_act")]
-    pub hidden_act: Activation,
-    /// Epsilon of the layer norms.
-    #[serde(default = "default_layer_norm_eps")]
-    pub layer_norm_eps: f64,
+    /// The transformer.
+    pub encoder: ClipEncoderConfig,
     /// Rows of the text projection.
-    #[serde(default = "default_projection_dim")]
     pub projection_dim: usize,
     /// End-of-text id; 2 stands for "the largest id in the prompt", see [`Self::pooled_position`].
-    #[serde(default = "default_eos_token_id")]
     pub eos_token_id: u32,
 }
 
 impl ClipTextConfig {
-    /// Reads and checks a `config.json`.
+    /// Reads a `config.json`.
     ///
     /// # Errors
     /// If the file cannot be read, lacks a field, or no model can be built from it.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let config: Self = read_config(path)?;
-        config.validate()?;
-        Ok(config)
+        Self::from_fields(&Fields::open(MODEL, path)?)
     }
 
-    /// Whether the model ends in a text projection.
-    pub fn has_projection(&self) -> bool {
-        self.architectures
-            .iter()
-            .any(|name| name.ends_with("WithProjection"))
+    /// Reads the text of a `config.json`.
+    ///
+    /// # Errors
+    /// If it lacks a field, or no model can be built from it.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        Self::from_fields(&Fields::parse(MODEL, text)?)
+    }
+
+    fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
+        let names = fields.value("architectures").and_then(Value::as_array);
+        let mut names = names.into_iter().flatten().filter_map(Value::as_str);
+        Ok(Self {
+            has_projection: names.any(|name| name.ends_with("WithProjection")),
+            vocab_size: fields.size_or("vocab_size", 1..=1 << 22, 49408)?,
+            max_position_embeddings: fields.size_or("max_position_embeddings", 1..=1 << 16, 77)?,
+            encoder: ClipEncoderConfig::from_fields(fields)?,
+            projection_dim: fields.size_or("projection_dim", 1..=1 << 16, 512)?,
+            eos_token_id: fields.size_or("eos_token_id", 0..=u32::MAX as usize, 49407)? as u32,
+        })
     }
 
     /// The position whose state is pooled: the first largest id if `eos_token_id` is the legacy 2,
@@ -72,11 +69,11 @@ impl ClipTextConfig {
     ///
     /// let config = r#"{ "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1,
     ///     "num_attention_heads": 2, "eos_token_id": 7 }"#;
-    /// let mut config: ClipTextConfig = serde_json::from_str(config)?;
+    /// let mut config = ClipTextConfig::from_json(config)?;
     /// assert_eq!(config.pooled_position(&[1, 9, 7, 7]), 2);
     /// config.eos_token_id = 2;
     /// assert_eq!(config.pooled_position(&[1, 9, 7, 7]), 1);
-    /// # Ok::<(), serde_json::Error>(())
+    /// # Ok::<(), conceptrol_core::models::config::ConfigError>(())
     /// ```
     pub fn pooled_position(&self, ids: &[u32]) -> usize {
         let wanted = if self.eos_token_id == LEGACY_EOS {
@@ -86,55 +83,4 @@ impl ClipTextConfig {
         };
         ids.iter().position(|&id| id == wanted).unwrap_or(0)
     }
-
-    /// Checks that a model can be built; the file may be anybody's.
-    ///
-    /// # Errors
-    /// Names the first field that is out of range.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let size = |field, value, max| ConfigError::check_size("clip text", field, value, max);
-        size("vocab_size", self.vocab_size, 1 << 22)?;
-        size(
-            "max_position_embeddings",
-            self.max_position_embeddings,
-            1 << 16,
-        )?;
-        size("projection_dim", self.projection_dim, 1 << 16)?;
-        self.encoder().validate("clip text")
-    }
-
-    pub(super) fn encoder(&self) -> ClipEncoderConfig {
-        ClipEncoderConfig {
-            hidden_size: self.hidden_size,
-            intermediate_size: self.intermediate_size,
-            num_hidden_layers: self.num_hidden_layers,
-            num_attention_heads: self.num_attention_heads,
-            hidden_act: self.hidden_act,
-            layer_norm_eps: self.layer_norm_eps,
-        }
-    }
-}
-
-fn default_vocab_size() -> usize {
-    49408
-}
-
-fn default_max_position_embeddings() -> usize {
-    77
-}
-
-fn default_hidden_act() -> Activation {
-    Activation::QuickGelu
-}
-
-fn default_layer_norm_eps() -> f64 {
-    1e-5
-}
-
-fn default_projection_dim() -> usize {
-    512
-}
-
-fn default_eos_token_id() -> u32 {
-    49407
 }

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 
 use crate::kernel;
-use crate::models::config::ConfigError;
+use crate::models::config::{ConfigError, Fields};
 use crate::models::nn::{Activation, LayerNorm, Linear};
 use crate::models::weights::Weights;
 
@@ -27,40 +27,29 @@ pub struct ClipEncoderConfig {
 }
 
 impl ClipEncoderConfig {
-    /// Checks that a transformer can be built; `model` is the word the error uses.
+    /// Reads the fields, which all must be there but the last two: those have the defaults of `transformers`.
     ///
     /// # Errors
-    /// Names the first field that is out of range.
-    pub fn validate(&self, model: &'static str) -> Result<(), ConfigError> {
-        let size = |field, value, max| ConfigError::check_size(model, field, value, max);
-        size("hidden_size", self.hidden_size, 1 << 16)?;
-        size("intermediate_size", self.intermediate_size, 1 << 18)?;
-        size("num_hidden_layers", self.num_hidden_layers, 1 << 10)?;
-        size(
-            "num_attention_heads",
-            self.num_attention_heads,
-            self.hidden_size,
-        )?;
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            let expected = format!("expected a divisor of hidden_size {}", self.hidden_size);
-            let heads = self.num_attention_heads;
-            return Err(ConfigError::field(
-                model,
-                "num_attention_heads",
-                heads,
-                expected,
-            ));
+    /// Names the first field that is absent or out of range.
+    pub fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
+        let hidden_size = fields.size("hidden_size", 1..=1 << 16)?;
+        let num_attention_heads = fields.size("num_attention_heads", 1..=hidden_size)?;
+        if !hidden_size.is_multiple_of(num_attention_heads) {
+            let expected = format!("a divisor of hidden_size {hidden_size}");
+            return Err(fields.error("num_attention_heads", expected));
         }
-        if !(self.layer_norm_eps.is_finite() && self.layer_norm_eps >= 0.0) {
-            let eps = self.layer_norm_eps;
-            return Err(ConfigError::field(
-                model,
-                "layer_norm_eps",
-                eps,
-                "expected a small number",
-            ));
+        let layer_norm_eps = fields.number_or("layer_norm_eps", 1e-5)?;
+        if layer_norm_eps < 0.0 {
+            return Err(fields.error("layer_norm_eps", "0 or above"));
         }
-        Ok(())
+        Ok(Self {
+            hidden_size,
+            intermediate_size: fields.size("intermediate_size", 1..=1 << 18)?,
+            num_hidden_layers: fields.size("num_hidden_layers", 1..=1 << 10)?,
+            num_attention_heads,
+            hidden_act: fields.choice_or("hidden_act", Activation::QuickGelu)?,
+            layer_norm_eps,
+        })
     }
 }
 

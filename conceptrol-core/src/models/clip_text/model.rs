@@ -16,8 +16,7 @@ use crate::models::weights::Weights;
 ///
 /// let config = r#"{ "vocab_size": 10, "hidden_size": 8, "intermediate_size": 16,
 ///     "num_hidden_layers": 2, "num_attention_heads": 2, "eos_token_id": 9 }"#;
-/// let config: ClipTextConfig = serde_json::from_str(config)?;
-/// config.validate()?;
+/// let config = ClipTextConfig::from_json(config)?;
 /// let weights = Weights::random(0, &Device::flex(), FloatDType::F32);
 /// let model = ClipTextModel::new(&config, &weights);
 ///
@@ -41,9 +40,9 @@ pub struct ClipTextModel {
 }
 
 impl ClipTextModel {
-    /// Builds the model from the root of a text encoder's checkpoint; `config` has been [validated](ClipTextConfig::validate).
+    /// Builds the model from the root of a text encoder's checkpoint.
     pub fn new(config: &ClipTextConfig, w: &Weights) -> Self {
-        let dim = config.hidden_size;
+        let dim = config.encoder.hidden_size;
         let text = w.at("text_model");
         let embeddings = text.at("embeddings");
         embeddings.ignore_unexpected("position_ids");
@@ -56,14 +55,14 @@ impl ClipTextModel {
             position_embedding: embeddings
                 .at("position_embedding")
                 .tensor("weight", [config.max_position_embeddings, dim]),
-            encoder: ClipEncoder::new(&config.encoder(), &text.at("encoder")),
+            encoder: ClipEncoder::new(&config.encoder, &text.at("encoder")),
             final_layer_norm: LayerNorm::new(
                 &text.at("final_layer_norm"),
                 dim,
-                config.layer_norm_eps,
+                config.encoder.layer_norm_eps,
             ),
             text_projection: config
-                .has_projection()
+                .has_projection
                 .then(|| Linear::new(&w.at("text_projection"), dim, config.projection_dim, false)),
             config: config.clone(),
         }

@@ -42,14 +42,14 @@ pub struct ClipVisionModel {
 }
 
 impl ClipVisionModel {
-    /// Builds the model from the root of its checkpoint; `config` has been [validated](ClipVisionConfig::validate).
+    /// Builds the model from the root of its checkpoint.
     pub fn new(config: &ClipVisionConfig, w: &Weights) -> Self {
-        let dim = config.hidden_size;
+        let dim = config.encoder.hidden_size;
         let patch = config.patch_size;
         let vision = w.at("vision_model");
         let embeddings = vision.at("embeddings");
         embeddings.ignore_unexpected("position_ids");
-        let norm = |name| LayerNorm::new(&vision.at(name), dim, config.layer_norm_eps);
+        let norm = |name| LayerNorm::new(&vision.at(name), dim, config.encoder.layer_norm_eps);
         Self {
             class_embedding: embeddings.tensor("class_embedding", [dim]),
             patch_embedding: embeddings
@@ -59,7 +59,7 @@ impl ClipVisionModel {
                 .at("position_embedding")
                 .tensor("weight", [config.tokens(), dim]),
             pre_layrnorm: norm("pre_layrnorm"), // spelt so in every checkpoint
-            encoder: ClipEncoder::new(&config.encoder(), &vision.at("encoder")),
+            encoder: ClipEncoder::new(&config.encoder, &vision.at("encoder")),
             post_layernorm: norm("post_layernorm"),
             visual_projection: Linear::new(
                 &w.at("visual_projection"),
@@ -85,7 +85,7 @@ impl ClipVisionModel {
     /// # Errors
     /// If `pixels` has another shape.
     pub fn image_embeds(&self, pixels: Tensor<4>) -> Result<Tensor<2>, ClipVisionError> {
-        let x = self.run(pixels, self.config.num_hidden_layers)?;
+        let x = self.run(pixels, self.config.encoder.num_hidden_layers)?;
         let class = self.post_layernorm.forward(x.narrow(1, 0, 1)); // [n, 1, d]
         Ok(self.visual_projection.forward(class.squeeze_dim::<2>(1)))
     }
@@ -100,7 +100,7 @@ impl ClipVisionModel {
     /// # Errors
     /// If `pixels` has another shape.
     pub fn penultimate(&self, pixels: Tensor<4>) -> Result<Tensor<3>, ClipVisionError> {
-        self.run(pixels, self.config.num_hidden_layers - 1)
+        self.run(pixels, self.config.encoder.num_hidden_layers - 1)
     }
 
     /// Pixel values of zero for one picture: the mean grey that stands for "no picture".
@@ -138,7 +138,7 @@ impl ClipVisionModel {
         let patches = kernel::conv2d(pixels, weight, None, self.config.patch_size, [(0, 0); 2]);
         let patches = patches.flatten::<3>(2, 3).swap_dims(1, 2); // [n, patches, d]
 
-        let dim = self.config.hidden_size;
+        let dim = self.config.encoder.hidden_size;
         let class = self
             .class_embedding
             .val()

@@ -1,13 +1,17 @@
 //! The preprocessing of CLIP's vision encoder (`CLIPImageProcessor`).
 
+use std::path::Path;
+
 use image::RgbImage;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::error::ImageError;
 use super::filter::Filter;
 use super::resample::{Window, resize_window};
+use crate::models::config::{ConfigError, Fields};
 
+/// What errors call the configuration.
+const MODEL: &str = "image preprocessor";
 /// Pixels a side of the encoder's input may have.
 const MAX_SIDE: u32 = 4096;
 
@@ -17,17 +21,14 @@ const MAX_SIDE: u32 = 4096;
 /// use conceptrol_core::models::image::ClipImageConfig;
 ///
 /// let json = r#"{"size": {"shortest_edge": 224}, "crop_size": 224, "resample": 3}"#;
-/// let config: ClipImageConfig = serde_json::from_str(json).unwrap();
-/// assert_eq!(config, ClipImageConfig::default());
+/// assert_eq!(ClipImageConfig::from_json(json)?, ClipImageConfig::default());
+/// # Ok::<(), conceptrol_core::models::config::ConfigError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClipImageConfig {
     /// Pixels the shorter side is resized to.
-    #[serde(deserialize_with = "side")]
     pub size: u32,
     /// Pixels of each side of the square that is cut out of the middle then.
-    #[serde(deserialize_with = "side")]
     pub crop_size: u32,
     /// Pillow's number of the filter: 1 Lanczos, 2 bilinear, 3 bicubic.
     pub resample: u32,
@@ -52,27 +53,42 @@ impl Default for ClipImageConfig {
     }
 }
 
-/// Files write a side as a number, as `{"shortest_edge": n}`, or as a square `{"height": n, "width": n}`.
-fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Side {
-        Plain(u32),
-        Shortest { shortest_edge: u32 },
-        Square { height: u32, width: u32 },
-    }
-    match Side::deserialize(deserializer)? {
-        Side::Plain(n) | Side::Shortest { shortest_edge: n } => Ok(n),
-        Side::Square { height, width } if height == width => Ok(height),
-        Side::Square { height, width } => {
-            let message =
-                format!("a vision encoder's picture is square, not {height} high and {width} wide");
-            Err(D::Error::custom(message))
-        }
-    }
-}
-
 impl ClipImageConfig {
+    /// Reads a `preprocessor_config.json`; what it leaves out is as in CLIP.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a field has another type.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        Self::from_fields(&Fields::open(MODEL, path)?)
+    }
+
+    /// Reads the text of a `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// If a field has another type.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        Self::from_fields(&Fields::parse(MODEL, text)?)
+    }
+
+    fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let triple = |field, default| match fields.optional_numbers(field)? {
+            None => Ok(default),
+            Some(numbers) => match numbers[..] {
+                [red, green, blue] => Ok([red as f32, green as f32, blue as f32]),
+                _ => Err(fields.error(field, "a list of 3 numbers")),
+            },
+        };
+        Ok(Self {
+            size: side(fields, "size")?.unwrap_or(default.size),
+            crop_size: side(fields, "crop_size")?.unwrap_or(default.crop_size),
+            resample: fields.size_or("resample", 0..=5, 3)? as u32,
+            rescale_factor: fields.number_or("rescale_factor", default.rescale_factor)?,
+            image_mean: triple("image_mean", default.image_mean)?,
+            image_std: triple("image_std", default.image_std)?,
+        })
+    }
+
     fn filter(&self) -> Result<Filter, ImageError> {
         match self.resample {
             1 => Ok(Filter::Lanczos),
@@ -102,6 +118,23 @@ impl ClipImageConfig {
         }
         Ok(())
     }
+}
+
+/// Files write a side as a number, as `{"shortest_edge": n}`, or as a square `{"height": n, "width": n}`.
+fn side(fields: &Fields, field: &'static str) -> Result<Option<u32>, ConfigError> {
+    let side = match fields.value(field) {
+        None => return Ok(None),
+        Some(Value::Object(sides)) => match sides.get("shortest_edge") {
+            Some(side) => Some(side),
+            None => sides
+                .get("height")
+                .filter(|height| sides.get("width") == Some(height)),
+        },
+        plain => plain,
+    };
+    let side = side.ok_or_else(|| fields.error(field, "a shortest_edge, or a square"))?;
+    let side = fields.as_size(field, side, &(1..=MAX_SIDE as usize))?;
+    Ok(Some(side as u32))
 }
 
 fn invalid(field: &'static str, value: impl ToString, rule: &'static str) -> ImageError {

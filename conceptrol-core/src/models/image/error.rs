@@ -11,7 +11,7 @@ use crate::models::file::Content;
 #[non_exhaustive]
 pub enum ImageError {
     /// A picture file, with what is wrong with it.
-    #[error("{}: {source}", shown_path(path))]
+    #[error("{}", shown_path(path))]
     File {
         /// The file.
         path: PathBuf,

@@ -1,24 +1,30 @@
 use burn::tensor::{DType, Tensor};
-use serde::Deserialize;
 
-use crate::kernel;
+use crate::{kernel, models::config::Choice};
 
 /// An element-wise non-linearity, by the names of `config.json`. Hold it as `#[module(skip)]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Activation {
     /// `x sigmoid(x)`
-    #[serde(rename = "silu", alias = "swish")]
     Silu,
     /// `x Phi(x)` with the exact normal distribution function.
-    #[serde(rename = "gelu")]
     Gelu,
     /// `x Phi(x)` by the tanh approximation (Hendrycks and Gimpel 2016).
-    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
     GeluTanh,
     /// `x sigmoid(1.702 x)`
-    #[serde(rename = "quick_gelu")]
     QuickGelu,
+}
+
+impl Choice for Activation {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("silu", Self::Silu),
+        ("swish", Self::Silu),
+        ("gelu", Self::Gelu),
+        ("gelu_new", Self::GeluTanh),
+        ("gelu_pytorch_tanh", Self::GeluTanh),
+        ("quick_gelu", Self::QuickGelu),
+    ];
 }
 
 impl Activation {
@@ -51,27 +57,5 @@ pub fn keep_finite<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         x.clamp(-F16_LIMIT, F16_LIMIT)
     } else {
         x
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_configurations() {
-        let names = [
-            ("silu", Activation::Silu),
-            ("swish", Activation::Silu),
-            ("gelu", Activation::Gelu),
-            ("gelu_new", Activation::GeluTanh),
-            ("gelu_pytorch_tanh", Activation::GeluTanh),
-            ("quick_gelu", Activation::QuickGelu),
-        ];
-        for (name, expected) in names {
-            let parsed: Activation = serde_json::from_str(&format!("{name:?}")).expect(name);
-            assert_eq!(parsed, expected);
-        }
-        assert!(serde_json::from_str::<Activation>("\"relu\"").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use super::error::SchedulerError;
-use super::fields::{Choice, Fields};
+use crate::models::config::{Choice, Fields};
 
 /// Longest training schedule accepted; published ones have 1000 steps.
 const MOST_TRAIN_STEPS: usize = 100_000;
@@ -47,24 +47,21 @@ pub(super) const LATENT_BETAS: (f64, f64, BetaSchedule) =
 /// Every intermediate has torch's precision: `linspace` with fused multiply-add from both ends, `cumprod` accumulated
 /// in double precision and rounded to single.
 pub(super) fn alphas_cumprod(
-    fields: Fields<'_>,
+    fields: &Fields,
     (start, end, schedule): (f64, f64, BetaSchedule),
     zero_snr: ZeroSnr,
 ) -> Result<Vec<f32>, SchedulerError> {
-    let train = fields.count("num_train_timesteps", 1000, MOST_TRAIN_STEPS)?;
-    if train < 2 {
-        return Err(fields.out_of_range("num_train_timesteps", "at least 2"));
-    }
-    let start = fields.number("beta_start", start)?;
-    let end = fields.number("beta_end", end)?;
-    let schedule = fields.choice("beta_schedule", schedule)?;
-    let mut betas: Vec<f32> = match (fields.numbers("trained_betas")?, schedule) {
+    let train = fields.size_or("num_train_timesteps", 2..=MOST_TRAIN_STEPS, 1000)?;
+    let start = fields.number_or("beta_start", start)?;
+    let end = fields.number_or("beta_end", end)?;
+    let schedule = fields.choice_or("beta_schedule", schedule)?;
+    let mut betas: Vec<f32> = match (fields.optional_numbers("trained_betas")?, schedule) {
         (Some(trained), _) if trained.len() != train => {
             let expected = format!(
                 "a list of num_train_timesteps = {train} numbers, not {}",
                 trained.len()
             );
-            return Err(fields.out_of_range("trained_betas", expected));
+            return Err(fields.error("trained_betas", expected).into());
         }
         (Some(trained), _) => trained.into_iter().map(|beta| beta as f32).collect(),
         (None, BetaSchedule::Linear) => linspace(start, end, train),
@@ -74,17 +71,20 @@ pub(super) fn alphas_cumprod(
             .collect(),
         (None, BetaSchedule::SquaredCosine) => squared_cosine(train),
     };
-    let rescale = zero_snr != ZeroSnr::Ignored && fields.flag("rescale_betas_zero_snr", false)?;
+    let rescale =
+        zero_snr != ZeroSnr::Ignored && fields.flag_or("rescale_betas_zero_snr", false)?;
     if rescale {
         betas = rescale_to_zero_snr(&betas);
     }
     if !betas.iter().all(|beta| (0.0..=1.0).contains(beta)) {
-        let field = if fields.numbers("trained_betas")?.is_some() {
+        let field = if fields.optional_numbers("trained_betas")?.is_some() {
             "trained_betas"
         } else {
             "beta_end"
         };
-        return Err(fields.out_of_range(field, "such that every beta lies within 0..=1"));
+        return Err(fields
+            .error(field, "such that every beta lies within 0..=1")
+            .into());
     }
     let mut alphas = cumulative_alphas(&betas);
     if rescale && zero_snr == ZeroSnr::Tiny {

@@ -7,12 +7,13 @@ use burn::tensor::Tensor;
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::Fields;
+use super::fields::{check_steps, clip, within};
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
 use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
+use crate::models::config::Fields;
 
 /// DDIM over whole timesteps.
 #[derive(Debug, Clone)]
@@ -40,26 +41,26 @@ impl Step {
 
 impl Ddim {
     pub(super) fn new(
-        fields: Fields<'_>,
+        fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
     ) -> Result<Self, SchedulerError> {
         let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Exact)?;
         let train = alphas.len();
-        fields.steps(steps, 1, train)?;
-        fields.refuse("thresholding")?;
-        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
-        let spacing = fields.choice("timestep_spacing", Spacing::Leading)?;
-        let offset = fields.count("steps_offset", 0, train)?;
-        let final_alpha = if fields.flag("set_alpha_to_one", true)? {
+        check_steps(fields, steps, 1, train)?;
+        fields.must_be("thresholding", false)?;
+        let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
+        let spacing = fields.choice_or("timestep_spacing", Spacing::Leading)?;
+        let offset = fields.size_or("steps_offset", 0..=train, 0)?;
+        let final_alpha = if fields.flag_or("set_alpha_to_one", true)? {
             1.0
         } else {
             alphas[0]
         };
-        let clip = fields.clip("clip_sample", true)?;
+        let clip = clip(fields, "clip_sample", true)?;
         let eta = options.eta as f32;
 
-        let timesteps = fields.within(spacing.whole(train, steps, offset), train)?;
+        let timesteps = within(fields, spacing.whole(train, steps, offset), train)?;
         let stride = train / steps;
         let (mut forward, mut updates) = (Vec::new(), Vec::new());
         for timestep in &timesteps {
@@ -87,7 +88,7 @@ impl Ddim {
             .map(|timestep| timestep as f64)
             .collect();
         let mut schedule =
-            Schedule::variance_preserving(fields.class, timesteps, None, prediction, forward)
+            Schedule::variance_preserving(fields.model(), timesteps, None, prediction, forward)
                 .part(options, train)?;
         schedule.draws_noise = eta > 0.0;
         schedule.require_finite(&updates.iter().map(Step::coefficients).collect::<Vec<_>>())?;

@@ -4,13 +4,14 @@
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::error::SchedulerError;
-use super::fields::{Choice, Fields};
+use super::fields::order;
 use super::multistep::{
     LastLevel, Level, Levels, MOST_ORDER, Multistep, MultistepParts, SHORT_RUN, Update,
 };
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::sigmas::{SigmaCurve, SigmaTable};
+use crate::models::config::{Choice, Fields};
 
 /// The only algorithm of the class; its relatives' names are read as this one.
 #[derive(Debug, Clone, Copy)]
@@ -37,17 +38,17 @@ impl Choice for LogRho {
 
 /// The solver a `DEISMultistepScheduler` configuration describes.
 pub(super) fn build(
-    fields: Fields<'_>,
+    fields: &Fields,
     steps: usize,
     options: &SchedulerOptions,
 ) -> Result<Multistep, SchedulerError> {
     let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Ignored)?);
-    fields.refuse("thresholding")?;
-    fields.choice("algorithm_type", Deis)?;
-    fields.choice("solver_type", LogRho)?;
-    let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
-    let highest = fields.order(MOST_ORDER)?;
-    let lower_at_end = fields.flag("lower_order_final", true)?;
+    fields.must_be("thresholding", false)?;
+    fields.choice_or("algorithm_type", Deis)?;
+    fields.choice_or("solver_type", LogRho)?;
+    let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
+    let highest = order(fields, MOST_ORDER)?;
+    let lower_at_end = fields.flag_or("lower_order_final", true)?;
     let curve = SigmaCurve::read(fields)?;
     let levels = Levels::new(
         fields,
@@ -77,7 +78,7 @@ pub(super) fn build(
         stochastic: false,
         train: table.len(),
     };
-    Multistep::new(fields.class, parts, options)
+    Multistep::new(fields.model(), parts, options)
 }
 
 /// The step from the levels in `known` (newest first, as many as the order) to `next`.

@@ -4,13 +4,14 @@
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::error::SchedulerError;
-use super::fields::{Choice, Fields};
+use super::fields::{lower_bound, order};
 use super::multistep::{
     LastLevel, Level, Levels, MOST_ORDER, Multistep, MultistepParts, SHORT_RUN, Update,
 };
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
+use crate::models::config::{Choice, Fields};
 
 /// Which integral is approximated (`algorithm_type`).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,29 +69,29 @@ impl Choice for Variance {
 
 /// The solver a `DPMSolverMultistepScheduler` configuration describes.
 pub(super) fn build(
-    fields: Fields<'_>,
+    fields: &Fields,
     steps: usize,
     options: &SchedulerOptions,
 ) -> Result<Multistep, SchedulerError> {
     let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?;
     let table = SigmaTable::new(&alphas);
-    fields.refuse("thresholding")?;
-    if fields.choice("variance_type", Variance::Fixed)? == Variance::Learned {
-        return Err(fields.unsupported("variance_type"));
+    fields.must_be("thresholding", false)?;
+    if fields.choice_or("variance_type", Variance::Fixed)? == Variance::Learned {
+        return Err(fields.error("variance_type", "a fixed one").into());
     }
-    let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
-    let algorithm = fields.choice("algorithm_type", Algorithm::PlusPlus)?;
-    let solver = fields.choice("solver_type", SolverType::Midpoint)?;
-    let last = fields.choice("final_sigmas_type", FinalSigma::Zero)?;
-    let euler_at_final = fields.flag("euler_at_final", false)?;
+    let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
+    let algorithm = fields.choice_or("algorithm_type", Algorithm::PlusPlus)?;
+    let solver = fields.choice_or("solver_type", SolverType::Midpoint)?;
+    let last = fields.choice_or("final_sigmas_type", FinalSigma::Zero)?;
+    let euler_at_final = fields.flag_or("euler_at_final", false)?;
     let order = Order {
-        highest: fields.order(MOST_ORDER)?,
-        lower_at_end: fields.flag("lower_order_final", true)?,
+        highest: order(fields, MOST_ORDER)?,
+        lower_at_end: fields.flag_or("lower_order_final", true)?,
         first_at_end: euler_at_final || last == FinalSigma::Zero,
     };
     let curve = match (
         SigmaCurve::read(fields)?,
-        fields.flag("use_lu_lambdas", false)?,
+        fields.flag_or("use_lu_lambdas", false)?,
     ) {
         (SigmaCurve::Timesteps | SigmaCurve::Exponential, true) => SigmaCurve::Lu,
         (curve, _) => curve,
@@ -99,7 +100,7 @@ pub(super) fn build(
         FinalSigma::Zero => LastLevel::Zero,
         FinalSigma::Min => LastLevel::TableMin,
     };
-    let clipped = clipped_length(&alphas, fields.lower_bound("lambda_min_clipped")?);
+    let clipped = clipped_length(&alphas, lower_bound(fields, "lambda_min_clipped")?);
     let levels = Levels::new(fields, &table, clipped, steps, curve, last)?;
 
     let mut convert = Vec::with_capacity(levels.steps());
@@ -121,7 +122,7 @@ pub(super) fn build(
         stochastic: algorithm == Algorithm::Stochastic,
         train: table.len(),
     };
-    Multistep::new(fields.class, parts, options)
+    Multistep::new(fields.model(), parts, options)
 }
 
 /// Number of training timesteps whose lambda is at least `least`.

@@ -1,36 +1,14 @@
 //! What can be wrong with a scheduler's configuration or use.
 
-use std::io;
-use std::path::PathBuf;
-
-use crate::message::{shown, shown_path};
+use crate::{message::shown, models::config::ConfigError};
 
 /// An unusable scheduler configuration, an impossible step count, or a step out of order.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchedulerError {
-    /// The configuration file cannot be read.
-    #[error("cannot read scheduler config {}", shown_path(path))]
-    Read {
-        /// File that was asked for.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The configuration is not JSON.
-    #[error("scheduler config is not JSON")]
-    Json(#[source] serde_json::Error),
-    /// The configuration is JSON, but not an object with a string `_class_name`.
-    #[error("scheduler config is not an object with a `_class_name`")]
-    NoClass,
-    /// The file is larger than any configuration.
-    #[error("scheduler config {} has more than {limit} bytes", shown_path(path))]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Number of bytes that are read.
-        limit: u64,
-    },
+    /// The configuration cannot be read, or a field of it has the wrong type, is out of range or not supported.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// `_class_name` or the name on the command line is not a scheduler of this crate.
     #[error("unknown scheduler `{}`, known are {known}", shown(name))]
     UnknownClass {
@@ -38,28 +16,6 @@ pub enum SchedulerError {
         name: String,
         /// The names understood.
         known: String,
-    },
-    /// A field holds a value of the wrong type or range.
-    #[error("{class} field `{field}` is {value}, but must be {expected}")]
-    Field {
-        /// Class in whose configuration the field stands.
-        class: &'static str,
-        /// Name of the field.
-        field: &'static str,
-        /// Its value, shortened.
-        value: String,
-        /// What would be accepted.
-        expected: String,
-    },
-    /// A value that diffusers knows and this crate does not.
-    #[error("{class} field `{field}` = {value} is not supported")]
-    Unsupported {
-        /// Class in whose configuration the field stands.
-        class: &'static str,
-        /// Name of the field.
-        field: &'static str,
-        /// Its value, shortened.
-        value: String,
     },
     /// The number of inference steps is outside what the configuration allows.
     #[error("{class} cannot run {steps} steps, the number must lie in {min}..={max}")]

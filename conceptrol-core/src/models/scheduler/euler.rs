@@ -7,13 +7,14 @@ use burn::tensor::Tensor;
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::{Choice, Fields};
+use super::fields::{check_steps, positive};
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
 use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
+use crate::models::config::{Choice, Fields};
 
 /// Euler's method over sigmas.
 #[derive(Debug, Clone)]
@@ -51,33 +52,34 @@ impl Choice for TimestepType {
 
 impl Euler {
     pub(super) fn new(
-        fields: Fields<'_>,
+        fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
     ) -> Result<Self, SchedulerError> {
         let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
-        fields.steps(steps, 1, table.len())?;
-        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
-        let spacing = fields.choice("timestep_spacing", Spacing::Linspace)?;
-        let offset = fields.count("steps_offset", 0, table.len())?;
+        check_steps(fields, steps, 1, table.len())?;
+        let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
+        let spacing = fields.choice_or("timestep_spacing", Spacing::Linspace)?;
+        let offset = fields.size_or("steps_offset", 0..=table.len(), 0)?;
 
         let timesteps = spacing.fractional(table.len(), steps, offset);
-        let levels: Vec<f64> = match fields.choice("interpolation_type", Interpolation::Linear)? {
-            Interpolation::Linear => timesteps
-                .iter()
-                .map(|timestep| table.at(*timestep))
-                .collect(),
-            // One level more than steps, as diffusers has it; the last is not reached.
-            Interpolation::LogLinear => {
-                let (max, min) = (f64::from(table.max()), f64::from(table.min()));
-                SigmaCurve::Exponential
-                    .levels(max, min, steps + 1)
-                    .unwrap_or_default()
-            }
-        };
+        let levels: Vec<f64> =
+            match fields.choice_or("interpolation_type", Interpolation::Linear)? {
+                Interpolation::Linear => timesteps
+                    .iter()
+                    .map(|timestep| table.at(*timestep))
+                    .collect(),
+                // One level more than steps, as diffusers has it; the last is not reached.
+                Interpolation::LogLinear => {
+                    let (max, min) = (f64::from(table.max()), f64::from(table.min()));
+                    SigmaCurve::Exponential
+                        .levels(max, min, steps + 1)
+                        .unwrap_or_default()
+                }
+            };
         let (max, min) = (levels[0], levels[levels.len() - 1]);
-        let max = fields.positive("sigma_max")?.unwrap_or(max);
-        let min = fields.positive("sigma_min")?.unwrap_or(min);
+        let max = positive(fields, "sigma_max")?.unwrap_or(max);
+        let min = positive(fields, "sigma_min")?.unwrap_or(min);
         let (levels, timesteps) = match SigmaCurve::read(fields)?.levels(max, min, steps) {
             Some(levels) => {
                 let timesteps = levels
@@ -90,13 +92,13 @@ impl Euler {
         };
         let mut sigmas: Vec<f32> = levels.into_iter().map(|sigma| sigma as f32).collect();
         sigmas.push(
-            match fields.choice("final_sigmas_type", FinalSigma::Zero)? {
+            match fields.choice_or("final_sigmas_type", FinalSigma::Zero)? {
                 FinalSigma::Zero => 0.0,
                 FinalSigma::Min => table.min(),
             },
         );
         let continuous =
-            fields.choice("timestep_type", TimestepType::Discrete)? == TimestepType::Continuous;
+            fields.choice_or("timestep_type", TimestepType::Discrete)? == TimestepType::Continuous;
         let timesteps = match continuous && prediction == Prediction::V {
             true => sigmas[..steps]
                 .iter()
@@ -105,7 +107,7 @@ impl Euler {
             false => timesteps,
         };
 
-        let schedule = Schedule::exploding(fields.class, timesteps, sigmas, spacing, prediction)
+        let schedule = Schedule::exploding(fields.model(), timesteps, sigmas, spacing, prediction)
             .part(options, table.len())?;
         let update = |([from, to], original): ([f32; 2], Factors)| {
             let kept = to / from;

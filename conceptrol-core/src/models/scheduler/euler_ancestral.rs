@@ -7,13 +7,14 @@ use burn::tensor::Tensor;
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::Fields;
+use super::fields::check_steps;
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
 use super::sigmas::SigmaTable;
 use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
+use crate::models::config::Fields;
 
 /// Ancestral sampling over sigmas. Draws noise in every step, also in the last, where its weight is 0.
 #[derive(Debug, Clone)]
@@ -25,18 +26,20 @@ pub(super) struct EulerAncestral {
 
 impl EulerAncestral {
     pub(super) fn new(
-        fields: Fields<'_>,
+        fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
     ) -> Result<Self, SchedulerError> {
         let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
-        fields.steps(steps, 1, table.len())?;
-        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
+        check_steps(fields, steps, 1, table.len())?;
+        let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
         if prediction == Prediction::Sample {
-            return Err(fields.unsupported("prediction_type"));
+            return Err(fields
+                .error("prediction_type", "epsilon or v_prediction")
+                .into());
         }
-        let spacing = fields.choice("timestep_spacing", Spacing::Linspace)?;
-        let offset = fields.count("steps_offset", 0, table.len())?;
+        let spacing = fields.choice_or("timestep_spacing", Spacing::Linspace)?;
+        let offset = fields.size_or("steps_offset", 0..=table.len(), 0)?;
 
         let timesteps = spacing.fractional(table.len(), steps, offset);
         let mut sigmas: Vec<f32> = timesteps
@@ -45,7 +48,7 @@ impl EulerAncestral {
             .collect();
         sigmas.push(0.0);
         let mut schedule =
-            Schedule::exploding(fields.class, timesteps, sigmas, spacing, prediction)
+            Schedule::exploding(fields.model(), timesteps, sigmas, spacing, prediction)
                 .part(options, table.len())?;
         schedule.draws_noise = true;
         let update = |([from, to], original): ([f32; 2], Factors)| {

@@ -7,11 +7,12 @@ use burn::tensor::Tensor;
 
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::{Choice, Fields};
+use super::fields::{check_steps, positive};
 use super::options::SchedulerOptions;
 use super::schedule::Schedule;
 use super::sigmas::SigmaCurve;
 use super::solver::{FreshNoise, Solver};
+use crate::models::config::{Choice, Fields};
 
 /// Largest number of steps: noise levels lie between training timesteps, so those set no limit.
 const MOST_STEPS: usize = 10_000;
@@ -32,17 +33,14 @@ pub(super) struct FlowMatchEuler {
 
 impl FlowMatchEuler {
     pub(super) fn new(
-        fields: Fields<'_>,
+        fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
     ) -> Result<Self, SchedulerError> {
-        fields.steps(steps, 1, MOST_STEPS)?;
-        fields.refuse("invert_sigmas")?;
-        fields.refuse("stochastic_sampling")?;
-        let train = fields.count("num_train_timesteps", 1000, MOST_TRAIN_STEPS)?;
-        if train == 0 {
-            return Err(fields.out_of_range("num_train_timesteps", "at least 1"));
-        }
+        check_steps(fields, steps, 1, MOST_STEPS)?;
+        fields.must_be("invert_sigmas", false)?;
+        fields.must_be("stochastic_sampling", false)?;
+        let train = fields.size_or("num_train_timesteps", 1..=MOST_TRAIN_STEPS, 1000)?;
         let shift = Shift::read(fields, options)?;
         let terminal = fields.optional_number("shift_terminal")?;
         let curve = SigmaCurve::read(fields)?;
@@ -64,11 +62,11 @@ impl FlowMatchEuler {
         // The shifts are made for levels within 0..=1; some leave them, or turn the order round.
         let falls = |pair: &[f32]| pair[0] <= 1.0 && pair[0] > pair[1];
         if let Some(step) = sigmas.windows(2).position(|pair| !falls(pair)) {
-            let class = fields.class;
+            let class = fields.model();
             return Err(SchedulerError::Levels { class, step });
         }
         let schedule =
-            Schedule::flow_matching(fields.class, timesteps, sigmas).part(options, train)?;
+            Schedule::flow_matching(fields.model(), timesteps, sigmas).part(options, train)?;
         let updates = schedule.levels().map(|([from, to], _)| to - from).collect();
         Ok(Self { schedule, updates })
     }
@@ -117,25 +115,25 @@ impl Choice for TimeShift {
 }
 
 impl Shift {
-    fn read(fields: Fields<'_>, options: &SchedulerOptions) -> Result<Self, SchedulerError> {
-        let factor = fields.positive("shift")?.unwrap_or(1.0);
-        let kind = fields.choice("time_shift_type", TimeShift::Exponential)?;
-        let bounded = |field, default| match fields.number(field, default)? {
+    fn read(fields: &Fields, options: &SchedulerOptions) -> Result<Self, SchedulerError> {
+        let factor = positive(fields, "shift")?.unwrap_or(1.0);
+        let kind = fields.choice_or("time_shift_type", TimeShift::Exponential)?;
+        let bounded = |field, default| match fields.number_or(field, default)? {
             shift if shift.abs() <= MOST_SHIFT => Ok(shift),
-            _ => Err(fields.out_of_range(field, format!("within -{MOST_SHIFT}..={MOST_SHIFT}"))),
+            _ => Err(fields.error(field, format!("within -{MOST_SHIFT}..={MOST_SHIFT}"))),
         };
         let (least, most) = (bounded("base_shift", 0.5)?, bounded("max_shift", 1.15)?);
-        let small = fields.count("base_image_seq_len", 256, MOST_TRAIN_STEPS)?;
-        let large = fields.count("max_image_seq_len", 4096, MOST_TRAIN_STEPS)?;
+        let small = fields.size_or("base_image_seq_len", 0..=MOST_TRAIN_STEPS, 256)?;
+        let large = fields.size_or("max_image_seq_len", 0..=MOST_TRAIN_STEPS, 4096)?;
         if small >= large {
             let expected = format!("less than max_image_seq_len = {large}");
-            return Err(fields.out_of_range("base_image_seq_len", expected));
+            return Err(fields.error("base_image_seq_len", expected).into());
         }
-        if !fields.flag("use_dynamic_shifting", false)? {
+        if !fields.flag_or("use_dynamic_shifting", false)? {
             return Ok(Self::Factor(factor));
         }
         let tokens = options.image_tokens.ok_or(SchedulerError::Missing {
-            class: fields.class,
+            class: fields.model(),
             option: "image_tokens",
             field: "use_dynamic_shifting",
         })?;

@@ -7,11 +7,12 @@ use burn::tensor::Tensor;
 use super::betas::{LATENT_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::Fields;
+use super::fields::{check_steps, clip};
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
 use super::solver::{FreshNoise, Solver};
+use crate::models::config::Fields;
 
 /// Standard deviation of the data in the boundary condition.
 const SIGMA_DATA: f32 = 0.5;
@@ -27,20 +28,20 @@ pub(super) struct Lcm {
 
 impl Lcm {
     pub(super) fn new(
-        fields: Fields<'_>,
+        fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
     ) -> Result<Self, SchedulerError> {
         let alphas = alphas_cumprod(fields, LATENT_BETAS, ZeroSnr::Exact)?;
         let train = alphas.len();
-        let distilled = fields.count("original_inference_steps", 50, train)?;
+        let distilled = fields.size_or("original_inference_steps", 0..=train, 50)?;
         let distilled = options.original_inference_steps.unwrap_or(distilled);
-        fields.steps(distilled, 1, train)?;
-        fields.steps(steps, 1, distilled)?;
-        fields.refuse("thresholding")?;
-        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
-        let scaling = fields.number("timestep_scaling", 10.0)? as f32;
-        let clip = fields.clip("clip_sample", false)?;
+        check_steps(fields, distilled, 1, train)?;
+        check_steps(fields, steps, 1, distilled)?;
+        fields.must_be("thresholding", false)?;
+        let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
+        let scaling = fields.number_or("timestep_scaling", 10.0)? as f32;
+        let clip = clip(fields, "clip_sample", false)?;
 
         let timesteps = timesteps(train, distilled, steps);
         let (mut forward, mut updates) = (Vec::new(), Vec::new());
@@ -63,7 +64,7 @@ impl Lcm {
             .map(|timestep| timestep as f64)
             .collect();
         let mut schedule =
-            Schedule::variance_preserving(fields.class, timesteps, None, prediction, forward)
+            Schedule::variance_preserving(fields.model(), timesteps, None, prediction, forward)
                 .part(options, train)?;
         schedule.draws_noise = options.begin_at + 1 < steps;
         schedule.require_finite(&updates)?;

@@ -16,7 +16,6 @@ mod euler_ancestral;
 mod fields;
 mod flow_match_euler;
 mod history;
-mod json;
 mod kind;
 mod lcm;
 mod multistep;
@@ -37,7 +36,6 @@ mod unipc;
 
 pub use config::SchedulerConfig;
 pub use error::SchedulerError;
-pub use json::parse_python_json;
 pub use kind::SchedulerKind;
 pub use names::SchedulerName;
 pub use options::SchedulerOptions;

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::Fields;
+use super::fields::check_steps;
 use super::history::History;
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction, alpha_sigma};
@@ -12,6 +12,7 @@ use super::schedule::Schedule;
 use super::sigmas::{SigmaCurve, SigmaTable};
 use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
+use crate::models::config::Fields;
 
 /// Highest order of the multistep solvers.
 pub(super) const MOST_ORDER: usize = 3;
@@ -39,7 +40,7 @@ pub(super) enum LastLevel {
 impl Levels {
     /// The levels of a run of `steps` steps over the training timesteps below `clipped`.
     pub(super) fn new(
-        fields: Fields<'_>,
+        fields: &Fields,
         table: &SigmaTable,
         clipped: usize,
         steps: usize,
@@ -47,9 +48,9 @@ impl Levels {
         last: LastLevel,
     ) -> Result<Self, SchedulerError> {
         // Each step needs a training timestep below its own.
-        fields.steps(steps, 1, table.len() - 1)?;
-        let spacing = fields.choice("timestep_spacing", Spacing::Linspace)?;
-        let offset = fields.count("steps_offset", 0, table.len())?;
+        check_steps(fields, steps, 1, table.len() - 1)?;
+        let spacing = fields.choice_or("timestep_spacing", Spacing::Linspace)?;
+        let offset = fields.size_or("steps_offset", 0..=table.len(), 0)?;
         let levels = curve.levels(table.max().into(), table.min().into(), steps);
         let end = match (last, &levels) {
             (LastLevel::Zero, _) => 0.0,

@@ -7,13 +7,14 @@ use burn::tensor::Tensor;
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::Fields;
+use super::fields::{check_steps, within};
 use super::history::History;
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
 use super::solver::{FreshNoise, Solver};
 use super::spacing::Spacing;
+use crate::models::config::Fields;
 
 /// Model calls of one Runge-Kutta step.
 const STAGES: usize = 4;
@@ -56,27 +57,29 @@ enum Role {
 
 impl Pndm {
     pub(super) fn new(
-        fields: Fields<'_>,
+        fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
     ) -> Result<Self, SchedulerError> {
         let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Ignored)?;
         let train = alphas.len();
-        let runge_kutta = !fields.flag("skip_prk_steps", false)?;
+        let runge_kutta = !fields.flag_or("skip_prk_steps", false)?;
         let least = if runge_kutta {
             RUNGE_KUTTA_STEPS + 1
         } else {
             1
         };
-        fields.steps(steps, least, train)?;
-        options.check_begin(fields.class, steps)?;
-        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
+        check_steps(fields, steps, least, train)?;
+        options.check_begin(fields.model(), steps)?;
+        let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
         if prediction == Prediction::Sample {
-            return Err(fields.unsupported("prediction_type"));
+            return Err(fields
+                .error("prediction_type", "epsilon or v_prediction")
+                .into());
         }
-        let spacing = fields.choice("timestep_spacing", Spacing::Leading)?;
-        let offset = fields.count("steps_offset", 0, train)?;
-        let final_alpha = if fields.flag("set_alpha_to_one", false)? {
+        let spacing = fields.choice_or("timestep_spacing", Spacing::Leading)?;
+        let offset = fields.size_or("steps_offset", 0..=train, 0)?;
+        let final_alpha = if fields.flag_or("set_alpha_to_one", false)? {
             1.0
         } else {
             alphas[0]
@@ -86,16 +89,16 @@ impl Pndm {
         let whole = spacing.whole(train, steps, offset);
         // Parity: diffusers drops calls instead of steps, and then misses the repeated call and a noise level.
         let whole = &whole[options.begin_at..];
-        fields.steps(whole.len(), least, train)?;
+        check_steps(fields, whole.len(), least, train)?;
         let plan = if runge_kutta {
             with_runge_kutta(whole, stride)
         } else {
             without_runge_kutta(whole, stride)
         };
         let (timesteps, plan): (Vec<i64>, Vec<_>) = plan.into_iter().unzip();
-        let timesteps = fields.within(timesteps, train)?;
+        let timesteps = within(fields, timesteps, train)?;
         let from: Vec<i64> = plan.iter().map(|(_, from, _)| *from).collect();
-        let from = fields.within(from, train)?;
+        let from = within(fields, from, train)?;
 
         let alpha_at = |timestep: i64| {
             usize::try_from(timestep).map_or(final_alpha, |timestep| alphas[timestep])
@@ -114,7 +117,7 @@ impl Pndm {
             .map(|timestep| timestep as f64)
             .collect();
         let schedule =
-            Schedule::variance_preserving(fields.class, timesteps, None, prediction, forward)
+            Schedule::variance_preserving(fields.model(), timesteps, None, prediction, forward)
                 .part(&options.begin_at(0), train)?;
         schedule.require_finite(&calls.iter().map(|call| call.next).collect::<Vec<_>>())?;
         Ok(Self {

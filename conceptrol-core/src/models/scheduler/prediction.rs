@@ -1,6 +1,6 @@
 //! What the model predicts, and how its output turns into the clean picture and the noise.
 
-use super::fields::Choice;
+use crate::models::config::Choice;
 
 /// What the model was trained to predict (`prediction_type`).
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,8 +1,7 @@
 //! Noise levels: sigma of every training timestep, and the curves a run may follow instead of the timesteps'.
 
-use super::error::SchedulerError;
-use super::fields::{Choice, Fields};
 use super::spacing::linspace;
+use crate::models::config::{Choice, ConfigError, Fields};
 
 /// Exponent of Karras et al. (2022), arXiv 2206.00364, equation 5.
 const KARRAS_RHO: f64 = 7.0;
@@ -86,14 +85,14 @@ pub(super) enum SigmaCurve {
 
 impl SigmaCurve {
     /// Reads the `use_*_sigmas` flags of the classes that have them.
-    pub(super) fn read(fields: Fields<'_>) -> Result<Self, SchedulerError> {
-        fields.refuse("use_beta_sigmas")?;
-        fields.refuse("use_flow_sigmas")?;
-        let karras = fields.flag("use_karras_sigmas", false)?;
-        let exponential = fields.flag("use_exponential_sigmas", false)?;
+    pub(super) fn read(fields: &Fields) -> Result<Self, ConfigError> {
+        fields.must_be("use_beta_sigmas", false)?;
+        fields.must_be("use_flow_sigmas", false)?;
+        let karras = fields.flag_or("use_karras_sigmas", false)?;
+        let exponential = fields.flag_or("use_exponential_sigmas", false)?;
         match (karras, exponential) {
             (true, true) => {
-                Err(fields.out_of_range("use_exponential_sigmas", "false with use_karras_sigmas"))
+                Err(fields.error("use_exponential_sigmas", "false with use_karras_sigmas"))
             }
             (true, false) => Ok(Self::Karras),
             (false, true) => Ok(Self::Exponential),

@@ -1,6 +1,6 @@
 //! Which training timesteps a run visits: the three spacings of table 2 of arXiv 2305.08891, in numpy's arithmetic.
 
-use super::fields::Choice;
+use crate::models::config::Choice;
 
 /// How the timesteps of a run spread over the training schedule (`timestep_spacing`).
 #[derive(Debug, Clone, Copy, PartialEq)]

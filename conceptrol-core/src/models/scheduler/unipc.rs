@@ -3,11 +3,12 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.32.2/src/diffusers/schedulers/scheduling_unipc_multistep.py>
 
 use burn::tensor::Tensor;
+use serde_json::Value;
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::{Choice, Fields};
+use super::fields::order;
 use super::history::History;
 use super::multistep::{LastLevel, Level, Levels, MOST_ORDER};
 use super::options::SchedulerOptions;
@@ -15,6 +16,7 @@ use super::prediction::Prediction;
 use super::schedule::Schedule;
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
 use super::solver::{FreshNoise, Solver};
+use crate::models::config::{Choice, Fields};
 
 /// `UniPC` over predictions of the clean picture.
 #[derive(Debug, Clone)]
@@ -67,22 +69,22 @@ impl Choice for SolverType {
 
 impl UniPc {
     pub(super) fn new(
-        fields: Fields<'_>,
+        fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
     ) -> Result<Self, SchedulerError> {
         let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
-        fields.refuse("thresholding")?;
-        fields.refuse("solver_p")?;
-        if !fields.flag("predict_x0", true)? {
-            return Err(fields.unsupported("predict_x0"));
-        }
-        let prediction = fields.choice("prediction_type", Prediction::Epsilon)?;
-        let solver = fields.choice("solver_type", SolverType::Bh2)?;
-        let highest = fields.order(MOST_ORDER)?;
-        let lower_at_end = fields.flag("lower_order_final", true)?;
-        let uncorrected = fields.numbers("disable_corrector")?.unwrap_or_default();
-        let last = match fields.choice("final_sigmas_type", FinalSigma::Zero)? {
+        fields.must_be("thresholding", false)?;
+        fields.must_be("solver_p", Value::Null)?;
+        fields.must_be("predict_x0", true)?;
+        let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
+        let solver = fields.choice_or("solver_type", SolverType::Bh2)?;
+        let highest = order(fields, MOST_ORDER)?;
+        let lower_at_end = fields.flag_or("lower_order_final", true)?;
+        let uncorrected = fields
+            .optional_numbers("disable_corrector")?
+            .unwrap_or_default();
+        let last = match fields.choice_or("final_sigmas_type", FinalSigma::Zero)? {
             FinalSigma::Zero => LastLevel::Zero,
             FinalSigma::Min => LastLevel::CurveEnd,
         };
@@ -114,7 +116,7 @@ impl UniPc {
         let forward = levels.forward();
         let (timesteps, sigmas) = (levels.timesteps, Some(levels.sigmas));
         let schedule =
-            Schedule::variance_preserving(fields.class, timesteps, sigmas, prediction, forward)
+            Schedule::variance_preserving(fields.model(), timesteps, sigmas, prediction, forward)
                 .part(options, table.len())?;
         schedule.require_finite(&weights.iter().map(Step::coefficients).collect::<Vec<_>>())?;
         Ok(Self {

@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use crate::models::config::{ConfigError, read_config};
-use serde::{Deserialize, Serialize};
+use crate::models::config::{ConfigError, Fields};
+use serde::Serialize;
 
 /// What errors call the model.
-const MODEL: &str = "t5";
-/// Largest value accepted for any size; T5-XXL stays far below it.
-const SIZE_LIMIT: usize = 1 << 20;
+const MODEL: &str = "t5 encoder";
+/// Largest width, number of token ids or distance; T5-XXL stays far below it.
+const MOST: usize = 1 << 20;
+
+/// The MLP of version 1.1.
+const GATED_GELU: &str = "gated-gelu";
 
 /// Sizes of a T5 v1.1 encoder, with the field names of the transformers `config.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct T5Config {
     /// Number of token ids.
     pub vocab_size: usize,
@@ -26,13 +29,10 @@ pub struct T5Config {
     /// Number of attention heads.
     pub num_heads: usize,
     /// Number of classes of token distances.
-    #[serde(default = "published_buckets")]
     pub relative_attention_num_buckets: usize,
     /// Distance from which on all distances share a class.
-    #[serde(default = "published_distance")]
     pub relative_attention_max_distance: usize,
     /// Epsilon of the RMS normalisations.
-    #[serde(default = "published_epsilon")]
     pub layer_norm_epsilon: f64,
     /// Kind of MLP; only v1.1's `gated-gelu` is supported.
     pub feed_forward_proj: String,
@@ -48,85 +48,56 @@ impl T5Config {
             d_ff: 10_240,
             num_layers: 24,
             num_heads: 64,
-            relative_attention_num_buckets: published_buckets(),
-            relative_attention_max_distance: published_distance(),
-            layer_norm_epsilon: published_epsilon(),
-            feed_forward_proj: "gated-gelu".to_owned(),
+            relative_attention_num_buckets: 32,
+            relative_attention_max_distance: 128,
+            layer_norm_epsilon: 1e-6,
+            feed_forward_proj: GATED_GELU.to_owned(),
         }
     }
 
-    /// Reads and checks a `config.json`.
+    /// Reads a `config.json`.
     ///
     /// # Errors
     /// If the file cannot be read, lacks a field, or no encoder can be built from it.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let config: Self = read_config(path)?;
-        config.validate()?;
-        Ok(config)
+        Self::from_fields(&Fields::open(MODEL, path)?)
     }
 
-    /// Checks that the sizes describe an encoder that can be built.
+    /// Reads the text of a `config.json`.
     ///
     /// # Errors
-    /// Names the first field that is out of range or not supported.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let (buckets, distance) = (
-            self.relative_attention_num_buckets,
-            self.relative_attention_max_distance,
-        );
-        for (field, value, limit) in [
-            ("vocab_size", self.vocab_size, SIZE_LIMIT),
-            ("d_model", self.d_model, SIZE_LIMIT),
-            ("d_kv", self.d_kv, 1 << 12),
-            ("d_ff", self.d_ff, SIZE_LIMIT),
-            ("num_layers", self.num_layers, 1 << 10),
-            ("num_heads", self.num_heads, 1 << 12),
-            ("relative_attention_num_buckets", buckets, 1 << 12),
-            ("relative_attention_max_distance", distance, SIZE_LIMIT),
-        ] {
-            ConfigError::check_size(MODEL, field, value, limit)?;
-        }
-        if !buckets.is_multiple_of(4) || distance <= buckets / 4 {
-            let expected = format!(
-                "expected a multiple of 4 below four times the maximal distance {distance}"
-            );
-            return Err(ConfigError::field(
-                MODEL,
-                "relative_attention_num_buckets",
-                buckets,
-                expected,
-            ));
-        }
-        let mlp = &self.feed_forward_proj;
-        if mlp != "gated-gelu" {
-            return Err(ConfigError::field(
-                MODEL,
-                "feed_forward_proj",
-                mlp,
-                "expected gated-gelu",
-            ));
-        }
-        let epsilon = self.layer_norm_epsilon;
-        if !(epsilon > 0.0 && epsilon < 1.0) {
-            return Err(ConfigError::field(
-                MODEL,
-                "layer_norm_epsilon",
-                epsilon,
-                "expected 0 < epsilon < 1",
-            ));
-        }
-        Ok(())
+    /// If it lacks a field, or no encoder can be built from it.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        Self::from_fields(&Fields::parse(MODEL, text)?)
     }
-}
 
-fn published_buckets() -> usize {
-    32
-}
-
-fn published_distance() -> usize {
-    128
-}
-
-fn published_epsilon() -> f64 {
-    1e-6
+    fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
+        let distance = fields.size_or("relative_attention_max_distance", 1..=MOST, 128)?;
+        let buckets = fields.size_or("relative_attention_num_buckets", 1..=1 << 12, 32)?;
+        if !buckets.is_multiple_of(4) || distance <= buckets / 4 {
+            let expected =
+                format!("a multiple of 4 below four times the maximal distance {distance}");
+            return Err(fields.error("relative_attention_num_buckets", expected));
+        }
+        let epsilon = fields.number_or("layer_norm_epsilon", 1e-6)?;
+        if !(epsilon > 0.0 && epsilon < 1.0) {
+            return Err(fields.error("layer_norm_epsilon", "between 0 and 1"));
+        }
+        let mlp = fields.optional_text("feed_forward_proj")?;
+        let mlp = mlp.filter(|mlp| *mlp == GATED_GELU);
+        Ok(Self {
+            vocab_size: fields.size("vocab_size", 1..=MOST)?,
+            d_model: fields.size("d_model", 1..=MOST)?,
+            d_kv: fields.size("d_kv", 1..=1 << 12)?,
+            d_ff: fields.size("d_ff", 1..=MOST)?,
+            num_layers: fields.size("num_layers", 1..=1 << 10)?,
+            num_heads: fields.size("num_heads", 1..=1 << 12)?,
+            relative_attention_num_buckets: buckets,
+            relative_attention_max_distance: distance,
+            layer_norm_epsilon: epsilon,
+            feed_forward_proj: mlp
+                .ok_or_else(|| fields.error("feed_forward_proj", GATED_GELU))?
+                .to_owned(),
+        })
+    }
 }

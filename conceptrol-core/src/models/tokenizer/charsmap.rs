@@ -155,7 +155,7 @@ mod tests {
         refused(&table(&one(1), "é\0"), "byte 1 of 3 bytes");
         refused(&table(&one(0), &"x".repeat(65)), "longer than 64");
         let mut far = one(0);
-        far[256 ^ usize::from(b'a')] |= 0x3f_ffff << 10;
+        far[256 ^ usize::from(b'a')] |= 0x1f_ffff << 10; // the topmost bit says that it is no child
         refused(&table(&far, "x\0"), "of 768");
         let mut bytes = table(&one(0), "x\0");
         bytes.push(0xff);

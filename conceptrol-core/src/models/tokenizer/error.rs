@@ -18,7 +18,7 @@ pub enum TokenizerError {
         needed: &'static str,
     },
     /// A file could not be read.
-    #[error("{} cannot be read: {source}", shown_path(path))]
+    #[error("cannot read {}", shown_path(path))]
     Io {
         /// The file.
         path: PathBuf,

@@ -78,7 +78,7 @@ struct Part {
     #[serde(rename = "type")]
     kind: String,
     #[serde(alias = "pretokenizers")]
-    normalizers: Option<List<Part>>,
+    normalizers: Option<List<Self>>,
     precompiled_charsmap: Option<String>,
     #[serde(default)]
     strip_left: bool,

@@ -11,7 +11,7 @@ use crate::{
 #[non_exhaustive]
 pub enum WeightError {
     /// The operating system refused.
-    #[error("cannot read {}: {source}", shown_path(path))]
+    #[error("cannot read {}", shown_path(path))]
     Io {
         /// The file.
         path: PathBuf,

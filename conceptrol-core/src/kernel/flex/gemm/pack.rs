@@ -61,7 +61,8 @@ pub(crate) fn pack_rhs<'a, S: Simd, T: Stored>(
             for at in (0..len / 4 * 4).step_by(4) {
                 // SAFETY: `LANES` rows of the chunk hold four elements from `at` on; their bits are those of an `f32`.
                 let columns = unsafe { s.columns(chunk.as_ptr().add(at).cast(), CHUNK) };
-                for (line, column) in lines.by_ref().zip(columns) {
+                // Columns first: once they end, no line is taken.
+                for (column, line) in columns.into_iter().zip(lines.by_ref()) {
                     // SAFETY: a line of `LANES` elements.
                     unsafe { s.store(line.as_mut_ptr().cast(), column) };
                 }

@@ -39,6 +39,7 @@ impl Machine<'_> {
             0x80 => self.protocol()?,
             0x95 => drop(self.reader.bytes(8)?),
             b'.' => return self.pop().map(Some),
+            b'0' => drop(self.pop()?),
             // Atoms
             b'N' => self.stack.push(Value::None),
             0x88 | 0x89 => self.stack.push(Value::Bool),

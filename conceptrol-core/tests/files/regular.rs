@@ -13,6 +13,8 @@ use conceptrol_core::models::image::{open, open_mask};
 use conceptrol_core::models::tokenizer::{ClipTokenizer, T5Tokenizer};
 use conceptrol_core::models::weights::{Checkpoint, Files, Weights};
 
+use crate::common::chain;
+
 /// Reads the path in one way, and returns what was said of it.
 type Reader = fn(&Path) -> String;
 
@@ -49,10 +51,10 @@ const READERS: [(&str, Reader); 12] = [
     }),
 ];
 
-fn error<T, E: std::fmt::Display>(result: Result<T, E>) -> String {
+fn error<T, E: std::error::Error>(result: Result<T, E>) -> String {
     match result {
         Ok(_) => "no error".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => chain(&error),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The parser's error when the rest is not JSON.
 ///
 /// ```
-/// let value = conceptrol_core::models::scheduler::parse_python_json(r#"{"a": -Infinity, "b": "NaN, no"}"#)?;
+/// let value = conceptrol_core::models::config::parse_python_json(r#"{"a": -Infinity, "b": "NaN, no"}"#)?;
 /// assert_eq!(value["a"], "-Infinity");
 /// assert_eq!(value["b"], "NaN, no");
 /// # Ok::<(), serde_json::Error>(())
