@@ -47,7 +47,7 @@ pub(super) fn condition<F: Family + ?Sized>(
     let profile = family.profile();
     let images = frame.batch.images;
     let mut seeds = Seeds::new(request.seed, images, profile.noise, &profile.device);
-    let latents = start(request, &frame, &mut seeds)?;
+    let latents = start(request, &frame, &mut seeds);
     let encoding = family.encode(request, &frame, &mut seeds)?;
     let concepts = concepts(request, &located, &encoding.references);
     for concept in &concepts {
@@ -94,6 +94,7 @@ pub(super) fn check<F: Family + ?Sized>(
     family.check(request)?;
     check_adapters(family, request)?;
     let frame = frame(family, request)?;
+    check_latents(request, &frame)?;
     memory::check(family, request, &frame)?;
     scheduler(family, request, frame.size)?;
     Ok(frame)
@@ -155,30 +156,29 @@ pub(super) fn scheduler<F: Family + ?Sized>(
     Ok(config.build(steps, &request.scheduler_options.image_tokens(tokens))?)
 }
 
-/// The noise to start from, of unit variance.
-fn start<X>(
-    request: &Request<X>,
-    frame: &Frame,
-    seeds: &mut Seeds,
-) -> Result<Tensor<4>, PipelineError> {
-    let Some(given) = &request.latents else {
-        return Ok(seeds.noise(frame.latent_shape));
-    };
+/// That latents that are given are those of the pictures.
+fn check_latents<X>(request: &Request<X>, frame: &Frame) -> Result<(), PipelineError> {
     let [channels, height, width] = frame.latent_shape;
     let shape = [frame.batch.images, channels, height, width];
-    if given.dims() != shape {
-        let found = format!("{:?}", given.dims());
-        let name = "the shape of the latents";
-        return Err(PipelineError::bad_request(
-            name,
-            found,
-            format!("{shape:?}"),
-        ));
+    match request.latents.as_ref().map(Tensor::dims) {
+        Some(found) if found != shape => {
+            let (name, found) = ("the shape of the latents", format!("{found:?}"));
+            let expected = format!("{shape:?}");
+            Err(PipelineError::bad_request(name, found, expected))
+        }
+        _ => Ok(()),
     }
-    Ok(given
-        .clone()
-        .to_device(seeds.device())
-        .cast(FloatDType::F32))
+}
+
+/// The noise to start from, of unit variance.
+fn start<X>(request: &Request<X>, frame: &Frame, seeds: &mut Seeds) -> Tensor<4> {
+    match &request.latents {
+        None => seeds.noise(frame.latent_shape),
+        Some(given) => {
+            let given = given.clone().to_device(seeds.device());
+            given.cast(FloatDType::F32)
+        }
+    }
 }
 
 /// The session's concepts: words of each prompt repeated for each of its pictures.

@@ -90,6 +90,21 @@ fn outside_the_window_the_authors_strength_acts() {
     assert_eq!(latents(&flux, &nothing), latents(&flux, &silent()));
 }
 
+/// Several references, higher than the picture and not square, one of them without any strength: its keys are blocked for
+/// words and latents. It still acts on the other reference's tokens, so the picture is not that of one reference.
+#[test]
+fn one_of_two_references_can_be_without_strength() {
+    let flux = flux();
+    for mode in [Mode::Conceptrol, Mode::Adapter] {
+        let both = latents(&flux, &request().mode(mode));
+        let mut faint = request().mode(mode);
+        faint.concepts[1].scale = 0.0;
+        let faint = latents(&flux, &faint);
+        // finite, too
+        assert!(difference(&faint, &both) > 1e-4, "{mode:?}");
+    }
+}
+
 #[test]
 fn latents_can_be_given() {
     let flux = flux();
@@ -97,14 +112,10 @@ fn latents_can_be_given() {
     let given = request().latents(conditioning.latents.clone()).seed(99);
     assert_eq!(latents(&flux, &given), latents(&flux, &request()));
     let wrong = request().latents(Tensor::zeros([1, 16, 6, 6], &conditioning.latents.device()));
-    let message = flux
-        .check_request(&wrong)
-        .and_then(|()| flux.condition(&wrong).map(drop));
-    let message = message.expect_err("refused").to_string();
-    assert_eq!(
-        message,
-        "the shape of the latents is [1, 16, 6, 6], it must be [1, 16, 6, 8]"
-    );
+    let refused = "the shape of the latents is [1, 16, 6, 6], it must be [1, 16, 6, 8]";
+    for outcome in [flux.check_request(&wrong), flux.condition(&wrong).map(drop)] {
+        assert_eq!(outcome.expect_err("refused").to_string(), refused);
+    }
 }
 
 #[test]
