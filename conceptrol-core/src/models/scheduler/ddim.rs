@@ -11,14 +11,13 @@ use super::fields::{check_steps, clip, within};
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
-use super::solver::{FreshNoise, Solver};
+use super::solver::{FreshNoise, Point, Run, Solver};
 use super::spacing::Spacing;
 use crate::models::config::Fields;
 
 /// DDIM over whole timesteps.
 #[derive(Debug, Clone)]
 pub(super) struct Ddim {
-    schedule: Schedule,
     steps: Vec<Step>,
     clip: Option<f64>,
 }
@@ -44,7 +43,7 @@ impl Ddim {
         fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
-    ) -> Result<Self, SchedulerError> {
+    ) -> Result<Run<Self>, SchedulerError> {
         let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Exact)?;
         let train = alphas.len();
         check_steps(fields, steps, 1, train)?;
@@ -92,42 +91,21 @@ impl Ddim {
                 .part(options, train)?;
         schedule.draws_noise = eta > 0.0;
         schedule.require_finite(&updates.iter().map(Step::coefficients).collect::<Vec<_>>())?;
-        Ok(Self {
-            schedule,
-            steps: updates,
-            clip,
-        })
+        let steps = updates;
+        let solver = Self { steps, clip };
+        Ok(Run { schedule, solver })
     }
 }
 
 impl Solver for Ddim {
-    fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.schedule
-    }
-
-    fn update(
-        &mut self,
-        output: Tensor<4>,
-        step: usize,
-        sample: Tensor<4>,
-        noise: &mut FreshNoise<'_>,
-    ) -> Tensor<4> {
-        let [of_sample, of_output] = self.schedule.original[step];
-        let mut original = combine(&[(of_sample, &sample), (of_output, &output)]);
-        if let Some(range) = self.clip {
-            original = original.clamp(-range, range);
-        }
+    fn update(&mut self, now: Point<'_>, noise: &mut FreshNoise<'_>) -> Tensor<4> {
         let Step {
             direction,
             next: [of_original, of_direction, of_noise],
-        } = self.steps[step];
-        let direction = combine(&[(direction[0], &sample), (direction[1], &output)]);
+        } = self.steps[now.step];
+        let (original, direction) = (now.original(self.clip), now.mix(direction));
         let next = combine(&[(of_original, &original), (of_direction, &direction)]);
-        match self.schedule.draws_noise {
+        match now.schedule.draws_noise {
             true => combine(&[(1.0, &next), (of_noise, &noise())]),
             false => next,
         }

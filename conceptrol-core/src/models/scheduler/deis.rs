@@ -11,6 +11,7 @@ use super::multistep::{
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::sigmas::{SigmaCurve, SigmaTable};
+use super::solver::Run;
 use crate::models::config::{Choice, Fields};
 
 /// The only algorithm of the class; its relatives' names are read as this one.
@@ -41,7 +42,7 @@ pub(super) fn build(
     fields: &Fields,
     steps: usize,
     options: &SchedulerOptions,
-) -> Result<Multistep, SchedulerError> {
+) -> Result<Run<Multistep>, SchedulerError> {
     let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Ignored)?);
     fields.must_be("thresholding", false)?;
     fields.choice_or("algorithm_type", Deis)?;

@@ -11,6 +11,7 @@ use super::multistep::{
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
+use super::solver::Run;
 use crate::models::config::{Choice, Fields};
 
 /// Which integral is approximated (`algorithm_type`).
@@ -72,7 +73,7 @@ pub(super) fn build(
     fields: &Fields,
     steps: usize,
     options: &SchedulerOptions,
-) -> Result<Multistep, SchedulerError> {
+) -> Result<Run<Multistep>, SchedulerError> {
     let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?;
     let table = SigmaTable::new(&alphas);
     fields.must_be("thresholding", false)?;

@@ -5,21 +5,19 @@
 use burn::tensor::Tensor;
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
-use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::{check_steps, positive};
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
-use super::solver::{FreshNoise, Solver};
+use super::solver::{FreshNoise, Point, Run, Solver};
 use super::spacing::Spacing;
 use crate::models::config::{Choice, Fields};
 
 /// Euler's method over sigmas.
 #[derive(Debug, Clone)]
 pub(super) struct Euler {
-    schedule: Schedule,
     steps: Vec<Factors>,
 }
 
@@ -55,7 +53,7 @@ impl Euler {
         fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
-    ) -> Result<Self, SchedulerError> {
+    ) -> Result<Run<Self>, SchedulerError> {
         let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
         check_steps(fields, steps, 1, table.len())?;
         let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
@@ -109,43 +107,17 @@ impl Euler {
 
         let schedule = Schedule::exploding(fields.model(), timesteps, sigmas, spacing, prediction)
             .part(options, table.len())?;
-        let update = |([from, to], original): ([f32; 2], Factors)| {
-            let kept = to / from;
-            match prediction {
-                Prediction::Epsilon => [1.0, to - from],
-                // Towards the clean picture; the derivative would cancel at high sigmas.
-                _ => [
-                    kept + (1.0 - kept) * original[0],
-                    (1.0 - kept) * original[1],
-                ],
-            }
-        };
-        let updates: Vec<_> = schedule.levels().map(update).collect();
-        schedule.require_finite(&updates)?;
-        Ok(Self {
-            schedule,
-            steps: updates,
-        })
+        let update =
+            |([from, to], original): ([f32; 2], _)| prediction.exploding_step(from, to, original);
+        let steps: Vec<_> = schedule.levels().map(update).collect();
+        schedule.require_finite(&steps)?;
+        let solver = Self { steps };
+        Ok(Run { schedule, solver })
     }
 }
 
 impl Solver for Euler {
-    fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.schedule
-    }
-
-    fn update(
-        &mut self,
-        output: Tensor<4>,
-        step: usize,
-        sample: Tensor<4>,
-        _noise: &mut FreshNoise<'_>,
-    ) -> Tensor<4> {
-        let [of_sample, of_output] = self.steps[step];
-        combine(&[(of_sample, &sample), (of_output, &output)])
+    fn update(&mut self, now: Point<'_>, _noise: &mut FreshNoise<'_>) -> Tensor<4> {
+        now.mix(self.steps[now.step])
     }
 }

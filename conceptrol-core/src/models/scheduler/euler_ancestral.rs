@@ -9,17 +9,16 @@ use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::check_steps;
 use super::options::SchedulerOptions;
-use super::prediction::{Factors, Prediction};
+use super::prediction::Prediction;
 use super::schedule::Schedule;
 use super::sigmas::SigmaTable;
-use super::solver::{FreshNoise, Solver};
+use super::solver::{FreshNoise, Point, Run, Solver};
 use super::spacing::Spacing;
 use crate::models::config::Fields;
 
 /// Ancestral sampling over sigmas. Draws noise in every step, also in the last, where its weight is 0.
 #[derive(Debug, Clone)]
 pub(super) struct EulerAncestral {
-    schedule: Schedule,
     /// Factors of sample, model output and fresh noise at every step.
     steps: Vec<[f32; 3]>,
 }
@@ -29,7 +28,7 @@ impl EulerAncestral {
         fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
-    ) -> Result<Self, SchedulerError> {
+    ) -> Result<Run<Self>, SchedulerError> {
         let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
         check_steps(fields, steps, 1, table.len())?;
         let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
@@ -51,51 +50,25 @@ impl EulerAncestral {
             Schedule::exploding(fields.model(), timesteps, sigmas, spacing, prediction)
                 .part(options, table.len())?;
         schedule.draws_noise = true;
-        let update = |([from, to], original): ([f32; 2], Factors)| {
+        let update = |([from, to], original): ([f32; 2], _)| {
             let up = (to * to * (from * from - to * to) / (from * from)).sqrt();
             let down = (to * to - up * up).max(0.0).sqrt();
-            match prediction {
-                Prediction::Epsilon => [1.0, down - from, up],
-                _ => {
-                    // Towards the clean picture; the derivative would cancel at high sigmas.
-                    let kept = down / from;
-                    [
-                        kept + (1.0 - kept) * original[0],
-                        (1.0 - kept) * original[1],
-                        up,
-                    ]
-                }
-            }
+            let [of_sample, of_output] = prediction.exploding_step(from, down, original);
+            [of_sample, of_output, up]
         };
-        let updates: Vec<_> = schedule.levels().map(update).collect();
-        schedule.require_finite(&updates)?;
-        Ok(Self {
-            schedule,
-            steps: updates,
-        })
+        let steps: Vec<_> = schedule.levels().map(update).collect();
+        schedule.require_finite(&steps)?;
+        let solver = Self { steps };
+        Ok(Run { schedule, solver })
     }
 }
 
 impl Solver for EulerAncestral {
-    fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.schedule
-    }
-
-    fn update(
-        &mut self,
-        output: Tensor<4>,
-        step: usize,
-        sample: Tensor<4>,
-        noise: &mut FreshNoise<'_>,
-    ) -> Tensor<4> {
-        let [of_sample, of_output, of_noise] = self.steps[step];
+    fn update(&mut self, now: Point<'_>, noise: &mut FreshNoise<'_>) -> Tensor<4> {
+        let [of_sample, of_output, of_noise] = self.steps[now.step];
         combine(&[
-            (of_sample, &sample),
-            (of_output, &output),
+            (of_sample, &now.sample),
+            (of_output, &now.output),
             (of_noise, &noise()),
         ])
     }

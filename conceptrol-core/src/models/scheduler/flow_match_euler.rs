@@ -5,13 +5,12 @@
 
 use burn::tensor::Tensor;
 
-use super::combine::combine;
 use super::error::SchedulerError;
 use super::fields::{check_steps, positive};
 use super::options::SchedulerOptions;
 use super::schedule::Schedule;
 use super::sigmas::SigmaCurve;
-use super::solver::{FreshNoise, Solver};
+use super::solver::{FreshNoise, Point, Run, Solver};
 use crate::models::config::{Choice, Fields};
 
 /// Largest number of steps: noise levels lie between training timesteps, so those set no limit.
@@ -26,7 +25,6 @@ const MOST_SHIFT: f64 = 100.0;
 /// Euler's method over noise levels from 1 down to 0, along the velocity `noise - picture` that the model predicts.
 #[derive(Debug, Clone)]
 pub(super) struct FlowMatchEuler {
-    schedule: Schedule,
     /// Factor of the velocity at every step.
     updates: Vec<f32>,
 }
@@ -36,7 +34,7 @@ impl FlowMatchEuler {
         fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
-    ) -> Result<Self, SchedulerError> {
+    ) -> Result<Run<Self>, SchedulerError> {
         check_steps(fields, steps, 1, MOST_STEPS)?;
         fields.must_be("invert_sigmas", false)?;
         fields.must_be("stochastic_sampling", false)?;
@@ -68,7 +66,8 @@ impl FlowMatchEuler {
         let schedule =
             Schedule::flow_matching(fields.model(), timesteps, sigmas).part(options, train)?;
         let updates = schedule.levels().map(|([from, to], _)| to - from).collect();
-        Ok(Self { schedule, updates })
+        let solver = Self { updates };
+        Ok(Run { schedule, solver })
     }
 }
 
@@ -156,21 +155,7 @@ impl Shift {
 }
 
 impl Solver for FlowMatchEuler {
-    fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.schedule
-    }
-
-    fn update(
-        &mut self,
-        velocity: Tensor<4>,
-        step: usize,
-        sample: Tensor<4>,
-        _noise: &mut FreshNoise<'_>,
-    ) -> Tensor<4> {
-        combine(&[(1.0, &sample), (self.updates[step], &velocity)])
+    fn update(&mut self, now: Point<'_>, _noise: &mut FreshNoise<'_>) -> Tensor<4> {
+        now.mix([1.0, self.updates[now.step]])
     }
 }

@@ -11,7 +11,7 @@ use super::fields::{check_steps, clip};
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
-use super::solver::{FreshNoise, Solver};
+use super::solver::{FreshNoise, Point, Run, Solver};
 use crate::models::config::Fields;
 
 /// Standard deviation of the data in the boundary condition.
@@ -20,7 +20,6 @@ const SIGMA_DATA: f32 = 0.5;
 /// Multistep consistency sampling: predicts the clean picture and noises it again.
 #[derive(Debug, Clone)]
 pub(super) struct Lcm {
-    schedule: Schedule,
     /// Factors of clean picture, sample and fresh noise at every step.
     steps: Vec<[f32; 3]>,
     clip: Option<f64>,
@@ -31,7 +30,7 @@ impl Lcm {
         fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
-    ) -> Result<Self, SchedulerError> {
+    ) -> Result<Run<Self>, SchedulerError> {
         let alphas = alphas_cumprod(fields, LATENT_BETAS, ZeroSnr::Exact)?;
         let train = alphas.len();
         let distilled = fields.size_or("original_inference_steps", 0..=train, 50)?;
@@ -68,11 +67,9 @@ impl Lcm {
                 .part(options, train)?;
         schedule.draws_noise = options.begin_at + 1 < steps;
         schedule.require_finite(&updates)?;
-        Ok(Self {
-            schedule,
-            steps: updates,
-            clip,
-        })
+        let steps = updates;
+        let solver = Self { steps, clip };
+        Ok(Run { schedule, solver })
     }
 }
 
@@ -86,29 +83,11 @@ fn timesteps(train: usize, distilled: usize, steps: usize) -> Vec<usize> {
 }
 
 impl Solver for Lcm {
-    fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.schedule
-    }
-
-    fn update(
-        &mut self,
-        output: Tensor<4>,
-        step: usize,
-        sample: Tensor<4>,
-        noise: &mut FreshNoise<'_>,
-    ) -> Tensor<4> {
-        let [of_sample, of_output] = self.schedule.original[step];
-        let mut original = combine(&[(of_sample, &sample), (of_output, &output)]);
-        if let Some(range) = self.clip {
-            original = original.clamp(-range, range);
-        }
-        let [of_original, of_sample, of_noise] = self.steps[step];
-        let next = combine(&[(of_original, &original), (of_sample, &sample)]);
-        match step + 1 < self.steps.len() {
+    fn update(&mut self, now: Point<'_>, noise: &mut FreshNoise<'_>) -> Tensor<4> {
+        let [of_original, of_sample, of_noise] = self.steps[now.step];
+        let original = now.original(self.clip);
+        let next = combine(&[(of_original, &original), (of_sample, &now.sample)]);
+        match now.step + 1 < self.steps.len() {
             true => combine(&[(1.0, &next), (of_noise, &noise())]),
             false => next,
         }

@@ -10,7 +10,7 @@ use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction, alpha_sigma};
 use super::schedule::Schedule;
 use super::sigmas::{SigmaCurve, SigmaTable};
-use super::solver::{FreshNoise, Solver};
+use super::solver::{FreshNoise, Point, Run, Solver};
 use super::spacing::Spacing;
 use crate::models::config::Fields;
 
@@ -140,7 +140,6 @@ impl Update {
 /// A solver that converts every model output (to the clean picture or the noise) and combines the last few.
 #[derive(Debug, Clone)]
 pub(super) struct Multistep {
-    schedule: Schedule,
     convert: Vec<Factors>,
     updates: Vec<Update>,
     outputs: History,
@@ -163,7 +162,7 @@ impl Multistep {
         class: &'static str,
         parts: MultistepParts,
         options: &SchedulerOptions,
-    ) -> Result<Self, SchedulerError> {
+    ) -> Result<Run<Self>, SchedulerError> {
         let forward = parts.levels.forward();
         let Levels { timesteps, sigmas } = parts.levels;
         let sigmas = Some(sigmas);
@@ -174,37 +173,21 @@ impl Multistep {
         schedule.require_finite(&parts.convert)?;
         let coefficients = parts.updates.iter().map(Update::coefficients);
         schedule.require_finite(&coefficients.collect::<Vec<_>>())?;
-        Ok(Self {
-            schedule,
+        let solver = Self {
             convert: parts.convert,
             updates: parts.updates,
             outputs: History::new(MOST_ORDER),
-        })
+        };
+        Ok(Run { schedule, solver })
     }
 }
 
 impl Solver for Multistep {
-    fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.schedule
-    }
-
-    fn update(
-        &mut self,
-        output: Tensor<4>,
-        step: usize,
-        sample: Tensor<4>,
-        noise: &mut FreshNoise<'_>,
-    ) -> Tensor<4> {
-        let [of_sample, of_output] = self.convert[step];
-        self.outputs
-            .push(combine(&[(of_sample, &sample), (of_output, &output)]));
-        let update = &self.updates[step];
-        let noise = self.schedule.draws_noise.then(noise);
-        let mut terms = vec![(update.sample, &sample)];
+    fn update(&mut self, now: Point<'_>, noise: &mut FreshNoise<'_>) -> Tensor<4> {
+        self.outputs.push(now.mix(self.convert[now.step]));
+        let update = &self.updates[now.step];
+        let noise = now.schedule.draws_noise.then(noise);
+        let mut terms = vec![(update.sample, &now.sample)];
         terms.extend(self.outputs.weighted(&update.outputs));
         terms.extend(noise.as_ref().map(|noise| (update.noise, noise)));
         combine(&terms)

@@ -12,7 +12,7 @@ use super::history::History;
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
-use super::solver::{FreshNoise, Solver};
+use super::solver::{FreshNoise, Point, Run, Solver};
 use super::spacing::Spacing;
 use crate::models::config::Fields;
 
@@ -25,7 +25,6 @@ const RUNGE_KUTTA_STEPS: usize = 3;
 /// PNDM over whole timesteps. With `skip_prk_steps` it makes one call more than steps: the first step is done twice.
 #[derive(Debug, Clone)]
 pub(super) struct Pndm {
-    schedule: Schedule,
     calls: Vec<Call>,
     /// Model outputs at multistep points.
     outputs: History,
@@ -60,7 +59,7 @@ impl Pndm {
         fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
-    ) -> Result<Self, SchedulerError> {
+    ) -> Result<Run<Self>, SchedulerError> {
         let alphas = alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Ignored)?;
         let train = alphas.len();
         let runge_kutta = !fields.flag_or("skip_prk_steps", false)?;
@@ -120,13 +119,13 @@ impl Pndm {
             Schedule::variance_preserving(fields.model(), timesteps, None, prediction, forward)
                 .part(&options.begin_at(0), train)?;
         schedule.require_finite(&calls.iter().map(|call| call.next).collect::<Vec<_>>())?;
-        Ok(Self {
-            schedule,
+        let solver = Self {
             calls,
             outputs: History::new(STAGES),
             stages: History::new(STAGES),
             kept: None,
-        })
+        };
+        Ok(Run { schedule, solver })
     }
 }
 
@@ -228,31 +227,17 @@ impl Pndm {
 }
 
 impl Solver for Pndm {
-    fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.schedule
-    }
-
-    fn update(
-        &mut self,
-        output: Tensor<4>,
-        step: usize,
-        sample: Tensor<4>,
-        _noise: &mut FreshNoise<'_>,
-    ) -> Tensor<4> {
+    fn update(&mut self, now: Point<'_>, _noise: &mut FreshNoise<'_>) -> Tensor<4> {
         let Call {
             role,
             next: [of_sample, of_output],
-        } = self.calls[step];
+        } = self.calls[now.step];
         let sample = match role {
-            Role::Stage(0) | Role::Predict => self.kept.insert(sample).clone(),
-            Role::Stage(_) | Role::Correct => self.kept.clone().unwrap_or(sample),
-            Role::Multistep => sample,
+            Role::Stage(0) | Role::Predict => self.kept.insert(now.sample).clone(),
+            Role::Stage(_) | Role::Correct => self.kept.clone().unwrap_or(now.sample),
+            Role::Multistep => now.sample,
         };
-        let output = self.mix(role, output);
+        let output = self.mix(role, now.output);
         combine(&[(of_sample, &sample), (of_output, &output)])
     }
 }

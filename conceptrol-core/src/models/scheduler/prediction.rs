@@ -52,6 +52,17 @@ impl Prediction {
             Self::V => [1.0 / variance, -sigma / variance.sqrt()],
         }
     }
+
+    /// Euler's step between two levels of `sample = picture + sigma * noise`, with the clean picture at the first.
+    pub(super) fn exploding_step(self, from: f32, to: f32, original: Factors) -> Factors {
+        let kept = to / from;
+        let [of_sample, of_output] = original;
+        match self {
+            Self::Epsilon => [1.0, to - from],
+            // Towards the clean picture; the derivative would cancel at high sigmas.
+            Self::Sample | Self::V => [kept + (1.0 - kept) * of_sample, (1.0 - kept) * of_output],
+        }
+    }
 }
 
 /// Signal and noise factors of a level of the noise-to-signal ratio, with unit variance in all.

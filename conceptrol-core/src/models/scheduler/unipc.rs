@@ -15,13 +15,12 @@ use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
-use super::solver::{FreshNoise, Solver};
+use super::solver::{FreshNoise, Point, Run, Solver};
 use crate::models::config::{Choice, Fields};
 
 /// `UniPC` over predictions of the clean picture.
 #[derive(Debug, Clone)]
 pub(super) struct UniPc {
-    schedule: Schedule,
     steps: Vec<Step>,
     /// Predictions of the clean picture.
     originals: History,
@@ -72,7 +71,7 @@ impl UniPc {
         fields: &Fields,
         steps: usize,
         options: &SchedulerOptions,
-    ) -> Result<Self, SchedulerError> {
+    ) -> Result<Run<Self>, SchedulerError> {
         let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
         fields.must_be("thresholding", false)?;
         fields.must_be("solver_p", Value::Null)?;
@@ -119,44 +118,29 @@ impl UniPc {
             Schedule::variance_preserving(fields.model(), timesteps, sigmas, prediction, forward)
                 .part(options, table.len())?;
         schedule.require_finite(&weights.iter().map(Step::coefficients).collect::<Vec<_>>())?;
-        Ok(Self {
-            schedule,
+        let solver = Self {
             steps: weights,
             originals: History::new(MOST_ORDER),
             previous: None,
-        })
+        };
+        Ok(Run { schedule, solver })
     }
 }
 
 impl Solver for UniPc {
-    fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    fn schedule_mut(&mut self) -> &mut Schedule {
-        &mut self.schedule
-    }
-
-    fn update(
-        &mut self,
-        output: Tensor<4>,
-        step: usize,
-        sample: Tensor<4>,
-        _noise: &mut FreshNoise<'_>,
-    ) -> Tensor<4> {
-        let [of_sample, of_output] = self.schedule.original[step];
-        let original = combine(&[(of_sample, &sample), (of_output, &output)]);
+    fn update(&mut self, now: Point<'_>, _noise: &mut FreshNoise<'_>) -> Tensor<4> {
+        let original = now.original(None);
         let Step {
             corrector,
             predictor,
-        } = &self.steps[step];
+        } = &self.steps[now.step];
         let sample = match (corrector, &self.previous) {
             (Some(corrector), Some(previous)) => {
                 let mut terms = vec![(corrector.sample, previous), (corrector.current, &original)];
                 terms.extend(self.originals.weighted(&corrector.originals));
                 combine(&terms)
             }
-            _ => sample,
+            _ => now.sample,
         };
         self.originals.push(original);
         let mut terms = vec![(predictor.sample, &sample)];
