@@ -106,9 +106,8 @@ impl TextParts {
     ) -> Result<TextEncoders, PipelineError> {
         let [first, second] = FOLDERS;
         let load = |part: &TextPart, [_, name]: [&str; 2]| {
-            let weights = options.weights(&folder.join(name), options.dtype)?;
-            let model = ClipTextModel::new(&part.config, &weights);
-            weights.finish()?;
+            let build = |weights: &_| ClipTextModel::new(&part.config, weights);
+            let model = options.load(&folder.join(name), options.dtype, build)?;
             Ok::<_, PipelineError>(model)
         };
         Ok(TextEncoders {

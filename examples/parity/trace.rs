@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 use conceptrol_core::{
     AttentionPlan, Session,
-    models::scheduler::Scheduler,
     pipeline::{Conditioning, Pipeline, Request, StepReport},
 };
 
@@ -28,7 +27,7 @@ pub(crate) fn run<P: Pipeline>(
     expected: &Arrays,
     report: &mut Report,
 ) -> Result<(Tensor<4>, Session), Box<dyn std::error::Error>> {
-    let scheduler = scheduler(pipeline, request)?;
+    let scheduler = pipeline.scheduler(request)?;
     let start = conditioning.latents.clone() * scheduler.init_noise_sigma();
     let mut trace = Trace {
         latents: layout(start).values,
@@ -49,19 +48,6 @@ pub(crate) fn run<P: Pipeline>(
         report.values("sigmas", sigmas.to_vec(), expected);
     }
     Ok(end)
-}
-
-/// The scheduler of a request, as the loop builds it.
-fn scheduler<P: Pipeline>(
-    pipeline: &P,
-    request: &Request<P::Extra>,
-) -> Result<Box<dyn Scheduler>, Box<dyn std::error::Error>> {
-    let profile = pipeline.profile();
-    let config = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
-    let size = request.size.unwrap_or(profile.defaults.size);
-    let tokens = size.pixels() / (profile.multiple * profile.multiple);
-    let steps = request.steps.unwrap_or(profile.defaults.steps);
-    Ok(config.build(steps, &request.scheduler_options.image_tokens(tokens))?)
 }
 
 /// The picture of the latents, before and after rounding to 8 bits.

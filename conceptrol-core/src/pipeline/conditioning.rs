@@ -3,12 +3,12 @@
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
-    concept::Concept,
+    concept::{Concept, ReferenceTokens},
     message::shown,
     models::{scheduler::Scheduler, tokenizer::Truncation},
     pipeline::{
-        Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds, Stage, finite,
-        locate::locate, memory, plan::check_adapters,
+        ConceptRequest, Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds,
+        Stage, finite, locate::locate, memory, plan::check_adapters,
     },
     seam::BatchLayout,
 };
@@ -37,12 +37,12 @@ pub struct Conditioning<E> {
     pub(super) seeds: Seeds,
 }
 
-/// Checks a request, locates its words, draws its noise and encodes its prompts and pictures.
+/// Locates the words of a request that was [checked](check), draws its noise and encodes its prompts and pictures.
 pub(super) fn condition<F: Family + ?Sized>(
     family: &F,
     request: &Request<F::Extra>,
+    frame: Frame,
 ) -> Result<Conditioning<F::Encoded>, PipelineError> {
-    let frame = check(family, request)?;
     let located = locate(family, request, &frame.prompts)?;
     let profile = family.profile();
     let images = frame.batch.images;
@@ -105,7 +105,7 @@ fn frame<F: Family + ?Sized>(
     request: &Request<F::Extra>,
 ) -> Result<Frame, PipelineError> {
     let profile = family.profile();
-    let size = request.size.unwrap_or(profile.defaults.size);
+    let size = size(family, request);
     let (multiple, most) = (profile.multiple, profile.max_edge);
     for (name, edge) in [("the width", size.width), ("the height", size.height)] {
         if edge == 0 || edge % multiple != 0 || edge > most {
@@ -133,6 +133,11 @@ fn frame<F: Family + ?Sized>(
             size.width / profile.downscale,
         ],
     })
+}
+
+/// The size of the pictures.
+pub(super) fn size<F: Family + ?Sized>(family: &F, request: &Request<F::Extra>) -> ImageSize {
+    request.size.unwrap_or(family.profile().defaults.size)
 }
 
 /// The scheduler of a run.
@@ -185,9 +190,9 @@ fn start<X>(request: &Request<X>, frame: &Frame, seeds: &mut Seeds) -> Tensor<4>
 fn concepts<X>(
     request: &Request<X>,
     located: &[Vec<LocatedConcept>],
-    references: &[Option<crate::concept::ReferenceTokens>],
+    references: &[Option<ReferenceTokens>],
 ) -> Vec<Concept> {
-    let one = |(index, asked): (usize, &crate::pipeline::ConceptRequest)| {
+    let one = |(index, asked): (usize, &ConceptRequest)| {
         let spans: Vec<_> = located
             .iter()
             .flat_map(|located| {

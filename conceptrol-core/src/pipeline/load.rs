@@ -6,7 +6,7 @@ use burn::tensor::{Device, FloatDType};
 
 use crate::{
     models::weights::{Checkpoint, Files, WeightError, Weights},
-    pipeline::Residency,
+    pipeline::{Residency, weight_bytes},
 };
 
 /// How a pipeline is loaded: where it runs, in which type, what is kept, and which adapters come with it.
@@ -121,5 +121,41 @@ impl<X> LoadOptions<X> {
     pub fn weights(&self, path: &Path, dtype: FloatDType) -> Result<Weights, WeightError> {
         let checkpoint = Checkpoint::open_as(path, self.files)?;
         Ok(Weights::from_checkpoint(checkpoint, &self.device, dtype))
+    }
+
+    /// Loads a model that is to be computed with in `dtype` on the device.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError`] for a file or folder that is missing, malformed or of another model.
+    pub fn load<M>(
+        &self,
+        path: &Path,
+        dtype: FloatDType,
+        build: impl FnOnce(&Weights) -> M,
+    ) -> Result<M, WeightError> {
+        let weights = self.weights(path, dtype)?;
+        let model = build(&weights);
+        weights.finish()?;
+        Ok(model)
+    }
+
+    /// Compares a model with the headers of its files, without reading tensors: the bytes its weights take in `dtype`.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn check<M>(
+        &self,
+        path: &Path,
+        dtype: FloatDType,
+        build: impl FnOnce(&Weights) -> M,
+    ) -> Result<u64, WeightError> {
+        let checkpoint = Checkpoint::open(path)?;
+        let bytes = weight_bytes(&checkpoint, dtype);
+        let weights = Weights::from_checkpoint(checkpoint, &self.device, dtype).unread();
+        drop(build(&weights));
+        weights.finish()?;
+        Ok(bytes)
     }
 }

@@ -1,15 +1,12 @@
 //! Whether a generation fits into memory, estimated before it begins.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use burn::tensor::FloatDType;
 
 use crate::{
     kernel,
-    models::{
-        autoencoder_kl::AutoencoderKlConfig,
-        weights::{Checkpoint, WeightError},
-    },
+    models::{autoencoder_kl::AutoencoderKlConfig, weights::Checkpoint},
     pipeline::{Family, Frame, PipelineError, Request, Residency},
 };
 
@@ -47,17 +44,11 @@ impl Footprint {
     }
 }
 
-/// Bytes of all weights of a checkpoint in a type, from its headers.
-///
-/// # Errors
-///
-/// [`WeightError`] for a file or folder that is missing or malformed.
-pub fn weight_bytes(path: &Path, dtype: FloatDType) -> Result<u64, WeightError> {
-    let checkpoint = Checkpoint::open(path)?;
+/// Bytes of all weights of a checkpoint in a type.
+pub fn weight_bytes(checkpoint: &Checkpoint, dtype: FloatDType) -> u64 {
     let elements = checkpoint.tensors().map(|tensor| tensor.elements() as u64);
-    Ok(elements
-        .fold(0, u64::saturating_add)
-        .saturating_mul(size_of(dtype)))
+    let elements = elements.fold(0, u64::saturating_add);
+    elements.saturating_mul(size_of(dtype))
 }
 
 /// Bytes that decoding one picture needs beside the weights, in tiles of `tile` pixels if given: 5.2 times its first

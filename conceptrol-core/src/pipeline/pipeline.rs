@@ -5,10 +5,10 @@ use image::RgbImage;
 
 use crate::{
     cancel::Cancel,
-    models::image::tensor_to_images,
+    models::{image::tensor_to_images, scheduler::Scheduler},
     pipeline::{
         Conditioning, Family, Generation, Observer, PipelineError, Request, Stage,
-        conditioning::{check, condition},
+        conditioning::{check, condition, scheduler, size},
         denoise::denoise,
         finite,
         locate::locate,
@@ -32,11 +32,13 @@ pub trait Pipeline: Family {
         request: &Request<Self::Extra>,
         observer: &mut dyn Observer,
     ) -> Result<Generation, PipelineError> {
-        let plan = cancellable(&request.cancel, Stage::Encoding, || {
-            check(self, request)?;
-            self.plan(request)
+        let stage = Stage::Encoding;
+        let (frame, plan) = cancellable(&request.cancel, stage, || {
+            Ok((check(self, request)?, self.plan(request)?))
         })?;
-        self.generate_with(&plan, request, observer)
+        observer.on_stage(stage);
+        let conditioning = cancellable(&request.cancel, stage, || condition(self, request, frame))?;
+        self.finish(&plan, request, conditioning, observer)
     }
 
     /// Carries out a request with a plan of your own; the request's mask source and site scales are then the plan's
@@ -108,7 +110,9 @@ pub trait Pipeline: Family {
         request: &Request<Self::Extra>,
     ) -> Result<Conditioning<Self::Encoded>, PipelineError> {
         let stage = Stage::Encoding;
-        cancellable(&request.cancel, stage, || condition(self, request))
+        cancellable(&request.cancel, stage, || {
+            condition(self, request, check(self, request)?)
+        })
     }
 
     /// The plan a request is carried out with: Conceptrol around the adapters it uses. Start from your own with
@@ -187,6 +191,18 @@ pub trait Pipeline: Family {
             })?);
         }
         Ok(pictures)
+    }
+
+    /// A scheduler as the loop builds it: the request's or the model's own, for the request's steps and size.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for a scheduler of another kind of model, and one that cannot be built.
+    fn scheduler(
+        &self,
+        request: &Request<Self::Extra>,
+    ) -> Result<Box<dyn Scheduler>, PipelineError> {
+        scheduler(self, request, size(self, request))
     }
 
     /// The attention sites of the denoiser, to build plans for.

@@ -32,10 +32,6 @@ use crate::mmdit::{Adapters, FluxTransformer, Stream};
 use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
 use crate::sites::attention_sites;
 
-/// Steps and guidance scale of a request that names none, and the strength outside the window: the authors' 0.5, below
-/// which OminiControl loses the reference altogether.
-const DEFAULTS: (usize, f64, f32) = (20, 3.5, 0.5);
-
 /// FLUX.1 with OminiControl. Shared by threads: a generation takes `&self`.
 ///
 /// Opening reads configurations, tokenizers and adapters, and compares the transformer's and autoencoder's files with
@@ -74,8 +70,7 @@ impl Flux {
         let folder = folder.as_ref();
         ModelIndex::open(folder, &["FluxPipeline"])?;
         let (config, file) = transformer_file(folder, &options, Files::Read)?;
-        let elements = file.tensors().map(|tensor| tensor.elements() as u64);
-        let transformer_bytes = product([elements.sum(), size_of(options.dtype)]);
+        let transformer_bytes = weight_bytes(&file, options.dtype);
         let checked = Weights::from_checkpoint(file, &options.device, options.dtype);
         drop(load_transformer(&config, checked, Residency::Disk)?);
         let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
@@ -83,11 +78,9 @@ impl Flux {
         let t5_config = T5Config::from_file(folder.join("text_encoder_2/config.json"))?;
         check_parts(&config, &vae_config, &clip_config, &t5_config)?;
         let vae_dtype = vae_config.compute_dtype(options.dtype);
-        let vae_file = Checkpoint::open(folder.join("vae"))?;
-        let checked = Weights::from_checkpoint(vae_file, &options.device, vae_dtype).unread();
-        drop(AutoencoderKl::new(&vae_config, &checked));
-        checked.finish()?;
-        let vae_bytes = weight_bytes(&folder.join("vae"), vae_dtype)?;
+        let vae_bytes = options.check(&folder.join("vae"), vae_dtype, |weights| {
+            AutoencoderKl::new(&vae_config, weights)
+        })?;
         let tokenizers = Tokenizers {
             clip: ClipTokenizer::open(folder.join("tokenizer"))?,
             t5: T5Tokenizer::open(folder.join("tokenizer_2"))?,
@@ -107,10 +100,10 @@ impl Flux {
         profile.max_edge = SIDE_LIMIT;
         profile.mixes_guidance = false;
         profile.defaults.size = ImageSize::square(512);
-        let (steps, guidance, outside) = DEFAULTS;
-        profile.defaults.steps = steps;
-        profile.defaults.guidance = guidance;
-        profile.defaults.outside = outside;
+        profile.defaults.steps = 20;
+        profile.defaults.guidance = 3.5;
+        // the authors' 0.5, below which OminiControl loses the reference altogether
+        profile.defaults.outside = 0.5;
 
         let (adapters, summaries) = read_adapters(&config, &options)?;
         Ok(Self {
@@ -163,26 +156,23 @@ impl Flux {
     /// Those of loading them.
     pub fn prompt_encoders(&self) -> Result<Arc<PromptEncoders>, PipelineError> {
         self.encoders.get(|| {
-            let weights = self.part("text_encoder", self.options.dtype)?;
-            let clip = ClipTextModel::new(&self.clip_config, &weights);
-            weights.finish()?;
+            let (folder, dtype) = (self.folder.join("text_encoder"), self.options.dtype);
+            let clip = |weights: &_| ClipTextModel::new(&self.clip_config, weights);
             Ok(PromptEncoders {
-                clip,
+                clip: self.options.load(&folder, dtype, clip)?,
                 t5: self.t5()?,
             })
         })
     }
 
     fn t5(&self) -> Result<T5Encoder, PipelineError> {
-        let (config, weights) = (
-            &self.t5_config,
-            self.part("text_encoder_2", self.options.dtype)?,
-        );
-        if self.options.residency != Residency::Disk {
-            let t5 = T5Encoder::new(config, &weights);
-            weights.finish()?;
-            return Ok(t5);
+        let (config, options) = (&self.t5_config, &self.options);
+        let folder = self.folder.join("text_encoder_2");
+        if options.residency != Residency::Disk {
+            let t5 = |weights: &_| T5Encoder::new(config, weights);
+            return Ok(options.load(&folder, options.dtype, t5)?);
         }
+        let weights = options.weights(&folder, options.dtype)?;
         drop(T5Encoder::new(config, &weights.unread()));
         weights.clone().finish()?;
         Ok(T5Encoder::streamed(config, &weights))
@@ -211,10 +201,8 @@ impl Flux {
     /// Those of loading it.
     pub fn vae(&self) -> Result<Arc<AutoencoderKl>, PipelineError> {
         self.vae.get(|| {
-            let weights = self.part("vae", self.vae_dtype())?;
-            let vae = AutoencoderKl::new(&self.vae_config, &weights);
-            weights.finish()?;
-            Ok(vae)
+            let vae = |weights: &_| AutoencoderKl::new(&self.vae_config, weights);
+            Ok((self.options).load(&self.folder.join("vae"), self.vae_dtype(), vae)?)
         })
     }
 
@@ -249,10 +237,6 @@ impl Flux {
     /// Number of adapters that read reference pictures: one or none.
     pub(super) fn condition_adapters(&self) -> usize {
         self.options.adapters.len()
-    }
-
-    fn part(&self, name: &str, dtype: FloatDType) -> Result<Weights, PipelineError> {
-        Ok(self.options.weights(&self.folder.join(name), dtype)?)
     }
 }
 

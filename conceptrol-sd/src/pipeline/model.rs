@@ -11,12 +11,11 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_vision::{ClipVisionConfig, ClipVisionModel},
-        weights::{Checkpoint, Weights},
+        weights::Checkpoint,
     },
     pipeline::{
         AdapterFiles, Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile,
         Residency, Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of,
-        weight_bytes,
     },
 };
 
@@ -80,7 +79,15 @@ impl StableDiffusion {
         check_latents(&unet_config, &vae_config)?;
         let text_parts = TextParts::open(folder)?;
         text_parts.check(&unet_config, SIZES)?;
-        let bytes = check_weights(folder, &options, &unet_config, &vae_config)?;
+        let vae_dtype = vae_config.compute_dtype(options.dtype);
+        let bytes = [
+            options.check(&folder.join("unet"), options.dtype, |weights| {
+                UNet2DConditionModel::new(&unet_config, weights)
+            })?,
+            options.check(&folder.join("vae"), vae_dtype, |weights| {
+                AutoencoderKl::new(&vae_config, weights)
+            })?,
+        ];
         let scheduler = scheduler_of(folder)?;
         let sites = attention_sites(&unet_config);
         let concept_block = concept_block_of(folder, ConceptBlock::cross)?
@@ -160,11 +167,9 @@ impl StableDiffusion {
     /// Those of loading it.
     pub fn unet(&self) -> Result<Arc<UNet2DConditionModel>, PipelineError> {
         self.unet.get(|| {
-            let path = self.folder.join("unet");
-            let weights = self.options.weights(&path, self.options.dtype)?;
-            let unet = UNet2DConditionModel::new(&self.unet_config, &weights);
-            weights.finish()?;
-            Ok(unet)
+            let (folder, dtype) = (self.folder.join("unet"), self.options.dtype);
+            let unet = |weights: &_| UNet2DConditionModel::new(&self.unet_config, weights);
+            Ok(self.options.load(&folder, dtype, unet)?)
         })
     }
 
@@ -176,10 +181,8 @@ impl StableDiffusion {
     pub fn vae(&self) -> Result<Arc<AutoencoderKl>, PipelineError> {
         self.vae.get(|| {
             let dtype = self.vae_config.compute_dtype(self.options.dtype);
-            let weights = self.options.weights(&self.folder.join("vae"), dtype)?;
-            let vae = AutoencoderKl::new(&self.vae_config, &weights);
-            weights.finish()?;
-            Ok(vae)
+            let vae = |weights: &_| AutoencoderKl::new(&self.vae_config, weights);
+            Ok((self.options).load(&self.folder.join("vae"), dtype, vae)?)
         })
     }
 
@@ -232,10 +235,8 @@ impl StableDiffusion {
             let folder = adapter.files.image_encoder.as_ref().ok_or_else(missing)?;
             let config = ClipVisionConfig::from_file(folder.join("config.json"))?;
             kind.check_encoder(&config)?;
-            let weights = self.options.weights(folder, self.options.dtype)?;
-            let encoder = ClipVisionModel::new(&config, &weights);
-            weights.finish()?;
-            Ok(encoder)
+            let encoder = |weights: &_| ClipVisionModel::new(&config, weights);
+            Ok(self.options.load(folder, self.options.dtype, encoder)?)
         })
     }
 
@@ -260,31 +261,6 @@ impl StableDiffusion {
     pub(super) fn adapter_count(&self) -> usize {
         self.adapters.len()
     }
-}
-
-/// That the files of UNet and autoencoder are those of their configurations, without reading tensors; their bytes in memory.
-fn check_weights(
-    folder: &Path,
-    options: &LoadOptions,
-    unet: &UNetConfig,
-    vae: &AutoencoderKlConfig,
-) -> Result<[u64; 2], PipelineError> {
-    let part = |name: &str| {
-        let file = Checkpoint::open(folder.join(name))?;
-        let weights = Weights::from_checkpoint(file, &options.device, options.dtype);
-        Ok::<_, PipelineError>(weights.unread())
-    };
-    let weights = part("unet")?;
-    drop(UNet2DConditionModel::new(unet, &weights));
-    weights.finish()?;
-    let weights = part("vae")?;
-    drop(AutoencoderKl::new(vae, &weights));
-    weights.finish()?;
-    let vae_dtype = vae.compute_dtype(options.dtype);
-    Ok([
-        weight_bytes(&folder.join("unet"), options.dtype)?,
-        weight_bytes(&folder.join("vae"), vae_dtype)?,
-    ])
 }
 
 /// That the UNet denoises what the autoencoder decodes.
