@@ -11,11 +11,12 @@ use conceptrol_core::{
     Capture, SiteSelector,
     analysis::heat_map,
     mask::MaskNorm,
+    message::chain,
     models::image::save_png,
     pipeline::{ConceptRequest, LoadOptions, Mode, Pipeline, Silent},
     processors::CaptureLayer,
 };
-use conceptrol_examples::{device::Backend, report::chain, say, say_err, sheet::sheet};
+use conceptrol_examples::{device::Backend, say, say_err, sheet::sheet};
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
 use image::RgbImage;
 use ndarray::ArrayView2;

@@ -1,6 +1,7 @@
-//! Names and paths in messages: files and callers choose them, a terminal must not obey them.
+//! Messages: errors with what they come from, and names and paths in them. Files and callers choose those, a terminal must
+//! not obey them.
 
-use std::{borrow::Cow, fmt, path::Path};
+use std::{borrow::Cow, error::Error, fmt, path::Path};
 
 /// Characters that a message shows of one name or path.
 const LONGEST: usize = 300;
@@ -36,6 +37,30 @@ pub fn shown(text: &str) -> Shown<'_> {
 /// ```
 pub fn shown_path(path: &Path) -> Shown<'_> {
     Shown(path.to_string_lossy())
+}
+
+/// All levels of an error, the outermost first.
+///
+/// The errors of this workspace say at each level what that level knows, and leave the rest to
+/// [`source`](Error::source).
+///
+/// ```
+/// use std::path::Path;
+///
+/// use conceptrol_core::{message::chain, models::scheduler::SchedulerConfig};
+///
+/// let error = SchedulerConfig::open(Path::new("missing.json")).unwrap_err();
+/// assert!(chain(&error).contains(": No such file or directory") || !cfg!(unix));
+/// ```
+pub fn chain(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut below = error.source();
+    while let Some(level) = below {
+        message += ": ";
+        message += &level.to_string();
+        below = level.source();
+    }
+    message
 }
 
 impl fmt::Display for Shown<'_> {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, FloatDType};
-use common::{chain, fixtures};
+use common::fixtures;
+use conceptrol_core::message::chain;
 use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_core::pipeline::Residency;
 use conceptrol_flux::FluxConfig;

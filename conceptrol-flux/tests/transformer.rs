@@ -3,13 +3,13 @@
 mod common;
 
 use burn::tensor::{Device, FloatDType, Tensor};
-use common::{Case, chain, fixtures};
+use common::{Case, fixtures};
 use conceptrol_core::mask::ConceptMaskSource;
 use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_core::pipeline::Fidelity;
 use conceptrol_core::processors::{ConceptrolLayer, JointConditionLayer};
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Concept, Grid, Session, SiteSelector, TokenLayout,
+    AttentionPlan, BatchLayout, Concept, Grid, Session, SiteSelector, TokenLayout, message::chain,
 };
 use conceptrol_flux::latents::{grid_positions, text_positions};
 use conceptrol_flux::load::{AdapterError, AdapterReader};

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::{
+    message::chain,
     message::{shown, shown_path},
     models::weights::{Checkpoint, WeightError, Weights},
 };
-use conceptrol_examples::report::chain;
 
 use crate::{
     identify::{Error, Identity, identify},

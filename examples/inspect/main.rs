@@ -24,10 +24,10 @@ use std::{
 };
 
 use clap::Parser;
-use conceptrol_examples::{report::chain, say, say_err};
+use conceptrol_examples::{say, say_err};
 
 use compare::Report;
-use conceptrol_core::message::shown_path;
+use conceptrol_core::message::{chain, shown_path};
 
 /// Which model is it, and are all its tensors there?
 ///

@@ -15,10 +15,11 @@ mod request;
 mod stable_diffusion;
 mod trace;
 
+use conceptrol_core::message::chain;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use conceptrol_examples::{device::Backend, report::chain, say, say_err};
+use conceptrol_examples::{device::Backend, say, say_err};
 
 use crate::{case::Case, report::Report};
 

@@ -14,9 +14,7 @@ use conceptrol_examples::{
 };
 use conceptrol_flux::omini::Placement;
 
-use crate::concepts::{
-    ConceptArgument, MaskArgument, Phrase, Strength, concept, mask, path_with_number,
-};
+use crate::concepts::{ConceptArgument, MaskArgument, Phrase, concept, mask, style};
 
 /// Personalise a picture with a reference for a phrase of the prompt.
 #[derive(Debug, Clone, Parser)]
@@ -124,8 +122,8 @@ pub(crate) struct FluxArguments {
     #[arg(long, value_name = "FILE")]
     pub transformer: Option<PathBuf>,
     /// A style `LoRA` with an optional strength: "ink.safetensors:0.8". Several add up.
-    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = path_with_number::<Strength>())]
-    pub loras: Vec<(PathBuf, Option<Strength>)>,
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = style())]
+    pub loras: Vec<(PathBuf, f64)>,
     /// Where the adapter was trained to see the reference [default: right, as `subject_512`].
     #[arg(long)]
     pub placement: Option<PlacementArgument>,

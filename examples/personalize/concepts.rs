@@ -2,6 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fmt::{self, Display},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -30,18 +31,6 @@ pub(crate) struct MaskArgument {
     pub file: PathBuf,
 }
 
-/// The strength of a style.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Strength(pub f64);
-
-impl FromStr for Strength {
-    type Err = std::num::ParseFloatError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
-
 impl Phrase {
     /// The first occurrence.
     pub(crate) fn first(text: &str) -> Self {
@@ -68,8 +57,8 @@ impl Phrase {
     }
 }
 
-impl std::fmt::Display for Phrase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for Phrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.occurrence {
             1 => f.write_str(&self.text),
             occurrence => write!(f, "{}#{occurrence}", self.text),
@@ -81,15 +70,12 @@ impl std::fmt::Display for Phrase {
 pub(crate) fn concept() -> impl TypedValueParser<Value = ConceptArgument> {
     OsStringValueParser::new().try_map(|argument: OsString| {
         let (phrase, file) = split_phrase(&argument)?;
-        let (image, scale) = split_number::<f32>(&file, Path::exists);
-        match scale {
-            Some(scale) if !scale.is_finite() => Err(format!("the scale {scale} is not finite")),
-            scale => Ok(ConceptArgument {
-                phrase,
-                image,
-                scale: scale.unwrap_or(1.0),
-            }),
-        }
+        let (image, scale) = file_with::<f32>("scale", &file)?;
+        Ok::<_, String>(ConceptArgument {
+            phrase,
+            image,
+            scale,
+        })
     })
 }
 
@@ -102,17 +88,9 @@ pub(crate) fn mask() -> impl TypedValueParser<Value = MaskArgument> {
     })
 }
 
-/// Parses `FILE[:NUMBER]`.
-pub(crate) fn path_with_number<N>() -> impl TypedValueParser<Value = (PathBuf, Option<N>)>
-where
-    N: FromStr + Clone + Send + Sync + 'static,
-{
-    OsStringValueParser::new().try_map(|argument: OsString| {
-        match split_number::<N>(&argument, Path::exists) {
-            (file, _) if file.as_os_str().is_empty() => Err("expected a file"),
-            parsed => Ok(parsed),
-        }
-    })
+/// Parses `FILE[:STRENGTH]`.
+pub(crate) fn style() -> impl TypedValueParser<Value = (PathBuf, f64)> {
+    OsStringValueParser::new().try_map(|argument: OsString| file_with::<f64>("strength", &argument))
 }
 
 /// The phrase before the first `=`, and the path behind it, whatever its encoding.
@@ -129,6 +107,22 @@ fn split_phrase(argument: &OsStr) -> Result<(Phrase, OsString), String> {
         .into_string()
         .map_err(|_| "the phrase is not UTF-8")?;
     Ok((Phrase::parse(&phrase)?, file))
+}
+
+/// A file and the number after its last colon, 1 if there is none. Messages call the number `name`.
+fn file_with<N>(name: &str, argument: &OsStr) -> Result<(PathBuf, N), String>
+where
+    N: FromStr + Into<f64> + From<u8> + Copy + Display,
+{
+    let (file, number) = split_number::<N>(argument, Path::exists);
+    let number = number.unwrap_or_else(|| N::from(1));
+    if !number.into().is_finite() {
+        return Err(format!("the {name} {number} is not finite"));
+    }
+    if file.as_os_str().is_empty() {
+        return Err("expected a file".into());
+    }
+    Ok((file, number))
 }
 
 /// A path and the number after its last colon. A file of the whole name wins: a colon may be part of it.

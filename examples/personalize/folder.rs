@@ -13,11 +13,7 @@ use conceptrol_core::{
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
 
-use crate::{
-    arguments::Arguments,
-    request::{Defaults, request},
-    run::run as run_pipeline,
-};
+use crate::{arguments::Arguments, request::request, run::run as run_pipeline};
 
 /// Where the embedded model is.
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
@@ -30,14 +26,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let class = index.optional_text("_class_name")?;
     if class.is_some_and(|class| class.starts_with("Flux")) {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
-        let request = request(arguments, &pipeline, Defaults::FLUX)?;
+        let request = request(arguments, &pipeline, 0.0)?;
         run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
     } else {
         if let Some(option) = arguments.flux_only() {
             return Err(format!("{option} is for FLUX models only").into());
         }
         let pipeline = StableDiffusion::open(&folder, sd_options(arguments, &folder)?)?;
-        let request = request(arguments, &pipeline, Defaults::SD)?;
+        let request = request(arguments, &pipeline, 0.2)?;
         run_pipeline(arguments, &folder, "ip_adapter", &pipeline, request)
     }
 }
@@ -80,9 +76,7 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
         .transformer
         .clone_from(&arguments.flux.transformer);
     for (path, strength) in &arguments.flux.loras {
-        options.extra = options
-            .extra
-            .lora(path, strength.map_or(1.0, |strength| strength.0));
+        options.extra = options.extra.lora(path, *strength);
     }
     if let Some(placement) = arguments.flux.placement {
         options.extra.placement = placement.into();

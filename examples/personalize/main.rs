@@ -7,7 +7,6 @@
 mod arguments;
 mod concepts;
 mod folder;
-mod options;
 mod parameters;
 mod request;
 mod run;
@@ -17,8 +16,8 @@ mod write;
 use std::process::ExitCode;
 
 use clap::{Parser, error::ErrorKind};
-use conceptrol_core::pipeline::PipelineError;
-use conceptrol_examples::{report::chain, say, say_err};
+use conceptrol_core::{message::chain, pipeline::PipelineError};
+use conceptrol_examples::{say, say_err};
 
 use crate::arguments::Arguments;
 

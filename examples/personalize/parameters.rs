@@ -5,7 +5,7 @@ use std::{error::Error, fs, path::Path};
 use conceptrol_core::pipeline::{Pipeline, Request};
 use sha2::{Digest, Sha256};
 
-use crate::{arguments::Arguments, write::PictureText};
+use crate::arguments::Arguments;
 
 /// The text of every picture of a run but for what differs from one to the next.
 #[derive(Debug, Clone)]
@@ -82,7 +82,6 @@ impl Parameters {
             after.push(format!("Transformer: {}", transformer.display()));
         }
         for (file, strength) in &arguments.flux.loras {
-            let strength = strength.map_or(1.0, |strength| strength.0);
             after.push(format!("LoRA: {} {strength}", file.display()));
         }
         if let Some(placement) = arguments.flux.placement {
@@ -97,10 +96,9 @@ impl Parameters {
             after: after.join(", "),
         })
     }
-}
 
-impl PictureText for Parameters {
-    fn text(&self, method: &str, seed: u64) -> String {
+    /// How the picture of `seed` was made, by `method`.
+    pub(crate) fn text(&self, method: &str, seed: u64) -> String {
         format!("{}{seed}, Method: {method}, {}", self.before, self.after)
     }
 }

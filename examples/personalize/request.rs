@@ -3,29 +3,20 @@
 use std::error::Error;
 
 use conceptrol_core::{
-    MaskRole, SiteSelector, StepWindow,
+    MaskRole, SiteKind, SiteSelector, StepWindow,
+    mask::ConceptBlock,
     models::image::{open, open_mask},
-    pipeline::{ConceptRequest, ImageSize, Pipeline, Request},
+    pipeline::{ConceptRequest, ImageSize, Pipeline, Profile, Request},
 };
 use conceptrol_examples::say_err;
 
-use crate::{arguments::Arguments, concepts::ConceptArgument, options::block_at};
+use crate::{arguments::Arguments, concepts::ConceptArgument};
 
-/// What this program sets where a family leaves it open.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Defaults {
-    warmup: f64,
-}
-
-impl Defaults {
-    pub(crate) const FLUX: Self = Self { warmup: 0.0 };
-    pub(crate) const SD: Self = Self { warmup: 0.2 };
-}
-
+/// `warmup` is the family's, for a command line that has none.
 pub(crate) fn request<P: Pipeline>(
     arguments: &Arguments,
     pipeline: &P,
-    defaults: Defaults,
+    warmup: f64,
 ) -> Result<Request<P::Extra>, Box<dyn Error>> {
     let prompt = arguments
         .prompt
@@ -42,7 +33,7 @@ pub(crate) fn request<P: Pipeline>(
     }
 
     let window = StepWindow::new(
-        arguments.warmup.unwrap_or(defaults.warmup),
+        arguments.warmup.unwrap_or(warmup),
         arguments.until.unwrap_or(1.0),
     )?;
     let profile = pipeline.profile();
@@ -79,6 +70,17 @@ pub(crate) fn request<P: Pipeline>(
         request = request.concept(self::concept(concept, arguments, pipeline)?);
     }
     Ok(request)
+}
+
+/// The concept block at a site, as masks are read there.
+fn block_at(profile: &Profile, site: &str) -> ConceptBlock {
+    let selector = SiteSelector::named(site);
+    let joint = (profile.sites.iter()).any(|site| site.kind == SiteKind::Joint);
+    if joint {
+        ConceptBlock::joint(selector)
+    } else {
+        ConceptBlock::cross(selector)
+    }
 }
 
 fn concept<P: Pipeline>(

@@ -23,12 +23,6 @@ use crate::{
 /// Edge of a picture on the sheet, in pixels.
 const SHEET_EDGE: u32 = 256;
 
-/// The text that goes with a picture.
-pub(crate) trait PictureText {
-    /// How the picture of `seed` was made, by `method`.
-    fn text(&self, method: &str, seed: u64) -> String;
-}
-
 /// Writes pictures into one folder, each complete or not at all.
 #[derive(Debug)]
 pub(crate) struct Writer {

@@ -6,7 +6,6 @@ pub mod map;
 pub mod memory;
 pub mod output;
 pub mod progress;
-pub mod report;
 pub mod sheet;
 
 /// The code of the workspace's README compiles.

@@ -6,13 +6,13 @@ use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     BatchLayout, Grid, Occurrence, StepWindow,
     mask::{ConceptMask, Fixed},
+    message::chain,
     models::image,
     pipeline::{
         ConceptRequest, ImageSize, LoadOptions, Mode, Pipeline, PipelineError, Silent, Stage,
         StepReport, Words,
     },
 };
-use conceptrol_examples::report::chain;
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
 fn assets() -> PathBuf {

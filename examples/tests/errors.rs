@@ -5,6 +5,7 @@ use std::{error::Error, fs, path::Path};
 use burn::tensor::{Device, FloatDType};
 use conceptrol_core::{
     AttentionSites,
+    message::chain,
     models::{
         autoencoder_kl::AutoencoderKlConfig,
         clip_text::ClipTextConfig,
@@ -17,7 +18,6 @@ use conceptrol_core::{
     },
     pipeline::LoadOptions,
 };
-use conceptrol_examples::report::chain;
 use conceptrol_flux::{Flux, FluxConfig};
 use conceptrol_sd::{StableDiffusion, adapter::IpAdapterWeights, config::UNetConfig};
 

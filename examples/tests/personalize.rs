@@ -73,7 +73,7 @@ fn pictures(folder: &TempDir) -> PathBuf {
 
 #[test]
 fn what_is_wrong_shows_before_the_first_step() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 14] = [
         (
             &["--concept-block", "nonsense", "--steps", "500"],
             "no site matches `nonsense`",
@@ -96,6 +96,14 @@ fn what_is_wrong_shows_before_the_first_step() {
         (
             &["--lora", "x.safetensors"],
             "--lora is for FLUX models only",
+        ),
+        (
+            &["--lora", "x.safetensors:nan"],
+            "the strength NaN is not finite",
+        ),
+        (
+            &["--concept", "elephant=x.png:inf"],
+            "the scale inf is not finite",
         ),
         (
             &["--model", "x.safetensors", "--prompt", "a"],

@@ -6,14 +6,13 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use conceptrol_core::message::chain;
 use conceptrol_core::models::autoencoder_kl::AutoencoderKlConfig;
 use conceptrol_core::models::clip_text::ClipTextConfig;
 use conceptrol_core::models::file::{ReadError, open_regular, read};
 use conceptrol_core::models::image::{open, open_mask};
 use conceptrol_core::models::tokenizer::{ClipTokenizer, T5Tokenizer};
 use conceptrol_core::models::weights::{Checkpoint, Files, Weights};
-
-use crate::common::chain;
 
 /// Reads the path in one way, and returns what was said of it.
 type Reader = fn(&Path) -> String;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::common::chain;
 use burn::tensor::Device;
 use conceptrol_core::Grid;
+use conceptrol_core::message::chain;
 use conceptrol_core::models::image::{MaskWarning, decode_mask, open_mask};
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
 

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use conceptrol_core::Grid;
+use conceptrol_core::message::chain;
 use conceptrol_core::models::image::{
     ClipImageConfig, Filter, ImageError, RgbImage, clip_preprocess, clip_tensor, decode,
     encode_png, from_array, image_to_tensor, open, open_mask, resize, save_png, tensor_to_images,
     to_array,
 };
 use proptest::prelude::*;
-
-use crate::common::chain;
 
 /// Decoders of JPEG may differ by the rounding of the inverse transform and by how they interpolate halved colour planes.
 const JPEG_STEP: u8 = 6;

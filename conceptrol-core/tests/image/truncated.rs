@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use conceptrol_core::message::chain;
 use conceptrol_core::models::image::{ImageError, decode, open, open_mask};
-
-use crate::common::chain;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images")

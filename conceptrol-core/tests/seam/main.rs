@@ -16,11 +16,12 @@ mod sources;
 mod threads;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{chain, largest};
+use common::largest;
 use conceptrol_core::{
     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Concept,
     ConditionSchedule, Grid, ReferenceTokens, Session, SiteId, SiteKind, SiteSelector, StepInfo,
     mask::ConceptBlock,
+    message::chain,
     processors::{ConceptrolLayer, IpAdapterLayer, IpProjection},
 };
 

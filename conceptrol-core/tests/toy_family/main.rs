@@ -1,18 +1,16 @@
 //! A third family: `model.rs` is its denoiser, `toy.rs` all that it writes to have Conceptrol, in less than 200 lines.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod model;
 mod toy;
 
 use std::{ops::ControlFlow, thread};
 
 use burn::tensor::{Device, Tensor};
-use common::chain;
 use conceptrol_core::{
     Cancel, Grid, MaskRole, SiteSelector,
     image::{Rgb, RgbImage},
     mask::ConceptMask,
+    message::chain,
     pipeline::{
         ConceptRequest, Generation, ImageSize, Mode, Pipeline, PipelineError, Request, Silent,
         Stage, StepReport,

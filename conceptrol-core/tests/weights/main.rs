@@ -2,8 +2,6 @@
 
 mod archives;
 mod bombs;
-#[path = "../common/mod.rs"]
-mod common;
 mod disguised;
 mod fuzzed;
 mod key_tables;
@@ -19,6 +17,7 @@ mod zip;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, FloatDType, Tensor};
+use conceptrol_core::message::chain;
 use conceptrol_core::models::weights::{Checkpoint, Format, WeightError};
 
 /// A safetensors file with this header text and these bytes after it.
@@ -64,5 +63,5 @@ fn fixture(name: &str) -> PathBuf {
 
 /// The message of the error, which every test wants to see.
 fn message<T: std::fmt::Debug>(result: Result<T, WeightError>) -> String {
-    common::chain(&result.expect_err("a bad file"))
+    chain(&result.expect_err("a bad file"))
 }

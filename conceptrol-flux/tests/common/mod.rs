@@ -3,7 +3,6 @@
 
 pub mod checkpoint;
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
@@ -25,17 +24,6 @@ pub fn fixtures() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"),
         PathBuf::from,
     )
-}
-
-/// An error and what it comes from, down to the last: what a program would print.
-pub fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut below = error.source();
-    while let Some(level) = below {
-        message = format!("{message}: {level}");
-        below = level.source();
-    }
-    message
 }
 
 impl Case {

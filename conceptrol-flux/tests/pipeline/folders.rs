@@ -2,13 +2,11 @@
 
 use std::{fs, path::Path};
 
+use conceptrol_core::message::chain;
 use conceptrol_core::pipeline::Residency;
 use conceptrol_flux::Flux;
 
-use crate::{
-    common::chain,
-    tiny::{bare, copy},
-};
+use crate::tiny::{bare, copy};
 
 /// What is wrong with a copy of the model that `change` changed; the same wherever its weights are to live.
 fn fails(change: impl Fn(&Path)) -> String {

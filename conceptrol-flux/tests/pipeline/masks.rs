@@ -6,14 +6,12 @@ use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     Grid, MaskError, MaskRole, SiteSelector,
     mask::{ConceptBlock, ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, Product},
+    message::chain,
     pipeline::{Family, Fidelity, Pipeline},
 };
 use conceptrol_flux::{Flux, pipeline::Request};
 
-use crate::{
-    common::chain,
-    tiny::{difference, flux, generate, latents, numbers, one_concept, request},
-};
+use crate::tiny::{difference, flux, generate, latents, numbers, one_concept, request};
 
 /// Tokens of the pictures.
 const GRID: Grid = Grid::new(3, 4);

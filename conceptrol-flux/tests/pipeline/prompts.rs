@@ -2,14 +2,12 @@
 
 use conceptrol_core::{
     Occurrence,
+    message::chain,
     pipeline::{ConceptRequest, Pipeline, PipelineError, Words},
 };
 use conceptrol_flux::pipeline::Request;
 
-use crate::{
-    common::chain,
-    tiny::{PROMPT, flux, generate, pictures, reference, request},
-};
+use crate::tiny::{PROMPT, flux, generate, pictures, reference, request};
 
 const OTHER: &str = "in the library hangs a t-shirt, a man";
 

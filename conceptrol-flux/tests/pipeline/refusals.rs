@@ -3,15 +3,13 @@
 use conceptrol_core::{
     SiteSelector, StepWindow,
     mask::ConceptBlock,
+    message::chain,
     models::scheduler::SchedulerConfig,
     pipeline::{ConceptRequest, ImageSize, Mode, Pipeline, PipelineError, Silent},
 };
 use conceptrol_flux::{Flux, pipeline::Request};
 
-use crate::{
-    common::chain,
-    tiny::{bare, flux, lora, model, open, options, request},
-};
+use crate::tiny::{bare, flux, lora, model, open, options, request};
 
 /// The message of a changed request; it is the same from `check_request` and `generate`.
 fn refuse(flux: &Flux, change: impl Fn(&mut Request)) -> String {

@@ -3,13 +3,11 @@
 use std::{fs, path::Path};
 
 use burn::tensor::Device;
+use conceptrol_core::message::chain;
 use conceptrol_core::pipeline::{LoadOptions, Pipeline, Residency, Silent};
 use conceptrol_sd::StableDiffusion;
 
-use crate::{
-    common::chain,
-    tiny::{copy, edit, folder, options, request},
-};
+use crate::tiny::{copy, edit, folder, options, request};
 
 /// A copy of the tiny model, changed by `change`, asked for a picture: what is wrong with it.
 fn fails(change: impl Fn(&Path)) -> String {

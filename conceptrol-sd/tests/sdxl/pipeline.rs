@@ -6,6 +6,7 @@ use std::{
 
 use burn::tensor::{Device, FloatDType, Tensor};
 use bytes::Bytes;
+use conceptrol_core::message::chain;
 use conceptrol_core::models::weights::Files;
 use conceptrol_core::pipeline::{
     Family, ImageSize, LoadOptions, Mode, Pipeline, PipelineError, Residency, Silent, StepReport,
@@ -14,10 +15,7 @@ use conceptrol_core::pipeline::{
 use conceptrol_sd::StableDiffusion;
 use conceptrol_sd::pipeline::{MicroConditioning, Request};
 
-use crate::{
-    common::chain,
-    tiny::{PROMPT, assert_same, latents, open, pipeline, request},
-};
+use crate::tiny::{PROMPT, assert_same, latents, open, pipeline, request};
 
 #[test]
 fn one_two_and_three_concepts_each_change_the_picture() {
