@@ -1,5 +1,7 @@
 //! The denoising loop.
 
+use std::sync::Arc;
+
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
@@ -24,20 +26,9 @@ pub(super) fn denoise<F: Family + ?Sized>(
     let mut scheduler = scheduler(family, request, conditioning.size)?;
     let mut seeds = conditioning.seeds.clone();
     let mut latents = conditioning.latents.clone() * scheduler.init_noise_sigma();
-    let strength = ConditionSchedule::new(request.scale, request.window)
-        .outside(request.outside.unwrap_or(profile.defaults.outside));
-    let concepts = family.concepts_of(request, &conditioning.concepts);
-    let mut session = Session::new(plan, conditioning.batch, concepts)?
-        .condition(strength)
-        .cancel(request.cancel.clone());
-
-    observer.on_stage(Stage::Loading);
-    if request.cancel.is_cancelled() {
-        let stage = Stage::Loading;
-        return Err(PipelineError::Cancelled { stage });
-    }
-    let denoiser = family.denoiser()?;
-    let guidance = request.guidance.scale.unwrap_or(profile.defaults.guidance);
+    let mut session = session(family, plan, request, conditioning)?;
+    let denoiser = load(family, request, observer)?;
+    let guidance = guidance(family, request);
     let timesteps = scheduler.timesteps().to_vec();
     let total = timesteps.len();
     let mut markers = Vec::with_capacity(total);
@@ -49,23 +40,11 @@ pub(super) fn denoise<F: Family + ?Sized>(
         let step = StepInfo::new(index, total, timestep);
         session.begin_step(step);
         let sample = scheduler.scale_model_input(latents.clone(), index);
-        let rows = if conditioning.batch.guided {
-            Tensor::cat(vec![sample.clone(), sample], 0)
-        } else {
-            sample
-        };
-        let evaluation = Evaluation {
-            latents: rows.cast(profile.dtype),
-            step,
-            guidance,
-            mode: request.mode,
-            states: &conditioning.states,
-        };
-        let output = family.predict(&denoiser, evaluation, &mut session);
+        let output = predict(family, &denoiser, request, conditioning, sample, &mut session);
         if request.cancel.is_cancelled() {
             return Err(cancelled(index)); // whatever the output is: kernels stop in the middle
         }
-        let output = output?.cast(FloatDType::F32);
+        let output = output?;
         let guided = if conditioning.batch.guided {
             mix(&output, guidance, request.guidance.rescale)
         } else {
@@ -106,6 +85,101 @@ pub(super) fn denoise<F: Family + ?Sized>(
             Err(finite::error("the latents".into(), stage, profile.dtype))
         }
     }
+}
+
+/// Evaluates the denoiser at every step's level of noise on pictures that are known, `clean` latents in f32: the session
+/// at the end, with what attention saw of them.
+pub(super) fn renoise<F: Family + ?Sized>(
+    family: &F,
+    plan: &AttentionPlan,
+    request: &Request<F::Extra>,
+    conditioning: &Conditioning<F::Encoded>,
+    clean: &Tensor<4>,
+    observer: &mut dyn Observer,
+) -> Result<Session, PipelineError> {
+    let (found, expected) = (clean.dims(), conditioning.latents.dims());
+    if found != expected {
+        let (name, found) = ("the shape of the clean latents", format!("{found:?}"));
+        let expected = format!("{expected:?}");
+        return Err(PipelineError::bad_request(name, found, expected));
+    }
+    let scheduler = scheduler(family, request, conditioning.size)?;
+    let mut session = session(family, plan, request, conditioning)?;
+    let denoiser = load(family, request, observer)?;
+    let total = scheduler.timesteps().len();
+    for (index, &timestep) in scheduler.timesteps().iter().enumerate() {
+        let stage = Stage::Denoising { done: index, total };
+        observer.on_stage(stage);
+        session.begin_step(StepInfo::new(index, total, timestep));
+        let noised = scheduler.add_noise(clean.clone(), conditioning.latents.clone(), index);
+        let sample = scheduler.scale_model_input(noised, index);
+        let output = predict(family, &denoiser, request, conditioning, sample, &mut session);
+        if request.cancel.is_cancelled() {
+            return Err(PipelineError::Cancelled { stage });
+        }
+        output?;
+    }
+    Ok(session)
+}
+
+/// The session of a run.
+fn session<F: Family + ?Sized>(
+    family: &F,
+    plan: &AttentionPlan,
+    request: &Request<F::Extra>,
+    conditioning: &Conditioning<F::Encoded>,
+) -> Result<Session, PipelineError> {
+    let defaults = &family.profile().defaults;
+    let strength = ConditionSchedule::new(request.scale, request.window)
+        .outside(request.outside.unwrap_or(defaults.outside));
+    let concepts = family.concepts_of(request, &conditioning.concepts);
+    Ok(Session::new(plan, conditioning.batch, concepts)?
+        .condition(strength)
+        .cancel(request.cancel.clone()))
+}
+
+fn load<F: Family + ?Sized>(
+    family: &F,
+    request: &Request<F::Extra>,
+    observer: &mut dyn Observer,
+) -> Result<Arc<F::Denoiser>, PipelineError> {
+    let stage = Stage::Loading;
+    observer.on_stage(stage);
+    if request.cancel.is_cancelled() {
+        return Err(PipelineError::Cancelled { stage });
+    }
+    family.denoiser()
+}
+
+fn guidance<F: Family + ?Sized>(family: &F, request: &Request<F::Extra>) -> f64 {
+    let default = family.profile().defaults.guidance;
+    request.guidance.scale.unwrap_or(default)
+}
+
+/// One evaluation for the rows of every picture: `[images, channels, height, width]` -> `[rows, channels, height, width]`, in
+/// f32.
+fn predict<F: Family + ?Sized>(
+    family: &F,
+    denoiser: &F::Denoiser,
+    request: &Request<F::Extra>,
+    conditioning: &Conditioning<F::Encoded>,
+    sample: Tensor<4>,
+    session: &mut Session,
+) -> Result<Tensor<4>, PipelineError> {
+    let rows = if conditioning.batch.guided {
+        Tensor::cat(vec![sample.clone(), sample], 0)
+    } else {
+        sample
+    };
+    let evaluation = Evaluation {
+        latents: rows.cast(family.profile().dtype),
+        step: session.step(),
+        guidance: guidance(family, request),
+        mode: request.mode,
+        states: &conditioning.states,
+    };
+    let output = family.predict(denoiser, evaluation, session)?;
+    Ok(output.cast(FloatDType::F32))
 }
 
 #[derive(Debug)]

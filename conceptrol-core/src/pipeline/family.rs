@@ -108,6 +108,24 @@ pub trait Family: fmt::Debug + Send + Sync {
         session: &mut Session,
     ) -> Result<Tensor<4>, PipelineError>;
 
+    /// A picture to the latents it is made from, in f32: the mean of the autoencoder's posterior, scaled as the denoiser
+    /// takes it.
+    ///
+    /// # Shapes
+    ///
+    /// `[images, 3, height, width]`, values in -1..=1 -> `[images, channels, height / downscale, width / downscale]`
+    ///
+    /// # Errors
+    ///
+    /// Those of loading the autoencoder; [`PipelineError::Unsupported`] if the family cannot.
+    fn encode_picture(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+        let _ = pixels;
+        Err(PipelineError::Unsupported {
+            family: self.profile().name,
+            what: "pictures to start from".into(),
+        })
+    }
+
     /// Latents to pictures with values of about -1..=1, in f32; in tiles of `tile` pixels if given.
     ///
     /// # Shapes

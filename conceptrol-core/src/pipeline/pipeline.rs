@@ -9,7 +9,7 @@ use crate::{
     pipeline::{
         Conditioning, Family, Generation, Observer, PipelineError, Request, Stage,
         conditioning::{check, condition, scheduler, size},
-        denoise::denoise,
+        denoise::{denoise, renoise},
         finite,
         locate::locate,
         plan,
@@ -164,6 +164,28 @@ pub trait Pipeline: Family {
         observer: &mut dyn Observer,
     ) -> Result<(Tensor<4>, Session), PipelineError> {
         (request.cancel).scope(|| denoise(self, plan, request, conditioning, observer))
+    }
+
+    /// Evaluates the denoiser at every step's level of noise on pictures that are known, instead of on what the steps before
+    /// left: the session at the end, whose captures tell what attention sees of them. So the truth about each picture is
+    /// known at every step.
+    ///
+    /// # Shapes
+    ///
+    /// - `clean`: `[images, channels, height, width]`, as [`encode_picture`](Family::encode_picture) gives it
+    ///
+    /// # Errors
+    ///
+    /// As [`denoise`](Self::denoise), and latents of another shape.
+    fn renoise(
+        &self,
+        plan: &AttentionPlan,
+        request: &Request<Self::Extra>,
+        conditioning: &Conditioning<Self::Encoded>,
+        clean: &Tensor<4>,
+        observer: &mut dyn Observer,
+    ) -> Result<Session, PipelineError> {
+        (request.cancel).scope(|| renoise(self, plan, request, conditioning, clean, observer))
     }
 
     /// Decodes latents to 8-bit pictures, one after the other.

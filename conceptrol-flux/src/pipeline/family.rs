@@ -117,6 +117,12 @@ impl Family for Flux {
         Some(self.footprint(frame, tile))
     }
 
+    fn encode_picture(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+        let vae = self.vae()?;
+        let mean = vae.encode(pixels.cast(self.vae_dtype()), None)?.mean();
+        Ok(vae.scale(mean).cast(FloatDType::F32))
+    }
+
     fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError> {
         let vae = self.vae()?;
         let latents = vae.unscale(latents).cast(self.vae_dtype());

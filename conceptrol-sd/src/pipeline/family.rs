@@ -125,6 +125,13 @@ impl Family for StableDiffusion {
         Some(self.footprint(frame, tile))
     }
 
+    fn encode_picture(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+        let vae = self.vae()?;
+        let dtype = self.vae_config().compute_dtype(self.profile.dtype);
+        let mean = vae.encode(pixels.cast(dtype), None)?.mean();
+        Ok(vae.scale(mean).cast(FloatDType::F32))
+    }
+
     fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError> {
         let vae = self.vae()?;
         let dtype = self.vae_config().compute_dtype(self.profile.dtype);
