@@ -8,7 +8,7 @@ import settings
 import trainer
 
 TRAINED = ("clip", "vae", "unet", "adapter", "segmenter", "identity")
-STAGES = ("sprites", "vocabulary", "clip", "vae", "unet", "adapter", "segmenter", "identity", "evaluate", "package")
+STAGES = ("sprites", "vocabulary", "clip", "vae", "unet", "adapter", "segmenter", "identity", "evaluate", "package", "dataset")
 
 
 def main() -> None:

@@ -1,11 +1,17 @@
 """`python -m unittest test_recipe`: properties of the recipe, and the committed model in stock diffusers. Needs the sprites stage."""
 
+import json
+import tempfile
 import unittest
+from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTokenizer
 
+import dataset
 import fast
 import identity
 import retime
@@ -136,6 +142,77 @@ class Recipe(unittest.TestCase):
         picture = sample_with_diffusers(ASSETS / "tiny-sd", reference, "an apple and a rocket on the beach", steps=4)
         self.assertEqual(picture.size, (settings.PIXELS, settings.PIXELS))
         self.assertGreater(np.asarray(picture).std(), 5)
+
+
+class Dataset(unittest.TestCase):
+    """The committed `../world`."""
+
+    FOLDER = ASSETS / "world"
+
+    def rows(self, name: str, folder: Path = FOLDER) -> list[dict]:
+        return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+    def pixels(self, *path: str) -> np.ndarray:
+        with Image.open(self.FOLDER.joinpath(*path)) as picture:
+            self.assertEqual(picture.size, (world.SIZE, world.SIZE))
+            return np.asarray(picture)
+
+    def test_the_committed_files_are_what_the_stage_writes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            again = Path(folder) / "world"
+            dataset.write(again)
+            for path in (p for p in again.rglob("*") if p.is_file()):
+                committed = self.FOLDER / path.relative_to(again)
+                if path.suffix == ".png":  # the packing of a PNG depends on the library, its pixels do not
+                    np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(Image.open(committed)), str(path))
+                else:
+                    self.assertEqual(path.read_text(), committed.read_text(), str(path))
+
+    def test_scenes_are_held_out_and_every_object_has_a_mask_of_its_own(self):
+        rows, ends = self.rows("scenes/scenes.jsonl"), {}
+        for row in rows:
+            self.assertEqual(self.pixels("scenes", row["image"]).shape[2:], (3,))
+            masks = [self.pixels("scenes", o["mask"]) for o in row["objects"]]
+            self.assertFalse((np.minimum(*masks) > 0).any())
+            for mask in masks:
+                self.assertLessEqual(set(np.unique(mask)), {0, 255})
+                self.assertGreaterEqual((mask > 0).sum(), 100)
+            where = [row["caption"].index(o["phrase"]) for o in row["objects"]]
+            self.assertEqual(where, sorted(where))
+            for setting, phrases in world.SETTINGS.items():
+                if any(row["caption"].endswith(p.split("{}")[-1]) for p in phrases):
+                    ends[setting] = ends.get(setting, 0) + 1
+                    self.assertTrue(world.is_held_out([o["phrase"] for o in row["objects"]], setting), row)
+        self.assertEqual(len(rows), 100)
+        self.assertEqual(set(ends), set(world.SETTINGS))
+        self.assertEqual({o["phrase"] for row in rows for o in row["objects"]}, set(world.NOUNS))
+
+    def test_prompts_name_their_subjects_first_and_second_equally_often(self):
+        subjects = {row["id"]: row for row in self.rows("subjects/subjects.jsonl")}
+        rows = self.rows("prompts.jsonl")
+        self.assertEqual(len({(row["prompt"], row["subject"]) for row in rows}), 100)
+        self.assertEqual({row["subject"] for row in rows}, set(subjects))
+        for row in rows:
+            self.assertEqual(subjects[row["subject"]]["phrase"], row["phrase"])
+            self.assertTrue(row["prompt"].endswith(" " + row["setting"]))
+        first = sum(row["prompt"].index(row["phrase"]) < row["prompt"].index(row["others"][0]) for row in rows)
+        self.assertEqual(first, 50)
+
+    def test_a_concept_stands_once_and_where_its_position_says(self):
+        tokens = CLIPTokenizer.from_pretrained(ASSETS / "tiny-sd" / "tokenizer")
+        rows = self.rows("concepts.jsonl")
+        self.assertEqual(len({row["id"] for row in rows}), 50)
+        for row in rows:
+            part = tokens.tokenize(row["phrase"])
+            self.assertIn(row["class"], ["setting", *world.NOUNS])
+            for entry in row["prompts"]:
+                whole = tokens.tokenize(entry["prompt"])
+                starts = [k for k in range(len(whole)) if whole[k : k + len(part)] == part]
+                self.assertEqual(len(starts), 1, entry)
+                ahead = sum(entry["prompt"].index(o) < entry["prompt"].index(row["phrase"]) for o in entry["others"])
+                count = len(entry["others"])
+                said = {"only": count == 0, "first": ahead == 0, "middle": 0 < ahead < count, "last": ahead == count > 0}
+                self.assertTrue(said[entry["position"]], entry)
 
 
 if __name__ == "__main__":
