@@ -40,7 +40,14 @@ pub(super) fn denoise<F: Family + ?Sized>(
         let step = StepInfo::new(index, total, timestep);
         session.begin_step(step);
         let sample = scheduler.scale_model_input(latents.clone(), index);
-        let output = predict(family, &denoiser, request, conditioning, sample, &mut session);
+        let output = predict(
+            family,
+            &denoiser,
+            request,
+            conditioning,
+            sample,
+            &mut session,
+        );
         if request.cancel.is_cancelled() {
             return Err(cancelled(index)); // whatever the output is: kernels stop in the middle
         }
@@ -113,7 +120,14 @@ pub(super) fn renoise<F: Family + ?Sized>(
         session.begin_step(StepInfo::new(index, total, timestep));
         let noised = scheduler.add_noise(clean.clone(), conditioning.latents.clone(), index);
         let sample = scheduler.scale_model_input(noised, index);
-        let output = predict(family, &denoiser, request, conditioning, sample, &mut session);
+        let output = predict(
+            family,
+            &denoiser,
+            request,
+            conditioning,
+            sample,
+            &mut session,
+        );
         if request.cancel.is_cancelled() {
             return Err(PipelineError::Cancelled { stage });
         }
