@@ -3,10 +3,9 @@
 use std::error::Error;
 
 use conceptrol_core::{
-    MaskRole, SiteKind, SiteSelector, StepWindow,
-    mask::ConceptBlock,
+    MaskRole, SiteSelector, StepWindow,
     models::image::{open, open_mask},
-    pipeline::{ConceptRequest, ImageSize, Pipeline, Profile, Request},
+    pipeline::{ConceptRequest, ImageSize, Pipeline, Request},
 };
 use conceptrol_examples::say_err;
 
@@ -61,7 +60,7 @@ pub(crate) fn request<P: Pipeline>(
         request.scheduler = Some(profile.scheduler.with_name(name)?);
     }
     if let Some(site) = &arguments.concept_block {
-        request = request.mask_source(block_at(profile, site));
+        request = request.mask_source(profile.block_at(SiteSelector::named(site)));
     }
     for (sites, factor) in &arguments.site_scales {
         request = request.site_scale(SiteSelector::under(sites.clone()), *factor);
@@ -70,17 +69,6 @@ pub(crate) fn request<P: Pipeline>(
         request = request.concept(self::concept(concept, arguments, pipeline)?);
     }
     Ok(request)
-}
-
-/// The concept block at a site, as masks are read there.
-fn block_at(profile: &Profile, site: &str) -> ConceptBlock {
-    let selector = SiteSelector::named(site);
-    let joint = (profile.sites.iter()).any(|site| site.kind == SiteKind::Joint);
-    if joint {
-        ConceptBlock::joint(selector)
-    } else {
-        ConceptBlock::cross(selector)
-    }
 }
 
 fn concept<P: Pipeline>(

@@ -88,6 +88,11 @@ impl ConceptBlock {
         Self::joint(SiteSelector::named("transformer_blocks.18.attn"))
     }
 
+    /// Where masks are read.
+    pub const fn sites(&self) -> &SiteSelector {
+        &self.sites
+    }
+
     /// Reads the mask elsewhere, for other models and for ablations.
     pub fn at(mut self, sites: SiteSelector) -> Self {
         self.sites = sites;

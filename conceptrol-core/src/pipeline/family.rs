@@ -9,7 +9,10 @@ use crate::{
     mask::ConceptBlock,
     models::{noise::NoiseDtype, scheduler::SchedulerConfig, tokenizer::EncodedPrompt},
     pipeline::{Fidelity, ImageSize, Mode, PipelineError, Request, Seeds},
-    seam::{AttentionPlanBuilder, AttentionSites, BatchLayout, Session, SiteSelector, StepInfo},
+    seam::{
+        AttentionPlanBuilder, AttentionSites, BatchLayout, Session, SiteKind, SiteSelector,
+        StepInfo,
+    },
 };
 
 /// A family of text-to-image models: Stable Diffusion, FLUX, your own.
@@ -220,6 +223,21 @@ impl Profile {
                 guidance: 7.5,
                 outside: 0.0,
             },
+        }
+    }
+
+    /// Whether text, latents and references attend to each other in one attention, as in FLUX.
+    pub fn is_joint(&self) -> bool {
+        let mut sites = self.sites.iter();
+        sites.any(|site| site.kind == SiteKind::Joint)
+    }
+
+    /// A concept block at these sites, as masks are read there.
+    pub fn block_at(&self, sites: SiteSelector) -> ConceptBlock {
+        if self.is_joint() {
+            ConceptBlock::joint(sites)
+        } else {
+            ConceptBlock::cross(sites)
         }
     }
 }

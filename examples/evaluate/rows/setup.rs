@@ -104,7 +104,10 @@ impl Digest {
                 hash.update(&end);
             }
         }
-        let hex = hash.finalize().into_iter().map(|byte| format!("{byte:02x}"));
+        let hex = hash
+            .finalize()
+            .into_iter()
+            .map(|byte| format!("{byte:02x}"));
         Ok(Self(hex.take(8).collect()))
     }
 }

@@ -1,0 +1,208 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use conceptrol_examples::device::{Backend, Precision};
+
+use crate::rows::Shard;
+
+/// Measure what Conceptrol does: the paper's experiments, on the embedded model or on your own.
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Which attention block knows where a word acts? Names it and writes `conceptrol.json`.
+    Blocks(Blocks),
+    /// Which mask is the best gate: none, random, another block's, each block's own, the concept block's, the truth?
+    Masks(Masks),
+    /// What do warm-up, scale, steps and guidance do?
+    Sweep(Sweep),
+    /// Does the concept block find 50 concepts, wherever they stand in a prompt and whatever stands beside them?
+    Concepts,
+    /// Merge rows and write the report.
+    Report {
+        /// Folders with rows.
+        #[arg(required = true, value_name = "DIR")]
+        folders: Vec<PathBuf>,
+    },
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// A diffusers folder; the embedded model if absent.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// The adapter that reads reference pictures; the embedded model has one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// Folder of the image encoder that the IP-Adapter was trained with [default: `image_encoder` of the model].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) image_encoder: Option<PathBuf>,
+    /// Scenes, subjects, prompts and concepts: a folder as `examples/assets/world`, or one of DreamBench++.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// A whole CLIP (`CLIPModel`) that measures likeness; the embedded world has one.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) encoder: Option<PathBuf>,
+    /// A segmenter that finds things in pictures; the embedded model has one. Without it, regions are read from the model's
+    /// own maps.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) segmenter: Option<PathBuf>,
+    /// How many prompts, scenes or concepts, from the first on [default: all; --quick: a few].
+    #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
+    pub(crate) count: Option<usize>,
+    /// Seeds a prompt [default: 2; --quick: 1].
+    #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
+    pub(crate) seeds: Option<usize>,
+    /// The first seed.
+    #[arg(long, global = true, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Number of steps [default: the model's; --quick: 20].
+    #[arg(long, global = true, value_parser = at_least_one)]
+    pub(crate) steps: Option<usize>,
+    /// Guidance scale [default: the model's].
+    #[arg(long, global = true, value_parser = finite)]
+    pub(crate) guidance: Option<f64>,
+    /// Strength of the reference.
+    #[arg(long, global = true, default_value_t = 1.0, value_parser = finite)]
+    pub(crate) scale: f64,
+    /// Fraction of the steps before the reference acts [default: 0.2; FLUX: 0].
+    #[arg(long, global = true, value_parser = fraction)]
+    pub(crate) warmup: Option<f64>,
+    /// Few pictures and steps: minutes instead of an hour.
+    #[arg(long, global = true)]
+    pub(crate) quick: bool,
+    /// Compute a part only, as 0/4, 1/4, ..; the part that an array job's environment names if absent.
+    #[arg(long, global = true, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
+    /// Backend to run on.
+    #[arg(long, global = true, default_value = "flex")]
+    pub(crate) backend: Backend,
+    /// Type to compute in.
+    #[arg(long, global = true, default_value = "f32")]
+    pub(crate) dtype: Precision,
+    /// Where rows, pictures and the report are written. Rows that are there are continued.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "target/evaluate"
+    )]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Blocks {
+    /// Masks of the pictures that this command generates, made by you: `PICTURE.0.png` for the concept, `PICTURE.1.png` for
+    /// the first other thing of its prompt, ..; in place of the segmenter.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) oracle_masks: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Masks {
+    /// The block that does not know where words act [default: that of the middle].
+    #[arg(long, value_name = "SITE")]
+    pub(crate) non_specific: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Sweep {
+    /// Values of an axis: `warmup=0,0.1,0.2`, `scale=..`, `steps=..` or `guidance=..`. Several axes make a grid
+    /// [default: scale=0.5,0.75,1,1.25,1.5 and warmup=0,0.1,0.2,0.3,0.4, one after the other].
+    #[arg(long = "axis", value_name = "NAME=VALUES", value_parser = axis)]
+    pub(crate) axes: Vec<Axis>,
+}
+
+/// Values that one setting takes in turn.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Axis {
+    pub(crate) setting: Setting,
+    pub(crate) values: Vec<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Setting {
+    Warmup,
+    Scale,
+    Steps,
+    Guidance,
+}
+
+impl Common {
+    /// With the embedded model and its world for what is not given.
+    pub(crate) fn with_embedded(mut self, assets: &Path) -> Self {
+        if self.model.is_none() {
+            let model = assets.join("tiny-sd");
+            if self.adapter.is_none() && self.image_encoder.is_none() {
+                self.adapter = Some(model.join("ip-adapter.safetensors"));
+            }
+            if self.data.is_none() {
+                self.segmenter.get_or_insert(model.join("segmenter"));
+                self.encoder.get_or_insert(assets.join("world/clip"));
+            }
+            self.model = Some(model);
+        }
+        self.data.get_or_insert(assets.join("world"));
+        self
+    }
+
+    /// At most as many of `all` as are asked for.
+    pub(crate) fn count_of(&self, all: usize, quick: usize) -> usize {
+        let default = if self.quick { quick } else { all };
+        self.count.unwrap_or(default).min(all)
+    }
+
+    pub(crate) fn seeds(&self) -> usize {
+        self.seeds.unwrap_or(if self.quick { 1 } else { 2 })
+    }
+}
+
+fn axis(text: &str) -> Result<Axis, String> {
+    let (name, values) = text.split_once('=').ok_or("expected NAME=VALUES")?;
+    let (setting, check): (_, fn(f64) -> bool) = match name {
+        "warmup" => (Setting::Warmup, |x| (0.0..=1.0).contains(&x)),
+        "scale" => (Setting::Scale, f64::is_finite),
+        "steps" => (Setting::Steps, |x| x >= 1.0 && x.fract() == 0.0),
+        "guidance" => (Setting::Guidance, f64::is_finite),
+        _ => return Err("the axes are warmup, scale, steps and guidance".into()),
+    };
+    let values = values.split(',').map(|value| match value.parse() {
+        Ok(value) if check(value) => Ok(value),
+        _ => Err(format!("`{value}` is no {name}")),
+    });
+    Ok(Axis {
+        setting,
+        values: values.collect::<Result<_, _>>()?,
+    })
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err("expected a finite number".into()),
+    }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number between 0 and 1".into()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("expected a whole number of at least 1".into()),
+    }
+}

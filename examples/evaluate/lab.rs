@@ -1,0 +1,209 @@
+//! What every experiment works with: the model, the data, who measures, and where rows go.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    path::{Path, PathBuf},
+};
+
+use burn::tensor::Device;
+use conceptrol_core::{
+    StepWindow,
+    models::config::Fields,
+    pipeline::{LoadOptions, Pipeline, Request},
+};
+use conceptrol_examples::{folder::prepare, progress::Interrupt, say_err};
+use conceptrol_flux::{Flux, pipeline::FluxOptions};
+use conceptrol_sd::StableDiffusion;
+
+use crate::{
+    arguments::Common,
+    data::{Data, Prompt, Subject},
+    measure::{Encoder, Oracle, Scorer, Segmenter},
+    rows::{Settings, Setup, Shard},
+};
+
+/// A model and what it is measured with.
+pub(crate) struct Lab<'a, P: Pipeline> {
+    pub(crate) common: &'a Common,
+    pub(crate) pipeline: P,
+    pub(crate) data: Data,
+    pub(crate) oracle: Oracle,
+    pub(crate) shard: Shard,
+    pub(crate) interrupt: Interrupt,
+    /// The warm-up of a command line that has none.
+    warmup: f64,
+}
+
+/// An experiment, whatever the family of the model.
+pub(crate) trait Experiment {
+    fn run<P: Pipeline>(&self, lab: &Lab<'_, P>) -> Result<(), Box<dyn Error>>;
+}
+
+/// Opens the model and runs an experiment with it.
+pub(crate) fn run(common: &Common, experiment: &impl Experiment) -> Result<(), Box<dyn Error>> {
+    let folder = common.model.as_deref().ok_or("no --model")?;
+    let shard = match common.shard {
+        Some(shard) => shard,
+        None => Shard::from_environment()?,
+    };
+    if shard != Shard::WHOLE {
+        say_err!("shard {shard}");
+    }
+    for left in prepare(&common.out)? {
+        say_err!(
+            "removed {}, which an earlier run had not finished",
+            left.display()
+        );
+    }
+    let interrupt = Interrupt::listen(&common.out);
+    let oracle = match &common.segmenter {
+        Some(folder) => Oracle::Segmenter(Segmenter::open(folder, &Device::flex())?),
+        None => Oracle::OwnMaps,
+    };
+    let data = Data::new(common.data.as_deref().ok_or("no --data")?);
+    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    if class.is_some_and(|class| class.starts_with("Flux")) {
+        let pipeline = Flux::open(folder, options::<FluxOptions>(common, folder)?)?;
+        let warmup = common.warmup.unwrap_or(0.0);
+        experiment.run(&Lab {
+            common,
+            pipeline,
+            data,
+            oracle,
+            shard,
+            interrupt,
+            warmup,
+        })
+    } else {
+        let pipeline = StableDiffusion::open(folder, options(common, folder)?)?;
+        let warmup = common.warmup.unwrap_or(0.2);
+        experiment.run(&Lab {
+            common,
+            pipeline,
+            data,
+            oracle,
+            shard,
+            interrupt,
+            warmup,
+        })
+    }
+}
+
+fn options<X: Default>(common: &Common, folder: &Path) -> Result<LoadOptions<X>, Box<dyn Error>> {
+    let options = LoadOptions::new(common.backend.device()?).dtype(common.dtype.into());
+    let encoder = folder.join("image_encoder");
+    let encoder = common
+        .image_encoder
+        .clone()
+        .or_else(|| encoder.is_dir().then_some(encoder));
+    Ok(match (&common.adapter, encoder) {
+        (Some(adapter), Some(encoder)) => options.adapter((adapter, encoder)),
+        (Some(adapter), None) => options.adapter(adapter.as_path()),
+        (None, _) => options,
+    })
+}
+
+impl<P: Pipeline> Lab<'_, P> {
+    /// What the rows of every command depend on.
+    pub(crate) fn setup(&self, command: &str) -> Result<Setup, Box<dyn Error>> {
+        let common = self.common;
+        let data = self.data.root().to_owned();
+        let files = [
+            ("model", common.model.as_ref()),
+            ("segmenter", common.segmenter.as_ref()),
+            ("data", Some(&data)),
+        ];
+        let settings = self.settings();
+        Ok(with_files(Setup::new(command), files)?
+            .option("backend", common.backend.name())
+            .option("dtype", format!("{:?}", common.dtype).to_lowercase())
+            .option("steps", settings.steps)
+            .option("guidance", settings.guidance)
+            .option("first seed", common.seed))
+    }
+
+    /// What rows depend on beside that where references act and likeness is measured.
+    pub(crate) fn with_references(&self, setup: Setup) -> Result<Setup, Box<dyn Error>> {
+        let common = self.common;
+        let files = [
+            ("adapter", common.adapter.as_ref()),
+            ("image encoder", common.image_encoder.as_ref()),
+            ("encoder", common.encoder.as_ref()),
+        ];
+        let settings = self.settings();
+        Ok(with_files(setup, files)?
+            .option("scale", settings.scale)
+            .option("warmup", settings.warmup)
+            .option("seeds", common.seeds()))
+    }
+
+    /// The settings of the command line.
+    pub(crate) fn settings(&self) -> Settings {
+        let defaults = self.pipeline.profile().defaults;
+        let quick = if self.common.quick {
+            20
+        } else {
+            defaults.steps
+        };
+        Settings {
+            scale: self.common.scale,
+            warmup: self.warmup,
+            steps: self.common.steps.unwrap_or(quick.min(defaults.steps)),
+            guidance: self.common.guidance.unwrap_or(defaults.guidance),
+        }
+    }
+
+    /// Prompts with their subjects, as many as are asked for.
+    pub(crate) fn prompts(
+        &self,
+        quick: usize,
+    ) -> Result<(Vec<Prompt>, BTreeMap<String, Subject>), Box<dyn Error>> {
+        let subjects = self.data.subjects()?;
+        let mut prompts = self.data.prompts(&subjects)?;
+        prompts.truncate(self.common.count_of(prompts.len(), quick));
+        Ok((prompts, subjects))
+    }
+
+    /// Who measures pictures of these prompts.
+    pub(crate) fn scorer(&self, prompts: &[Prompt]) -> Result<Scorer, Box<dyn Error>> {
+        let folder = self.common.encoder.as_ref();
+        let folder =
+            folder.ok_or("likeness is measured by a CLIP: give its folder by --encoder")?;
+        Ok(Scorer::new(
+            Encoder::open(folder, &Device::flex())?,
+            prompts,
+        ))
+    }
+}
+
+fn with_files<const N: usize>(
+    setup: Setup,
+    files: [(&str, Option<&PathBuf>); N],
+) -> Result<Setup, Box<dyn Error>> {
+    let mut given = files
+        .into_iter()
+        .filter_map(|(role, path)| Some((role, path?)));
+    given.try_fold(setup, |setup, (role, path)| {
+        let setup = setup.file(role, path);
+        setup.map_err(|error| format!("{}: {error}", path.display()).into())
+    })
+}
+
+/// Applies settings to a request.
+pub(crate) fn with_settings<X>(
+    request: Request<X>,
+    settings: &Settings,
+) -> Result<Request<X>, Box<dyn Error>> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "requests have single precision"
+    )]
+    let scale = settings.scale as f32;
+    Ok(request
+        .scale(scale)
+        .window(StepWindow::after_warmup(settings.warmup)?)
+        .steps(settings.steps)
+        .guidance_scale(settings.guidance))
+}
