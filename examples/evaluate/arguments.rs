@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use conceptrol_examples::device::{Backend, Precision};
 
 use crate::rows::Shard;
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Sweep(Sweep),
     /// Does the concept block find 50 concepts, wherever they stand in a prompt and whatever stands beside them?
     Concepts,
+    /// What do the adapter, Conceptrol and captures cost, in time and memory?
+    Overhead(Overhead),
     /// Merge rows and write the report.
     Report {
         /// Folders with rows.
@@ -121,6 +123,29 @@ pub(crate) struct Sweep {
     /// [default: scale=0.5,0.75,1,1.25,1.5 and warmup=0,0.1,0.2,0.3,0.4, one after the other].
     #[arg(long = "axis", value_name = "NAME=VALUES", value_parser = axis)]
     pub(crate) axes: Vec<Axis>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Overhead {
+    /// Pictures at once.
+    #[arg(long = "batch", value_name = "N", value_delimiter = ',', default_values_t = [1, 2, 4, 8], value_parser = at_least_one)]
+    pub(crate) batches: Vec<usize>,
+    /// Threads of the CPU [default: 1 and all].
+    #[arg(long = "threads", value_name = "N", value_delimiter = ',', value_parser = at_least_one)]
+    pub(crate) threads: Vec<usize>,
+    /// Turns in which every mode runs once.
+    #[arg(long, default_value_t = 5, value_parser = at_least_one)]
+    pub(crate) turns: usize,
+    /// Beside the model, a UNet of published size with random weights on the CPU, 512 x 512 pixels; not with --quick.
+    #[arg(long, default_value = "sd15")]
+    pub(crate) full_size: FullSize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FullSize {
+    None,
+    Sd15,
+    Sdxl,
 }
 
 /// Values that one setting takes in turn.

@@ -19,8 +19,8 @@ use conceptrol_core::{message::chain, pipeline::PipelineError};
 use conceptrol_examples::say_err;
 
 use crate::{
-    arguments::{Arguments, Command},
-    commands::{Blocks, Concepts, Masks, Sweep},
+    arguments::{Arguments, Command, Common},
+    commands::{Blocks, Concepts, Masks, Overhead, Sweep, backends},
 };
 
 /// Where the embedded model and its world are.
@@ -47,6 +47,17 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Command::Masks(masks) => lab::run(&common, &Masks(masks)),
         Command::Sweep(sweep) => lab::run(&common, &Sweep(sweep)),
         Command::Concepts => lab::run(&common, &Concepts),
+        Command::Overhead(overhead) => {
+            let overhead = Overhead(overhead);
+            for backend in backends() {
+                let common = Common {
+                    backend,
+                    ..common.clone()
+                };
+                lab::run(&common, &overhead)?;
+            }
+            Ok(())
+        }
         Command::Report { folders: _ } => Ok(()),
     }
 }

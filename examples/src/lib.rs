@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod folder;
+pub mod machine;
 pub mod map;
 pub mod memory;
 pub mod output;

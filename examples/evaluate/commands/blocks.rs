@@ -104,15 +104,12 @@ fn of_scene<P: Pipeline>(
         .collect();
     // one evaluation a step: nothing is guided where nothing is generated
     let request = request(lab, &scene.caption, &phrases)?.guidance_scale(1.0);
-    let mut regions = Vec::new();
-    for object in &scene.objects {
-        let region = load_mask(&object.mask)?;
-        if !region.iter().any(|&inside| inside) {
-            return Err(format!("{}: the mask is empty", object.mask.display()).into());
-        }
-        regions.push(Some(region));
-    }
     let picture = open(&scene.image)?;
+    let regions = scene
+        .objects
+        .iter()
+        .map(|object| load_mask(&object.mask, &picture).map(Some));
+    let regions: Vec<_> = regions.collect::<Result<_, _>>()?;
     let size = pipeline.profile().defaults.size;
     let (width, height) = (u32::try_from(size.width)?, u32::try_from(size.height)?);
     let picture = resize(&picture, width, height, Filter::Bicubic);
@@ -164,9 +161,18 @@ impl Blocks {
             &[("parameters", &prompt.prompt)],
         )?;
         let regions = match (&self.0.oracle_masks, &lab.oracle) {
-            (Some(folder), _) => (0..phrases.len())
-                .map(|thing| Ok(Some(load_mask(&mask_of(folder, &path, thing))?)))
-                .collect::<Result<Vec<_>, Box<dyn Error>>>()?,
+            (Some(folder), _) => {
+                let beyond = mask_of(folder, &path, phrases.len());
+                if beyond.exists() {
+                    let (beyond, things) = (beyond.display(), phrases.join(", "));
+                    return Err(format!("{beyond}: its prompt names only {things}").into());
+                }
+                (0..phrases.len())
+                    .map(|thing| {
+                        load_mask(&mask_of(folder, &path, thing), &generation.images[0]).map(Some)
+                    })
+                    .collect::<Result<Vec<_>, _>>()?
+            }
             (None, Oracle::Segmenter(segmenter)) => {
                 let found = segmenter.regions(&generation.images[0], class, &prompt.others);
                 std::iter::once(found.concept).chain(found.others).collect()

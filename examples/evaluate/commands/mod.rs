@@ -3,10 +3,12 @@
 mod blocks;
 mod concepts;
 mod masks;
+mod overhead;
 mod pictures;
 mod sweep;
 
 pub(crate) use blocks::Blocks;
 pub(crate) use concepts::Concepts;
 pub(crate) use masks::Masks;
+pub(crate) use overhead::{Overhead, backends};
 pub(crate) use sweep::Sweep;

@@ -1,28 +1,72 @@
 //! Masks and maps brought together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use conceptrol_core::{
+    Grid,
     analysis::{AnalysisError, resize_bilinear, roc_auc},
-    mask::ConceptMask,
-    models::image::{ImageError, open_mask},
+    mask::{ConceptMask, ResizeFilter},
+    models::image::{ImageError, RgbImage, open_mask},
 };
 use ndarray::{Array2, ArrayView2};
 
 /// The longest side at which maps and regions are compared: regions of larger pictures are averaged down to it.
 const EDGE: usize = 128;
 
-/// The region of a drawn mask: where it is above one half. Large masks are averaged down.
-pub(crate) fn load_mask(path: &Path) -> Result<Array2<bool>, ImageError> {
+/// A mask file that does not fit its picture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum MaskFileError {
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(
+        "{}: the mask has {found:?} pixels, its picture {expected:?} (width, height)",
+        path.display()
+    )]
+    Size {
+        path: PathBuf,
+        found: (usize, usize),
+        expected: (usize, usize),
+    },
+    #[error("{}: the mask covers {inside} of {pixels} pixels: there must be some inside and some outside", path.display())]
+    OneSided {
+        path: PathBuf,
+        inside: usize,
+        pixels: usize,
+    },
+}
+
+/// The region of the mask of a picture: where it is above one half. Large masks are averaged down.
+pub(crate) fn load_mask(path: &Path, picture: &RgbImage) -> Result<Array2<bool>, MaskFileError> {
     let drawn = open_mask(path)?;
-    let device = burn::tensor::Device::flex();
-    let mask = drawn.to_concept_mask(&device);
-    Ok(region_of(&mask, 0, 0.5))
+    let found = (drawn.grid.width, drawn.grid.height);
+    let expected = (picture.width() as usize, picture.height() as usize);
+    let path = path.to_owned();
+    if found != expected {
+        return Err(MaskFileError::Size {
+            path,
+            found,
+            expected,
+        });
+    }
+    let region = region_of(&drawn.to_concept_mask(&Device::flex()), 0, 0.5);
+    let (inside, pixels) = (
+        region.iter().filter(|&&inside| inside).count(),
+        region.len(),
+    );
+    if inside == 0 || inside == pixels {
+        return Err(MaskFileError::OneSided {
+            path,
+            inside,
+            pixels,
+        });
+    }
+    Ok(region)
 }
 
 /// Where a mask of picture `image` reaches `threshold`, at most [`EDGE`] cells a side.
 pub(crate) fn region_of(mask: &ConceptMask, image: usize, threshold: f32) -> Array2<bool> {
-    use conceptrol_core::{Grid, mask::ResizeFilter};
     let grid = mask.grid();
     let fits = |length: usize| length.div_ceil(grid.height.max(grid.width).div_ceil(EDGE).max(1));
     let small = Grid::new(fits(grid.height), fits(grid.width));
