@@ -19,6 +19,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
+    /// Every experiment, one after the other, and the report.
+    All,
     /// Which attention block knows where a word acts? Names it and writes `conceptrol.json`.
     Blocks(Blocks),
     /// Which mask is the best gate: none, random, another block's, each block's own, the concept block's, the truth?
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Concepts,
     /// What do the adapter, Conceptrol and captures cost, in time and memory?
     Overhead(Overhead),
+    /// The table of ratings that people or a judge gave, in DreamBench++'s format.
+    Ratings(Ratings),
     /// Merge rows and write the report.
     Report {
         /// Folders with rows.
@@ -112,7 +116,8 @@ pub(crate) struct Blocks {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Masks {
-    /// The block that does not know where words act [default: that of the middle].
+    /// The block that does not know where words act [default: the deepest on the way down
+    /// of a UNet, the first of a transformer].
     #[arg(long, value_name = "SITE")]
     pub(crate) non_specific: Option<String>,
 }
@@ -139,6 +144,28 @@ pub(crate) struct Overhead {
     /// Beside the model, a UNet of published size with random weights on the CPU, 512 x 512 pixels; not with --quick.
     #[arg(long, default_value = "sd15")]
     pub(crate) full_size: FullSize,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Ratings {
+    /// Folders of ratings of concept preservation: `METHOD-COLLECTION-PROMPT.json`, one folder a run of the judge.
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
+    pub(crate) concept: Vec<PathBuf>,
+    /// Folders of ratings of prompt following.
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
+    pub(crate) prompt: Vec<PathBuf>,
+}
+
+impl Default for Overhead {
+    /// What a command line without options asks for.
+    fn default() -> Self {
+        Self {
+            batches: vec![1, 2, 4, 8],
+            threads: Vec::new(),
+            turns: 5,
+            full_size: FullSize::Sd15,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -108,8 +108,21 @@ impl Data {
         }
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
+    /// The lists and folders that are there.
+    pub(crate) fn parts(&self) -> Vec<(&'static str, PathBuf)> {
+        let names = [
+            "scenes",
+            "subjects",
+            "prompts.jsonl",
+            "concepts.jsonl",
+            "images",
+            "captions",
+        ];
+        let parts = names.map(|name| (name, self.root.join(name)));
+        parts
+            .into_iter()
+            .filter(|(_, path)| path.exists())
+            .collect()
     }
 
     /// Scenes, with the paths of their files.

@@ -1,10 +1,6 @@
 //! What every experiment works with: the model, the data, who measures, and where rows go.
 
-use std::{
-    collections::BTreeMap,
-    error::Error,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, error::Error, path::Path};
 
 use burn::tensor::Device;
 use conceptrol_core::{
@@ -109,14 +105,17 @@ impl<P: Pipeline> Lab<'_, P> {
     /// What the rows of every command depend on.
     pub(crate) fn setup(&self, command: &str) -> Result<Setup, Box<dyn Error>> {
         let common = self.common;
-        let data = self.data.root().to_owned();
         let files = [
-            ("model", common.model.as_ref()),
-            ("segmenter", common.segmenter.as_ref()),
-            ("data", Some(&data)),
+            ("model", common.model.as_deref()),
+            ("segmenter", common.segmenter.as_deref()),
         ];
+        let setup = with_files(Setup::new(command), files)?;
+        let data = self.data.parts();
+        let data = data
+            .iter()
+            .map(|(name, path)| (*name, Some(path.as_path())));
         let settings = self.settings();
-        Ok(with_files(Setup::new(command), files)?
+        Ok(with_files(setup, data)?
             .option("backend", common.backend.name())
             .option("dtype", format!("{:?}", common.dtype).to_lowercase())
             .option("steps", settings.steps)
@@ -128,9 +127,9 @@ impl<P: Pipeline> Lab<'_, P> {
     pub(crate) fn with_references(&self, setup: Setup) -> Result<Setup, Box<dyn Error>> {
         let common = self.common;
         let files = [
-            ("adapter", common.adapter.as_ref()),
-            ("image encoder", common.image_encoder.as_ref()),
-            ("encoder", common.encoder.as_ref()),
+            ("adapter", common.adapter.as_deref()),
+            ("image encoder", common.image_encoder.as_deref()),
+            ("encoder", common.encoder.as_deref()),
         ];
         let settings = self.settings();
         Ok(with_files(setup, files)?
@@ -178,9 +177,9 @@ impl<P: Pipeline> Lab<'_, P> {
     }
 }
 
-fn with_files<const N: usize>(
+fn with_files<'a>(
     setup: Setup,
-    files: [(&str, Option<&PathBuf>); N],
+    files: impl IntoIterator<Item = (&'a str, Option<&'a Path>)>,
 ) -> Result<Setup, Box<dyn Error>> {
     let mut given = files
         .into_iter()

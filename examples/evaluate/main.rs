@@ -43,21 +43,33 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let common = arguments.common.with_embedded(Path::new(ASSETS));
     match arguments.command {
+        Command::All => all(&common),
         Command::Blocks(blocks) => lab::run(&common, &Blocks(blocks)),
         Command::Masks(masks) => lab::run(&common, &Masks(masks)),
         Command::Sweep(sweep) => lab::run(&common, &Sweep(sweep)),
         Command::Concepts => lab::run(&common, &Concepts),
-        Command::Overhead(overhead) => {
-            let overhead = Overhead(overhead);
-            for backend in backends() {
-                let common = Common {
-                    backend,
-                    ..common.clone()
-                };
-                lab::run(&common, &overhead)?;
-            }
-            Ok(())
-        }
+        Command::Overhead(options) => overhead(&common, options),
+        Command::Ratings(options) => commands::ratings::print(&options),
         Command::Report { folders: _ } => Ok(()),
     }
+}
+
+fn all(common: &Common) -> Result<(), Box<dyn Error>> {
+    lab::run(common, &Blocks(arguments::Blocks::default()))?;
+    lab::run(common, &Masks(arguments::Masks::default()))?;
+    lab::run(common, &Sweep(arguments::Sweep::default()))?;
+    lab::run(common, &Concepts)?;
+    overhead(common, arguments::Overhead::default())
+}
+
+/// On every backend of this program.
+fn overhead(common: &Common, options: arguments::Overhead) -> Result<(), Box<dyn Error>> {
+    let overhead = Overhead(options);
+    backends().into_iter().try_for_each(|backend| {
+        let common = Common {
+            backend,
+            ..common.clone()
+        };
+        lab::run(&common, &overhead)
+    })
 }

@@ -5,6 +5,7 @@ mod concepts;
 mod masks;
 mod overhead;
 mod pictures;
+pub(crate) mod ratings;
 mod sweep;
 
 pub(crate) use blocks::Blocks;
