@@ -28,6 +28,8 @@ pub mod mask;
 pub mod message;
 #[cfg(feature = "models")]
 pub mod models;
+#[cfg(any(feature = "models", feature = "analysis"))]
+mod mt19937;
 #[cfg(feature = "models")]
 pub mod pipeline;
 pub mod processors;

@@ -47,4 +47,26 @@ pub enum AnalysisError {
     /// No ratings at all.
     #[error("there are no ratings")]
     NoRatings,
+    /// Too few units to resample.
+    #[error("there are {found} units: an interval needs {least}")]
+    TooFew {
+        /// Units that are there.
+        found: usize,
+        /// Units that are needed.
+        least: usize,
+    },
+    /// Two samples that must be of the same units have different numbers of them.
+    #[error("one sample has {first} units, the other {second}")]
+    Unpaired {
+        /// Units of the first sample.
+        first: usize,
+        /// Units of the second.
+        second: usize,
+    },
+    /// A statistic has no value for the sample, or for one that was drawn from it.
+    #[error("the statistic is {value} for units that were drawn")]
+    Undefined {
+        /// What was computed instead.
+        value: f64,
+    },
 }

@@ -215,6 +215,11 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// Scores that are 0..=1 already, as measures give them.
+    pub const fn new(concept: f64, prompt: f64) -> Self {
+        Self { concept, prompt }
+    }
+
     /// Means of ratings between 0 and 4, divided by 4.
     ///
     /// # Errors
@@ -232,6 +237,26 @@ impl Scores {
             concept: mean(concept)?,
             prompt: mean(prompt)?,
         })
+    }
+
+    /// Means over pictures.
+    ///
+    /// # Errors
+    /// [`AnalysisError::NoRatings`] if there are none.
+    pub fn mean<'a>(scores: impl IntoIterator<Item = &'a Self>) -> Result<Self, AnalysisError> {
+        let (mut count, mut sum) = (0_usize, Self::new(0.0, 0.0));
+        for scores in scores {
+            count += 1;
+            sum.concept += scores.concept;
+            sum.prompt += scores.prompt;
+        }
+        if count == 0 {
+            return Err(AnalysisError::NoRatings);
+        }
+        Ok(Self::new(
+            sum.concept / count as f64,
+            sum.prompt / count as f64,
+        ))
     }
 
     /// The number methods are ranked by: copying the reference and ignoring it both score low.

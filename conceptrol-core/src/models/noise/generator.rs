@@ -4,8 +4,8 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use super::mt19937::Mt19937;
 use super::normal::{BLOCK, Draw, fill, pair};
+use crate::mt19937::Mt19937;
 
 /// The float type numbers are drawn in.
 ///

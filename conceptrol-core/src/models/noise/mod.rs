@@ -4,7 +4,6 @@
 //! the same, on every backend, so noise is drawn on the host and never with the random numbers of a device.
 
 mod generator;
-mod mt19937;
 mod normal;
 
 pub use generator::{Generator, NoiseDtype, randn_per_seed};

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use half::{bf16, f16};
 
-use super::mt19937::Mt19937;
+use crate::mt19937::Mt19937;
 
 /// Elements of one block: eight radii, then eight angles.
 pub(super) const BLOCK: usize = 16;

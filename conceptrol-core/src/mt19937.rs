@@ -1,4 +1,4 @@
-//! The 32-bit Mersenne twister (Matsumoto and Nishimura, 1998), the engine behind torch's CPU generator.
+//! The 32-bit Mersenne twister (Matsumoto and Nishimura, 1998), the engine behind torch's CPU generator and numpy's `RandomState`.
 
 const STATE: usize = 624;
 const SHIFT: usize = 397;
@@ -7,13 +7,13 @@ const UPPER: u32 = 0x8000_0000;
 
 /// MT19937: a period of 2^19937 - 1 over uniform 32-bit integers.
 #[derive(Clone)]
-pub(super) struct Mt19937 {
+pub(crate) struct Mt19937 {
     state: [u32; STATE],
     next: usize,
 }
 
 impl Mt19937 {
-    pub(super) fn new(seed: u32) -> Self {
+    pub(crate) fn new(seed: u32) -> Self {
         let mut state = [0; STATE];
         state[0] = seed;
         for i in 1..STATE {
@@ -26,7 +26,7 @@ impl Mt19937 {
     }
 
     /// The next 32 bits.
-    pub(super) fn next_u32(&mut self) -> u32 {
+    pub(crate) fn next_u32(&mut self) -> u32 {
         if self.next == STATE {
             self.refill();
         }
@@ -39,9 +39,29 @@ impl Mt19937 {
     }
 
     /// The next 64 bits: two draws, the first one in the upper half.
-    pub(super) fn next_u64(&mut self) -> u64 {
+    #[cfg(feature = "models")]
+    pub(crate) fn next_u64(&mut self) -> u64 {
         let high = u64::from(self.next_u32());
         (high << 32) | u64::from(self.next_u32())
+    }
+
+    /// A number below `count`, as numpy's `RandomState.randint(0, count)` draws it: as many low bits as the largest one has,
+    /// drawn again while they are too many. One number alone is not drawn.
+    #[cfg(feature = "analysis")]
+    pub(crate) fn below(&mut self, count: u32) -> u32 {
+        let largest = count.saturating_sub(1);
+        let bits = largest
+            .checked_ilog2()
+            .map_or(0, |highest| u32::MAX >> (31 - highest));
+        if bits == 0 {
+            return 0;
+        }
+        loop {
+            let drawn = self.next_u32() & bits;
+            if drawn <= largest {
+                return drawn;
+            }
+        }
     }
 
     fn refill(&mut self) {
