@@ -9,6 +9,7 @@ mod commands;
 mod data;
 mod lab;
 mod measure;
+mod report;
 mod rows;
 mod watch;
 

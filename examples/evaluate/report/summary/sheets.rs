@@ -1,0 +1,126 @@
+//! Which pictures to look at: where the method wins most over vanilla, and where it loses most.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    metric::scores,
+    variant::{CONCEPT_BLOCK, VANILLA, Variant, names},
+};
+use crate::{
+    report::part::{Case, Part, Sheet, Shot},
+    rows::{Picture, Table},
+};
+
+/// Cases of a sheet.
+const CASES: usize = 6;
+/// So many methods are shown all; of more, those that the method of the paper is compared with.
+const ALL: usize = 5;
+const TEXT_ONLY: &str = "text only";
+
+/// Two sheets for the method of the paper in each group of methods.
+pub(crate) fn gains_and_losses(table: &Table<Picture>) -> Vec<Part> {
+    let variants = Variant::all(table);
+    let names = names(&variants);
+    let mut parts = Vec::new();
+    for (proposed, name) in variants.iter().zip(&names) {
+        let Some(baseline) = (proposed.is(CONCEPT_BLOCK))
+            .then(|| proposed.baseline(&variants))
+            .flatten()
+        else {
+            continue;
+        };
+        let group = |variant: &&(&Variant, &String)| {
+            let same = variant.0.group().0 == proposed.group().0 || variant.0.group().0.is_none();
+            same && (variants.len() <= ALL
+                || [TEXT_ONLY, VANILLA, CONCEPT_BLOCK]
+                    .iter()
+                    .any(|method| variant.0.is(method)))
+        };
+        let shown: Vec<(&Variant, &String)> = variants
+            .iter()
+            .zip(&names)
+            .filter(|variant| group(&variant))
+            .collect();
+        let mut gains = gains(proposed, baseline, table);
+        gains.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let wins: Vec<_> = gains
+            .iter()
+            .filter(|gain| gain.1 > 0.0)
+            .take(CASES)
+            .collect();
+        let losses: Vec<_> = gains
+            .iter()
+            .rev()
+            .filter(|gain| gain.1 < 0.0)
+            .take(CASES)
+            .collect();
+        for (what, units) in [("gains", wins), ("losses", losses)] {
+            if !units.is_empty() {
+                parts.push(Part::Sheet(Sheet {
+                    title: format!("Largest {what} of {name} over vanilla"),
+                    cases: units
+                        .into_iter()
+                        .map(|&(unit, gain)| case(table, &shown, unit, gain))
+                        .collect(),
+                }));
+            }
+        }
+    }
+    parts
+}
+
+/// CP times PF of a picture minus that of its pair, by unit.
+fn gains(proposed: &Variant, baseline: &Variant, table: &Table<Picture>) -> Vec<(usize, f64)> {
+    let baseline = baseline.scores(table);
+    let scores = proposed.scores(table);
+    (scores.into_iter())
+        .filter_map(|(unit, scores)| {
+            Some((unit, scores.product() - baseline.get(&unit)?.product()))
+        })
+        .collect()
+}
+
+fn case(table: &Table<Picture>, shown: &[(&Variant, &String)], unit: usize, gain: f64) -> Case {
+    let mut shots = Vec::new();
+    let mut caption = String::new();
+    for (variant, name) in shown {
+        let Some(&index) = variant.units.get(&unit).and_then(|rows| rows.first()) else {
+            continue;
+        };
+        let (row, folder) = (&table.rows[index], &table.folders[index]);
+        if shots.is_empty() {
+            caption = format!(
+                "\u{201c}{}\u{201d}, {} as \u{201c}{}\u{201d}, seed {}: {gain:+.3}",
+                row.prompt, row.subject, row.phrase, row.seed
+            );
+            shots.push(Shot {
+                label: "reference".to_owned(),
+                detail: row.subject.clone(),
+                files: places(folder, &row.reference),
+            });
+        }
+        shots.push(shot(row, folder, (*name).clone()));
+    }
+    Case { caption, shots }
+}
+
+/// A picture with its scores.
+pub(crate) fn shot(row: &Picture, folder: &Path, label: String) -> Shot {
+    let scores = scores(&row.scores);
+    Shot {
+        label,
+        detail: format!("CP {:.2}, PF {:.2}", scores.concept, scores.prompt),
+        files: places(folder, &row.file),
+    }
+}
+
+/// A file that a row names: in the folder of the rows, as a path of its own, or in the data that come with the program.
+fn places(folder: &Path, file: &str) -> Vec<PathBuf> {
+    let world = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/world");
+    vec![
+        folder.join(file),
+        PathBuf::from(file),
+        world.join(file),
+        world.join("subjects").join(file),
+    ]
+}
