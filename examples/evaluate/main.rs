@@ -13,15 +13,20 @@ mod report;
 mod rows;
 mod watch;
 
-use std::{error::Error, path::Path, process::ExitCode};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use conceptrol_core::{message::chain, pipeline::PipelineError};
-use conceptrol_examples::say_err;
+use conceptrol_examples::{say, say_err};
 
 use crate::{
     arguments::{Arguments, Command, Common},
     commands::{Blocks, Concepts, Masks, Overhead, Sweep, backends},
+    report::report,
 };
 
 /// Where the embedded model and its world are.
@@ -44,15 +49,25 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let common = arguments.common.with_embedded(Path::new(ASSETS));
     match arguments.command {
-        Command::All => all(&common),
-        Command::Blocks(blocks) => lab::run(&common, &Blocks(blocks)),
-        Command::Masks(masks) => lab::run(&common, &Masks(masks)),
-        Command::Sweep(sweep) => lab::run(&common, &Sweep(sweep)),
-        Command::Concepts => lab::run(&common, &Concepts),
-        Command::Overhead(options) => overhead(&common, options),
-        Command::Ratings(options) => commands::ratings::print(&options),
-        Command::Report { folders: _ } => Ok(()),
+        Command::All => all(&common)?,
+        Command::Blocks(blocks) => lab::run(&common, &Blocks(blocks))?,
+        Command::Masks(masks) => lab::run(&common, &Masks(masks))?,
+        Command::Sweep(sweep) => lab::run(&common, &Sweep(sweep))?,
+        Command::Concepts => lab::run(&common, &Concepts)?,
+        Command::Overhead(options) => overhead(&common, options)?,
+        Command::Ratings(options) => return commands::ratings::print(&options),
+        Command::Report { folders } => return write_report(&folders, &common.out),
     }
+    write_report(std::slice::from_ref(&common.out), &common.out)
+}
+
+/// Sums up what is there, on the terminal and as a page.
+fn write_report(folders: &[PathBuf], out: &Path) -> Result<(), Box<dyn Error>> {
+    let report = report(folders, out)?;
+    say!("{report}");
+    let beside = report.files.len() - 1;
+    say!("wrote {} and {beside} files beside it", report.page.display());
+    Ok(())
 }
 
 fn all(common: &Common) -> Result<(), Box<dyn Error>> {

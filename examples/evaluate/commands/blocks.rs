@@ -40,7 +40,12 @@ impl Experiment for Blocks {
         let mut scenes = lab.data.scenes()?;
         scenes.truncate(lab.common.count_of(scenes.len(), 16));
         let (prompts, subjects) = lab.prompts(8)?;
-        let mut setup = lab.setup("blocks")?;
+        let norm = if lab.pipeline.profile().is_joint() {
+            "mean"
+        } else {
+            "max"
+        };
+        let mut setup = lab.setup("blocks")?.option("normalization", norm);
         if let Some(masks) = &self.0.oracle_masks {
             setup = setup.file("oracle masks", masks)?;
         }

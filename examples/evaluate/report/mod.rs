@@ -13,5 +13,4 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use run::{Report, ReportError, report};
-pub(crate) use summary::blocks;
+pub(crate) use run::report;

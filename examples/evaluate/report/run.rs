@@ -36,7 +36,6 @@ pub(crate) struct Report {
     pub(crate) page: PathBuf,
     /// The page and the CSV files beside it.
     pub(crate) files: Vec<PathBuf>,
-    pub(crate) blocks: Option<blocks::Summary>,
     sections: Vec<Section>,
 }
 
@@ -62,6 +61,10 @@ pub(crate) fn report(folders: &[PathBuf], out: &Path) -> Result<Report, ReportEr
         best = Some(summary);
         parts
     })?;
+    let named = best.as_ref().and_then(blocks::Summary::concept_block);
+    draft
+        .files
+        .extend(named.map(|json| ("conceptrol.json".to_owned(), json.into_bytes())));
     draft.section("masks", "Which mask to gate the reference with", |table| {
         Methods::of(table).parts(table)
     })?;
@@ -92,7 +95,6 @@ pub(crate) fn report(folders: &[PathBuf], out: &Path) -> Result<Report, ReportEr
     Ok(Report {
         page: out.join(PAGE),
         files: write(out, draft.files)?,
-        blocks: best,
         sections: draft.sections,
     })
 }

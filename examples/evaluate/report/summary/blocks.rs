@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::{Estimate, estimate::mean, paper, variant::paired};
 use crate::{
     report::{
@@ -17,6 +19,8 @@ const CHARTED: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Summary {
+    /// How masks of the model are normalised.
+    normalization: Option<String>,
     /// Pictures that were given, and pictures of the model's own, apart.
     pub(crate) sources: Vec<Source>,
 }
@@ -57,8 +61,31 @@ impl Summary {
             Source::of(name, &rows)
         };
         Self {
+            normalization: table.setup.options.get("normalization").cloned(),
             sources: names.into_iter().map(source).collect(),
         }
+    }
+
+    /// `conceptrol.json` for the folder of the model: its concept block, and the measurement that chose it.
+    pub(crate) fn concept_block(&self) -> Option<String> {
+        let source = self.sources.first()?;
+        let sites = source.sites.iter().map(|site| {
+            let of_objects = site.of_objects.as_ref().map(|estimate| estimate.value);
+            (site.name.clone(), json!([site.auc.value, of_objects]))
+        });
+        let json = json!({
+            "concept_block": {
+                "site": self.best()?.name,
+                "normalization": self.normalization.as_ref()?,
+                "evidence": {
+                    "measure": "ROC-AUC of a concept's map for its object [against everything else, against the other objects], mean over steps and pictures",
+                    "pictures": source.pictures,
+                    "source": source.name,
+                    "sites": sites.collect::<serde_json::Map<_, _>>(),
+                },
+            },
+        });
+        Some(format!("{json:#}\n"))
     }
 
     /// The site with the largest mean, of the first source: the concept-specific block of the model.

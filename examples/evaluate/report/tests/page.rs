@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use super::invented::{self, METHODS};
 use crate::{
-    report::{ReportError, report},
+    report::{report, run::ReportError},
     rows::{Attention, Overhead, Picture},
 };
 
