@@ -3,6 +3,8 @@
 Three auxiliary heads on the image embedding (nouns present, drawing, tint) shorten the training; they are thrown away.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -73,14 +75,14 @@ def contrast(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return -(targets * logits.log_softmax(1)).sum(1).mean()
 
 
-def main(rank: int) -> None:
+def train(rank: int, stage: str, seed: int, publish: Callable[[WithHeads], str]) -> None:
     torch.set_num_threads(1)
-    torch.manual_seed(settings.SEED)
+    torch.manual_seed(seed)
     tokens, place = tokenizer(), world.World()
     model = WithHeads(build(len(tokens)), len(place.noun_of))
-    random = np.random.default_rng((settings.SEED, 3, rank))
-    scenes_count = settings.BATCH["clip"] * 5 // 8
-    pairs_count = settings.BATCH["clip"] - scenes_count
+    random = np.random.default_rng((seed, 3, rank))
+    scenes_count = settings.BATCH[stage] * 5 // 8
+    pairs_count = settings.BATCH[stage] - scenes_count
 
     def view(who: world.Identity) -> np.ndarray:
         if random.random() < 0.6:
@@ -122,17 +124,24 @@ def main(rank: int) -> None:
             "identity": (between.argmax(1) == torch.arange(pairs_count)).float().mean(),
         }
 
-    def publish(trained: WithHeads) -> str:
-        whole = settings.BUILD / "clip"
-        trained.clip.save_pretrained(whole)
-        CLIPTextModel.from_pretrained(whole).save_pretrained(settings.MODEL / "text_encoder")
-        CLIPVisionModelWithProjection.from_pretrained(whole).save_pretrained(settings.MODEL / "image_encoder")
-        size = {"height": SIDE, "width": SIDE}
-        processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=size)
-        processor.save_pretrained(settings.MODEL / "feature_extractor")
-        return ""
+    trainer.train(stage, rank, model, loss, publish, peak=1e-3)
 
-    trainer.train("clip", rank, model, loss, publish, peak=1e-3)
+
+def publish(trained: WithHeads) -> str:
+    whole = settings.BUILD / "clip"
+    trained.clip.save_pretrained(whole)
+    CLIPTextModel.from_pretrained(whole).save_pretrained(settings.MODEL / "text_encoder")
+    CLIPVisionModelWithProjection.from_pretrained(whole).save_pretrained(settings.MODEL / "image_encoder")
+    processor().save_pretrained(settings.MODEL / "feature_extractor")
+    return ""
+
+
+def processor() -> CLIPImageProcessor:
+    return CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+
+
+def main(rank: int) -> None:
+    train(rank, "clip", settings.SEED, publish)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,8 @@ def concepts() -> list[dict]:
 
 
 def write(folder: Path = FOLDER) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("scenes", "subjects"):
+        shutil.rmtree(folder / part, ignore_errors=True)
     place = world.World()
     scenes(place, folder / "scenes")
     write_lines(folder / "prompts.jsonl", prompts(subjects(place, folder / "subjects")))

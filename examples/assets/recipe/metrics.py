@@ -8,6 +8,7 @@ import segmenter
 import world
 
 FOUND = 24  # pixels of a noun that count as present
+LONGEST = 52  # side of a cut-out object, in pixels
 
 
 def presence(oracle: segmenter.Segmenter, pictures: torch.Tensor, nouns: list[list[str]]) -> dict:
@@ -35,7 +36,7 @@ def roc_auc(scores: np.ndarray, positive: np.ndarray) -> float:
     return (ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros)
 
 
-def cut_out(picture: torch.Tensor, mask: torch.Tensor, longest: int = 52) -> torch.Tensor:
+def cut_out(picture: torch.Tensor, mask: torch.Tensor, longest: int = LONGEST) -> torch.Tensor:
     """The object below `mask` [SIZE, SIZE] alone on white, as large as a reference shows it. [3, SIZE, SIZE]"""
     rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))

@@ -7,8 +7,8 @@ import time
 import settings
 import trainer
 
-TRAINED = ("clip", "vae", "unet", "adapter", "segmenter", "identity")
-STAGES = ("sprites", "vocabulary", "clip", "vae", "unet", "adapter", "segmenter", "identity", "evaluate", "package", "dataset")
+TRAINED = ("clip", "vae", "unet", "adapter", "segmenter", "identity", "scorer")
+STAGES = ("sprites", "vocabulary", "clip", "vae", "unet", "adapter", "segmenter", "identity", "evaluate", "package", "dataset", "scorer", "instruments")
 
 
 def main() -> None:

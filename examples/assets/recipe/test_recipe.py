@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 import dataset
 import fast
 import identity
+import instruments
 import retime
+import segmenter
 import settings
 import trainer
 import unet
@@ -213,6 +218,55 @@ class Dataset(unittest.TestCase):
                 count = len(entry["others"])
                 said = {"only": count == 0, "first": ahead == 0, "middle": 0 < ahead < count, "last": ahead == count > 0}
                 self.assertTrue(said[entry["position"]], entry)
+
+
+class CommittedInstruments(unittest.TestCase):
+    """The committed `../world/clip` and `../world/judge`."""
+
+    def setUp(self):
+        self.committed = instruments.Instruments(ASSETS / "world", ASSETS / "tiny-sd")
+
+    def test_golden_values_are_what_the_committed_files_say(self):
+        tensors, described = instruments.golden(self.committed, ASSETS / "world")
+        with safe_open(ASSETS.parent / "tests" / "fixtures" / "scorer.safetensors", "pt") as file:
+            self.assertEqual(file.metadata(), described)
+            self.assertEqual(set(file.keys()), set(tensors))
+            for name, value in tensors.items():
+                torch.testing.assert_close(file.get_tensor(name), value, rtol=1e-4, atol=1e-4, msg=name)
+
+    def test_the_description_of_the_judge_suffices_to_run_it(self):
+        config = json.loads((ASSETS / "world" / "judge" / "config.json").read_text())
+        tensors = load_file(ASSETS / "world" / "judge" / "model.safetensors")
+        pair = lambda layer: [tensors[f"{layer['tensors']}.{part}"].float() for part in ("weight", "bias")]
+        run = {
+            "pixel_unshuffle": lambda x, of: F.pixel_unshuffle(x, of["factor"]),
+            "conv2d": lambda x, of: F.conv2d(x, *pair(of), padding=of["padding"]),
+            "group_norm": lambda x, of: F.group_norm(x, of["groups"], *pair(of), eps=of["eps"]),
+            "silu": lambda x, of: F.silu(x),
+            "max_pool2d": lambda x, of: F.max_pool2d(x, of["kernel"], of["stride"]),
+            "flatten": lambda x, of: x.flatten(1),
+            "linear": lambda x, of: F.linear(x, *pair(of)),
+            "unflatten": lambda x, of: x.unflatten(1, of["shape"]),
+        }
+        pictures = torch.rand(3, *config["input"]["shape"][1:])
+        x = pictures
+        for layer in config["layers"]:
+            x = run[layer["type"]](x, layer)
+        torch.testing.assert_close(x, self.committed.judge(pictures).detach())
+        named = {layer["tensors"] for layer in config["layers"] if "tensors" in layer}
+        self.assertEqual({name.rpartition(".")[0] for name in tensors}, named)
+
+    def test_the_judge_names_the_subject_of_a_reference(self):
+        config = json.loads((ASSETS / "world" / "judge" / "config.json").read_text())
+        rows = [json.loads(line) for line in (ASSETS / "world" / "subjects" / "subjects.jsonl").read_text().splitlines()]
+        right = 0
+        for row in rows:
+            image = torch.from_numpy(np.array(Image.open(ASSETS / "world" / "subjects" / row["images"][0]))).permute(2, 0, 1) / 255
+            labels, _ = segmenter.areas(self.committed.oracle, image[None])
+            noun = config["nouns"].index(row["class"])
+            logits = self.committed.judge(cut_out(image, labels[0] == 1 + noun)[None])[0, noun]
+            right += config["classes"][noun][logits.argmax()] == row["id"]
+        self.assertGreaterEqual(right, 20)  # of 24
 
 
 if __name__ == "__main__":
