@@ -63,7 +63,8 @@ pub(crate) struct Common {
     /// own maps.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) segmenter: Option<PathBuf>,
-    /// How many prompts, scenes or concepts, from the first on [default: all; --quick: a few].
+    /// How many prompts, scenes or concepts, from the first on; a large number is all [default: 100 scenes, 60 prompts (sweep:
+    /// 30), 50 concepts; --quick: 16, 8 (sweep: 4), 12].
     #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
     pub(crate) count: Option<usize>,
     /// Seeds a prompt [default: 2; --quick: 1].
@@ -208,9 +209,9 @@ impl Common {
         self
     }
 
-    /// At most as many of `all` as are asked for.
-    pub(crate) fn count_of(&self, all: usize, quick: usize) -> usize {
-        let default = if self.quick { quick } else { all };
+    /// At most as many of `all` as are asked for: `usual` without an option, `quick` with `--quick`.
+    pub(crate) fn count_of(&self, all: usize, usual: usize, quick: usize) -> usize {
+        let default = if self.quick { quick } else { usual };
         self.count.unwrap_or(default).min(all)
     }
 

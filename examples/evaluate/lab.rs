@@ -157,11 +157,12 @@ impl<P: Pipeline> Lab<'_, P> {
     /// Prompts with their subjects, as many as are asked for.
     pub(crate) fn prompts(
         &self,
+        usual: usize,
         quick: usize,
     ) -> Result<(Vec<Prompt>, BTreeMap<String, Subject>), Box<dyn Error>> {
         let subjects = self.data.subjects()?;
         let mut prompts = self.data.prompts(&subjects)?;
-        prompts.truncate(self.common.count_of(prompts.len(), quick));
+        prompts.truncate(self.common.count_of(prompts.len(), usual, quick));
         Ok((prompts, subjects))
     }
 

@@ -38,8 +38,8 @@ enum Unit<'a> {
 impl Experiment for Blocks {
     fn run<P: Pipeline>(&self, lab: &Lab<'_, P>) -> Result<(), Box<dyn Error>> {
         let mut scenes = lab.data.scenes()?;
-        scenes.truncate(lab.common.count_of(scenes.len(), 16));
-        let (prompts, subjects) = lab.prompts(8)?;
+        scenes.truncate(lab.common.count_of(scenes.len(), 100, 16));
+        let (prompts, subjects) = lab.prompts(60, 8)?;
         let norm = if lab.pipeline.profile().is_joint() {
             "mean"
         } else {
@@ -210,7 +210,7 @@ impl Blocks {
     ) -> Result<(), Box<dyn Error>> {
         let mut progress = Progress::new("pictures", 0, prompts.len());
         let scenes = lab.data.scenes()?.len();
-        let scenes = lab.common.count_of(scenes, 16);
+        let scenes = lab.common.count_of(scenes, 100, 16);
         for (index, prompt) in prompts.iter().enumerate() {
             progress.begin(&prompt.prompt);
             let path = lab.common.out.join(file(scenes + index, lab.common.seed));

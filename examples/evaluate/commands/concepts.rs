@@ -26,7 +26,7 @@ impl Experiment for Concepts {
             return Err("`concepts` needs to know where things are: give --segmenter".into());
         };
         let mut concepts = lab.data.concepts()?;
-        concepts.truncate(lab.common.count_of(concepts.len(), 12));
+        concepts.truncate(lab.common.count_of(concepts.len(), 50, 12));
         for concept in &concepts {
             if segmenter.class(&concept.class).is_none() {
                 let (id, class) = (&concept.id, &concept.class);

@@ -34,7 +34,7 @@ impl Experiment for Masks {
             settings: lab.settings(),
             gate,
         });
-        compare(lab, &setup, &variants)
+        compare(lab, &setup, &variants, lab.prompts(60, 8)?)
     }
 }
 

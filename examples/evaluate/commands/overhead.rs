@@ -189,7 +189,7 @@ fn of_pipeline<P: Pipeline>(
     turns: usize,
 ) -> Result<Vec<Row>, Box<dyn Error>> {
     let pipeline = &lab.pipeline;
-    let (prompts, subjects) = lab.prompts(1)?;
+    let (prompts, subjects) = lab.prompts(1, 1)?;
     let prompt = &prompts[0];
     let reference = open(&subjects[&prompt.subject].images[0])?;
     let settings = Settings {

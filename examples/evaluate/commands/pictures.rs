@@ -52,8 +52,8 @@ pub(crate) fn compare<P: Pipeline>(
     lab: &Lab<'_, P>,
     setup: &Setup,
     variants: &[Variant],
+    (prompts, subjects): (Vec<Prompt>, BTreeMap<String, Subject>),
 ) -> Result<(), Box<dyn Error>> {
-    let (prompts, subjects) = lab.prompts(8)?;
     let seeds = lab.common.seeds();
     let setup = lab.with_references(setup.clone())?;
     let setup = &setup.option("prompts", prompts.len());
@@ -135,6 +135,7 @@ struct Bench<'a, P: Pipeline> {
 /// Pictures of the text alone, and where the model's own maps say that things are.
 struct Plain {
     images: Vec<RgbImage>,
+    /// Empty where a segmenter tells.
     own: Vec<Regions>,
 }
 
@@ -188,7 +189,13 @@ impl<'a, P: Pipeline> Bench<'a, P> {
             }
         }
         let plan = pipeline.plan(&request)?;
-        Ok(pipeline.finish(&plan, &request, conditioning, progress)?)
+        let generation = pipeline.finish(&plan, &request, conditioning, progress)?;
+        if matches!(variant.gate, Gate::Closed) && matches!(self.lab.oracle, Oracle::Segmenter(_)) {
+            let images = generation.images.clone();
+            let own = Vec::new();
+            self.plain.insert(key(settings), Plain { images, own });
+        }
+        Ok(generation)
     }
 
     /// Prompt and reference, encoded once a guidance.
@@ -241,15 +248,13 @@ impl<'a, P: Pipeline> Bench<'a, P> {
         let device = self.lab.pipeline.profile().device.clone();
         let (lab, class) = (self.lab, &self.subject.class);
         let plain = self.plain(settings, progress)?;
-        let regions = plain
-            .images
-            .iter()
-            .zip(&plain.own)
-            .map(|(image, own)| match &lab.oracle {
-                Oracle::Segmenter(segmenter) => segmenter.regions(image, class, &[]).concept,
-                Oracle::OwnMaps => own.concept.clone(),
-            });
-        let regions: Vec<Option<Array2<bool>>> = regions.collect();
+        let regions: Vec<Option<Array2<bool>>> = match &lab.oracle {
+            Oracle::Segmenter(segmenter) => {
+                let concept = |image| segmenter.regions(image, class, &[]).concept;
+                plain.images.iter().map(concept).collect()
+            }
+            Oracle::OwnMaps => plain.own.iter().map(|own| own.concept.clone()).collect(),
+        };
         let known = regions.iter().flatten().next();
         let (height, width) = known.map_or((64, 64), Array2::dim);
         let values: Vec<f32> = (regions.iter())
@@ -276,7 +281,7 @@ impl<'a, P: Pipeline> Bench<'a, P> {
         settings: &Settings,
         progress: &mut Progress,
     ) -> Result<&Plain, Box<dyn Error>> {
-        let key = (settings.steps, settings.guidance.to_bits());
+        let key = key(settings);
         if !self.plain.contains_key(&key) {
             let mut request = with_settings(self.request.clone(), settings)?.mode(Mode::TextOnly);
             request.concepts = std::iter::once(&self.prompt.phrase)
@@ -288,6 +293,11 @@ impl<'a, P: Pipeline> Bench<'a, P> {
         }
         Ok(&self.plain[&key])
     }
+}
+
+/// What text-only pictures depend on.
+const fn key(settings: &Settings) -> (usize, u64) {
+    (settings.steps, settings.guidance.to_bits())
 }
 
 /// Text-only pictures and the regions of their concepts: where the concept block's map, averaged over the steps, is at least

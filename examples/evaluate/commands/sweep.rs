@@ -39,7 +39,7 @@ impl Experiment for Sweep {
             })
         });
         let variants: Vec<Variant> = std::iter::once(text_only).chain(variants).collect();
-        compare(lab, &setup, &variants)
+        compare(lab, &setup, &variants, lab.prompts(30, 4)?)
     }
 }
 

@@ -5,6 +5,8 @@ mod encoder;
 mod region;
 mod score;
 mod segmenter;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use areas::{auc, auc_within, load_mask, region_of};
 pub(crate) use encoder::Encoder;

@@ -114,7 +114,7 @@ fn cosine(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// The thing in a region alone on white, as large and in the middle as a reference shows it; `None` if nothing is there.
-fn cut_out(picture: &RgbImage, region: &Array2<bool>) -> Option<RgbImage> {
+pub(super) fn cut_out(picture: &RgbImage, region: &Array2<bool>) -> Option<RgbImage> {
     let (rows, columns) = region.dim();
     let (width, height) = picture.dimensions();
     let inside = |x: u32, y: u32| {
