@@ -66,7 +66,10 @@ fn write_report(folders: &[PathBuf], out: &Path) -> Result<(), Box<dyn Error>> {
     let report = report(folders, out)?;
     say!("{report}");
     let beside = report.files.len() - 1;
-    say!("wrote {} and {beside} files beside it", report.page.display());
+    say!(
+        "wrote {} and {beside} files beside it",
+        report.page.display()
+    );
     Ok(())
 }
 
