@@ -1,6 +1,9 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use conceptrol_examples::device::{Backend, Precision};
@@ -217,6 +220,20 @@ impl Common {
 
     pub(crate) fn seeds(&self) -> usize {
         self.seeds.unwrap_or(if self.quick { 1 } else { 2 })
+    }
+}
+
+/// As on the command line.
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<String> = self.values.iter().map(f64::to_string).collect();
+        let name = match self.setting {
+            Setting::Warmup => "warmup",
+            Setting::Scale => "scale",
+            Setting::Steps => "steps",
+            Setting::Guidance => "guidance",
+        };
+        write!(f, "{name}={}", values.join(","))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The folder a run writes into.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,25 @@ pub fn prepare(folder: &Path) -> Result<Vec<PathBuf>, NotWritable> {
     fs::create_dir_all(folder).map_err(failed)?;
     tempfile::tempfile_in(folder).map_err(failed)?;
     Ok(remove_unfinished(folder, |process| !is_running(process)))
+}
+
+/// Writes a file that is there completely or not at all, with the permissions of any other.
+///
+/// # Errors
+///
+/// If it cannot be written; what was there before stays.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(content)?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Removes the unfinished files of the processes that `of` accepts; those files.

@@ -18,9 +18,7 @@ pub(crate) struct Sweep(pub(crate) arguments::Sweep);
 impl Experiment for Sweep {
     fn run<P: Pipeline>(&self, lab: &Lab<'_, P>) -> Result<(), Box<dyn Error>> {
         let settings = self.settings(&lab.settings(), lab.common.quick);
-        let shown: Vec<String> = (self.0.axes.iter())
-            .map(|axis| format!("{axis:?}"))
-            .collect();
+        let shown: Vec<String> = (self.0.axes.iter()).map(ToString::to_string).collect();
         let setup = lab.setup("sweep")?.option("axes", shown.join("; "));
         let text_only = Variant {
             method: "text only".into(),

@@ -2,12 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    fmt, fs,
-    io::{self, Write as _},
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use conceptrol_examples::folder;
 
 use super::{
     csv::{self, Flat},
@@ -168,10 +167,7 @@ fn write(out: &Path, files: Vec<(String, Vec<u8>)>) -> Result<Vec<PathBuf>, Repo
     let mut written = Vec::new();
     for (name, bytes) in files {
         let path = out.join(name);
-        let mut file = NamedTempFile::new_in(out).map_err(failed(&path))?;
-        file.write_all(&bytes).map_err(failed(&path))?;
-        let persisted = file.persist(&path).map_err(|error| error.error);
-        persisted.map_err(failed(&path))?;
+        folder::write(&path, &bytes).map_err(failed(&path))?;
         written.push(path);
     }
     Ok(written)

@@ -7,7 +7,7 @@ use super::summary::Estimate;
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     /// Part of the name of its CSV file.
-    pub(crate) id: &'static str,
+    pub(crate) id: String,
     pub(crate) title: String,
     pub(crate) head: Vec<String>,
     pub(crate) rows: Vec<Vec<Cell>>,

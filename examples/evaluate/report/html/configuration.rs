@@ -1,5 +1,7 @@
 //! What rows were computed with, and how to compute them again.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
 use crate::rows::Setup;
@@ -10,6 +12,9 @@ pub(super) fn show(setup: &Setup) -> Markup {
             summary { "Configuration" }
             p { "To repeat it:" }
             pre { code { (command(setup)) } }
+            @if !setup.files.is_empty() {
+                p { "with the files of these digests: the embedded model and its world, or what was given by options." }
+            }
             dl {
                 dt { "version" } dd { (setup.version) }
                 @for (name, value) in &setup.options { dt { (name) } dd { (value) } }
@@ -19,14 +24,44 @@ pub(super) fn show(setup: &Setup) -> Markup {
     }
 }
 
-/// Options have the names of the command line.
+/// Options of a setup that are options of the command line, and what those are called.
+const FLAGS: [(&str, &str); 14] = [
+    ("axes", "axis"),
+    ("backend", "backend"),
+    ("concepts", "count"),
+    ("dtype", "dtype"),
+    ("first seed", "seed"),
+    ("guidance", "guidance"),
+    ("non-specific block", "non-specific"),
+    ("prompts", "count"),
+    ("scale", "scale"),
+    ("scenes", "count"),
+    ("seeds", "seeds"),
+    ("steps", "steps"),
+    ("turns", "turns"),
+    ("warmup", "warmup"),
+];
+
 fn command(setup: &Setup) -> String {
+    let mut flags: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, flag) in FLAGS {
+        let Some(value) = setup.options.get(name).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        // of scenes and prompts there are as many as were asked for, or as there are
+        let known = flags.entry(flag).or_insert(value);
+        if value.parse::<usize>().ok() > known.parse::<usize>().ok() {
+            *known = value;
+        }
+    }
     let mut command = format!(
         "cargo run --release --example evaluate -- {}",
         setup.command
     );
-    for (name, value) in &setup.options {
-        command += &format!(" --{} {}", name.replace(['_', ' '], "-"), quoted(value));
+    for (flag, values) in flags {
+        for value in values.split("; ") {
+            command += &format!(" --{flag} {}", quoted(value));
+        }
     }
     command
 }

@@ -41,7 +41,8 @@ fn about() -> Markup {
         p {
             "Brackets hold " (100.0 * BOOTSTRAP.confidence) " % intervals: percentile bootstrap over units, "
             (BOOTSTRAP.resamples) " resamples, seed " (BOOTSTRAP.seed) ". "
-            "Methods of one unit have the same prompt, reference and seed, and are compared in pairs. "
+            "A unit is a prompt with its reference, a scene or a concept; its seeds are averaged. Methods are compared on the \
+             same units and seeds. "
             "The measures are defined in docs/evaluation.md. All rows and tables are in CSV files beside this page."
         }
     }

@@ -9,6 +9,8 @@ use crate::report::{
     table::{Cell, Table},
 };
 
+/// More pictures of a case are smaller.
+const FEW: usize = 4;
 /// Longer tables are folded.
 const LONG: usize = 24;
 
@@ -57,9 +59,11 @@ fn rows(table: &Table) -> Markup {
 fn value(cell: &Cell) -> Markup {
     match cell {
         Cell::Name(name) => html! {
-            @for (index, part) in name.split('.').enumerate() {
-                @if index > 0 { "." wbr; }
-                (part)
+            span .site {
+                @for (index, part) in name.split('.').enumerate() {
+                    @if index > 0 { "." wbr; }
+                    (part)
+                }
             }
         },
         Cell::Estimate { estimate, digits } => html! {
@@ -85,13 +89,13 @@ fn drawn(chart: &Chart) -> Markup {
 fn pictures(sheet: &Sheet) -> Markup {
     html! {
         h3 { (sheet.title) }
-        @for case in &sheet.cases { (row(case)) }
+        div .cases { @for case in &sheet.cases { (row(case)) } }
     }
 }
 
 fn row(case: &Case) -> Markup {
     html! {
-        figure .case {
+        figure .case .many[case.shots.len() > FEW] {
             figcaption { (case.caption) }
             div .shots { @for shot in &case.shots { (picture(case, shot)) } }
         }

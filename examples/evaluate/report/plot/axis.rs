@@ -108,10 +108,10 @@ impl Placed<'_> {
             let x = self.at(value);
             group = group
                 .add(stroke((x, other.start), (x, other.end), "grid"))
-                .add(text(&written, (x, other.end + 14.0), "middle"));
+                .add(text(&written, (x, other.end + 17.0), "middle"));
         }
         let middle = f64::midpoint(self.pixels.start, self.pixels.end);
-        group.add(text(&self.axis.name, (middle, other.end + 30.0), "middle"))
+        group.add(text(&self.axis.name, (middle, other.end + 33.0), "middle"))
     }
 
     /// Lines across `other` and numbers on the left, the name above them.

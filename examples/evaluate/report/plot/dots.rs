@@ -15,7 +15,7 @@ const TOP: f64 = 6.0;
 /// Height of a name, and of a dot below it.
 const NAME: f64 = 18.0;
 const DOT: f64 = 12.0;
-const BELOW: f64 = 40.0;
+const BELOW: f64 = 44.0;
 
 /// Things in rows, with one dot a series.
 #[derive(Debug)]

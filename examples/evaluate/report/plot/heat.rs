@@ -8,7 +8,7 @@ use crate::report::table::decimal;
 const LEFT: f64 = 52.0;
 const TOP: f64 = 26.0;
 const CELL: f64 = 34.0;
-const BELOW: f64 = 40.0;
+const BELOW: f64 = 44.0;
 
 #[derive(Debug)]
 pub(crate) struct Heat {

@@ -6,9 +6,12 @@ use super::draw::{STYLES, mark, stroke, style, text};
 
 const LINE: f64 = 18.0;
 
-/// Names, one a line; those without a style of their own share one. The group and its height.
+/// Names of several series, one a line; those without a style of their own share one. The group and its height.
 pub(super) fn legend(names: &[&str], top: f64) -> (Group, f64) {
     let mut group = Group::new();
+    if names.len() < 2 {
+        return (group, 0.0); // the title says it
+    }
     let mut entries: Vec<String> = (names.iter().take(STYLES))
         .map(|name| (*name).to_owned())
         .collect();

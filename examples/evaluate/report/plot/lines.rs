@@ -4,7 +4,8 @@ use svg::node::element::{Element, Group, Polyline};
 
 use super::{
     Axis,
-    draw::{STYLES, WIDTH, document, mark, style, text},
+    draw::{STYLES, WIDTH, document, mark, style},
+    labels::labels,
     legend::legend,
 };
 
@@ -13,7 +14,7 @@ const RIGHT: f64 = WIDTH - 12.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 236.0;
 /// Room for numbers and name of the lower axis.
-const BELOW: f64 = 40.0;
+const BELOW: f64 = 44.0;
 /// Lines of more points have no marks at them.
 const MARKED: usize = 30;
 
@@ -32,6 +33,8 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(f64, f64)>,
     /// What is written at the points, if anything.
     pub(crate) labels: Vec<String>,
+    /// Whether there is a line at all, or points alone.
+    pub(crate) joined: bool,
 }
 
 impl Lines {
@@ -49,6 +52,11 @@ impl Lines {
             let places = line.points.iter().map(|&(px, py)| (x.at(px), y.at(py)));
             chart = chart.add(line.draw(index, &places.collect::<Vec<_>>()));
         }
+        let labelled = self.lines.iter().flat_map(|line| {
+            let places = line.points.iter().map(|&(px, py)| (x.at(px), y.at(py)));
+            line.labels.iter().map(String::as_str).zip(places)
+        });
+        chart = chart.add(labels(labelled, &(LEFT..RIGHT)));
         Some(document(BOTTOM + BELOW + height + 4.0, chart.add(legend)))
     }
 }
@@ -56,19 +64,15 @@ impl Lines {
 impl Line {
     fn draw(&self, index: usize, places: &[(f64, f64)]) -> Group {
         let points: Vec<String> = places.iter().map(|(x, y)| format!("{x},{y}")).collect();
-        let line = Polyline::new().set("points", points.join(" "));
-        let mut group = Group::new().add(line.set("class", format!("line {}", style(index))));
+        let mut group = Group::new();
+        if self.joined {
+            let line = Polyline::new().set("points", points.join(" "));
+            group = group.add(line.set("class", format!("line {}", style(index))));
+        }
         if index < STYLES && places.len() <= MARKED {
             for &place in places {
                 group = group.add(mark(index, place));
             }
-        }
-        for (label, &(x, y)) in self.labels.iter().zip(places) {
-            let (x, class) = match x > RIGHT - 40.0 {
-                true => (x - 6.0, "label end"),
-                false => (x + 6.0, "label"),
-            };
-            group = group.add(text(label, (x, y - 6.0), class));
         }
         group
     }

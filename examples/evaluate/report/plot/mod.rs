@@ -6,6 +6,7 @@ mod axis;
 mod dots;
 mod draw;
 mod heat;
+mod labels;
 mod legend;
 mod lines;
 

@@ -95,40 +95,8 @@ impl Summary {
 
     pub(crate) fn parts(&self) -> Vec<Part> {
         let mut parts: Vec<Part> = self.sources.iter().flat_map(Source::parts).collect();
-        parts.push(Part::Table(self.table()));
         parts.push(Part::Table(paper::areas()));
         parts
-    }
-
-    fn table(&self) -> Table {
-        let rows = self.sources.iter().flat_map(|source| {
-            source.sites.iter().map(|site| {
-                vec![
-                    Cell::text(&source.name),
-                    Cell::Name(site.name.clone()),
-                    Cell::count(site.auc.units),
-                    Cell::score(Some(site.auc)),
-                    Cell::score(site.of_objects),
-                    Cell::number(site.curve.first().map(|point| point.1), 3),
-                    Cell::number(site.curve.last().map(|point| point.1), 3),
-                ]
-            })
-        });
-        let head = [
-            "source",
-            "site",
-            "n",
-            "AUC",
-            "AUC of objects",
-            "first step",
-            "last step",
-        ];
-        Table {
-            id: "sites",
-            title: "AUC of every site, mean over steps and pictures".to_owned(),
-            head: head.map(str::to_owned).to_vec(),
-            rows: rows.collect(),
-        }
     }
 }
 
@@ -140,10 +108,10 @@ impl Source {
         names.sort_unstable();
         names.dedup();
         let site = |name: &str| {
-            let sample: Vec<f64> = of_pictures(rows, |row| &row.auc, name)
+            let sample: Vec<f64> = of_pictures(rows, |row| &row.auc, name, None)
                 .into_values()
                 .collect();
-            let objects = of_pictures(rows, |row| &row.auc_of_objects, name);
+            let objects = of_pictures(rows, |row| &row.auc_of_objects, name, None);
             Some(Site {
                 name: name.to_owned(),
                 auc: Estimate::mean(&sample)?,
@@ -156,8 +124,8 @@ impl Source {
         sites.sort_by(|a, b| b.auc.value.total_cmp(&a.auc.value));
         let lead = match sites.as_slice() {
             [best, second, ..] => {
-                let best = of_pictures(rows, |row| &row.auc, &best.name);
-                let second = of_pictures(rows, |row| &row.auc, &second.name);
+                let best = of_pictures(rows, |row| &row.auc, &best.name, None);
+                let second = of_pictures(rows, |row| &row.auc, &second.name, None);
                 Estimate::difference(&paired(best, &second))
             }
             _ => None,
@@ -201,7 +169,40 @@ impl Source {
         }
         parts.push(Part::Chart(self.curves()));
         parts.push(Part::Chart(self.means()));
+        parts.push(Part::Table(self.table()));
         parts
+    }
+
+    fn table(&self) -> Table {
+        let row = |site: &Site| {
+            vec![
+                Cell::Name(site.name.clone()),
+                Cell::count(site.auc.units),
+                Cell::score(Some(site.auc)),
+                Cell::score(site.of_objects),
+                Cell::number(site.curve.first().map(|point| point.1), 3),
+                Cell::number(site.curve.last().map(|point| point.1), 3),
+            ]
+        };
+        let head = [
+            "site",
+            "n",
+            "AUC",
+            "AUC of objects",
+            "first step",
+            "last step",
+        ];
+        // part of a file's name
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        Table {
+            id: format!("sites-{}", self.name.chars().map(plain).collect::<String>()),
+            title: format!(
+                "AUC of every site, mean over steps and pictures, source {}",
+                self.name
+            ),
+            head: head.map(str::to_owned).to_vec(),
+            rows: self.sites.iter().map(row).collect(),
+        }
     }
 
     fn curves(&self) -> Chart {
@@ -209,6 +210,7 @@ impl Source {
             name: short(&site.name),
             points: site.curve.clone(),
             labels: Vec::new(),
+            joined: true,
         };
         Chart::Lines(Lines {
             title: format!("AUC over the steps, source {}", self.name),
@@ -237,41 +239,40 @@ impl Source {
     }
 }
 
-/// Mean over the steps and phrases of each picture that has a value.
+/// Site -> AUC at every step.
+type Areas = BTreeMap<String, Vec<Option<f64>>>;
+
+/// Mean over phrases, and over all steps or of one, of each picture that has a value.
 fn of_pictures<'a>(
     rows: &[&'a Attention],
-    areas: fn(&Attention) -> &BTreeMap<String, Vec<Option<f64>>>,
+    areas: fn(&Attention) -> &Areas,
     site: &str,
+    step: Option<usize>,
 ) -> BTreeMap<&'a str, f64> {
     let mut of_rows: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for row in rows {
-        let steps = areas(row).get(site).into_iter().flatten();
-        let values: Vec<f64> = steps.copied().flatten().collect();
-        let of_picture = of_rows.entry(&row.picture).or_default();
-        of_picture.extend(mean(&values));
+        let steps = areas(row).get(site).into_iter().flatten().enumerate();
+        let steps = steps.filter(|(index, _)| step.is_none_or(|step| step == *index));
+        let values: Vec<f64> = steps.filter_map(|(_, area)| *area).collect();
+        of_rows
+            .entry(&row.picture)
+            .or_default()
+            .extend(mean(&values));
     }
     (of_rows.into_iter())
         .filter_map(|(picture, values)| Some((picture, mean(&values)?)))
         .collect()
 }
 
-/// (timestep, mean over rows) for each step.
+/// (timestep, mean over pictures) for each step.
 fn curve(rows: &[&Attention], site: &str) -> Vec<(f64, f64)> {
-    let Some(longest) = rows.iter().max_by_key(|row| row.timesteps.len()) else {
-        return Vec::new();
-    };
+    let longest = rows.iter().max_by_key(|row| row.timesteps.len());
+    let timesteps = longest.into_iter().flat_map(|row| &row.timesteps);
     let point = |(step, &timestep): (usize, &f64)| {
-        let values: Vec<f64> = (rows.iter())
-            .filter_map(|row| *row.auc.get(site)?.get(step)?)
-            .collect();
-        Some((timestep, mean(&values)?))
+        let pictures = of_pictures(rows, |row| &row.auc, site, Some(step));
+        Some((timestep, mean(&pictures.into_values().collect::<Vec<_>>())?))
     };
-    longest
-        .timesteps
-        .iter()
-        .enumerate()
-        .filter_map(point)
-        .collect()
+    timesteps.enumerate().filter_map(point).collect()
 }
 
 /// A site's name for charts: `up 1.0.0` for `up_blocks.1.attentions.0.transformer_blocks.0.attn2`.

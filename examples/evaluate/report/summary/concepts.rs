@@ -104,7 +104,7 @@ impl Summary {
                 series: vec![Dots::series("concept block", dots)],
             })),
             Part::Table(Table {
-                id: "groups",
+                id: "groups".to_owned(),
                 title: "AUC of the concept block, mean over concepts".to_owned(),
                 head: head.map(str::to_owned).to_vec(),
                 rows: cells.collect(),
@@ -131,7 +131,7 @@ impl Summary {
         };
         let head = ["concept", "kind", "pictures", "with the concept", "AUC"];
         Table {
-            id: "concepts",
+            id: "concepts".to_owned(),
             title: format!("{} concepts", self.concepts.len()),
             head: head.map(str::to_owned).to_vec(),
             rows: self.concepts.iter().map(row).collect(),

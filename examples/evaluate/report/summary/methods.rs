@@ -9,7 +9,7 @@ use super::{
 use crate::{
     report::{
         part::Part,
-        plot::{Chart, Dots},
+        plot::{Axis, Chart, Dots, Line, Lines},
         table::{Cell, Table},
     },
     rows::{self, Picture},
@@ -85,6 +85,7 @@ impl Summary {
 
     pub(crate) fn parts(&self, table: &rows::Table<Picture>) -> Vec<Part> {
         let mut parts = self.findings();
+        parts.push(Part::Chart(self.plane()));
         parts.push(Part::Chart(self.chart()));
         parts.push(Part::Table(self.means()));
         parts.extend(self.differences().map(Part::Table));
@@ -120,6 +121,26 @@ impl Summary {
         self.methods.iter().filter_map(finding).collect()
     }
 
+    /// Both scores at once: what copies the reference is on the upper left, what ignores it on the lower right.
+    fn plane(&self) -> Chart {
+        let scored = self.methods.iter().filter_map(|method| {
+            let point = (method.pf?.value, method.cp?.value);
+            Some((point, method.name.clone()))
+        });
+        let (points, labels) = scored.unzip();
+        Chart::Lines(Lines {
+            title: "CP against PF: up and right is better".to_owned(),
+            x: Axis::new("PF"),
+            y: Axis::new("CP"),
+            lines: vec![Line {
+                name: "methods".to_owned(),
+                points,
+                labels,
+                joined: false,
+            }],
+        })
+    }
+
     fn chart(&self) -> Chart {
         let of = |name: &str, value: fn(&Method) -> Option<Estimate>| {
             let points = (self.methods.iter()).map(|method| (method.name.clone(), value(method)));
@@ -149,7 +170,7 @@ impl Summary {
             row
         };
         Table {
-            id: "methods",
+            id: "methods".to_owned(),
             title: "Means over units".to_owned(),
             head: head(&["method", "n", "CP", "PF", PRODUCT]),
             rows: self.methods.iter().map(row).collect(),
@@ -175,7 +196,7 @@ impl Summary {
         let ratio = format!("{PRODUCT} ratio");
         let columns = ["method", "minus", "n", &ratio, PRODUCT, "CP", "PF"];
         (!rows.is_empty()).then(|| Table {
-            id: "differences",
+            id: "differences".to_owned(),
             title: "Differences to vanilla, paired by unit".to_owned(),
             head: head(&columns),
             rows,

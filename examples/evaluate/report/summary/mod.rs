@@ -12,6 +12,8 @@ mod sweep;
 mod training;
 mod variant;
 
+#[cfg(test)]
+pub(super) use concepts::Group as ConceptGroup;
 pub(super) use concepts::Summary as Concepts;
 pub(super) use estimate::{BOOTSTRAP, Estimate, median};
 pub(super) use methods::Summary as Methods;

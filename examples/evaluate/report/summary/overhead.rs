@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What modes are compared with, where they were measured.
-const BASES: [&str; 2] = ["text only", "IP-Adapter"];
+const BASES: [&str; 2] = ["text only", "adapter"];
 
 #[derive(Debug)]
 pub(crate) struct Summary {
@@ -114,12 +114,9 @@ impl Summary {
         }
     }
 
-    pub(crate) fn machines(&self) -> &[String] {
-        &self.machines
-    }
-
     pub(crate) fn parts(&self) -> Vec<Part> {
         vec![
+            Part::Note(format!("Measured on: {}.", self.machines.join("; "))),
             Part::Table(self.table()),
             Part::Note(
                 "Seconds are of one step: the median of the turns, with the least and the largest. A ratio is that of two modes in \
@@ -170,7 +167,7 @@ impl Summary {
             head.push("machine".to_owned());
         }
         Table {
-            id: "costs",
+            id: "costs".to_owned(),
             title: "Time of a step and largest memory".to_owned(),
             head,
             rows: self.costs.iter().map(row).collect(),

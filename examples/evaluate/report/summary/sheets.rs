@@ -1,6 +1,9 @@
 //! Which pictures to look at: where the method wins most over vanilla, and where it loses most.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     metric::scores,
@@ -54,13 +57,13 @@ pub(crate) fn gains_and_losses(table: &Table<Picture>) -> Vec<Part> {
             .filter(|gain| gain.1 < 0.0)
             .take(CASES)
             .collect();
-        for (what, units) in [("gains", wins), ("losses", losses)] {
-            if !units.is_empty() {
+        for (what, pictures) in [("gains", wins), ("losses", losses)] {
+            if !pictures.is_empty() {
                 parts.push(Part::Sheet(Sheet {
                     title: format!("Largest {what} of {name} over vanilla"),
-                    cases: units
+                    cases: pictures
                         .into_iter()
-                        .map(|&(unit, gain)| case(table, &shown, unit, gain))
+                        .map(|&(key, gain)| case(table, &shown, key, gain))
                         .collect(),
                 }));
             }
@@ -69,39 +72,60 @@ pub(crate) fn gains_and_losses(table: &Table<Picture>) -> Vec<Part> {
     parts
 }
 
-/// CP times PF of a picture minus that of its pair, by unit.
-fn gains(proposed: &Variant, baseline: &Variant, table: &Table<Picture>) -> Vec<(usize, f64)> {
-    let baseline = baseline.scores(table);
-    let scores = proposed.scores(table);
-    (scores.into_iter())
-        .filter_map(|(unit, scores)| {
-            Some((unit, scores.product() - baseline.get(&unit)?.product()))
-        })
+/// A picture of a unit: its seed tells it from the others.
+type Key = (usize, u64);
+
+/// The rows of a variant.
+fn by_picture(variant: &Variant, table: &Table<Picture>) -> BTreeMap<Key, usize> {
+    let rows = variant.units.values().flatten();
+    rows.map(|&row| ((table.rows[row].unit, table.rows[row].seed), row))
         .collect()
 }
 
-fn case(table: &Table<Picture>, shown: &[(&Variant, &String)], unit: usize, gain: f64) -> Case {
+/// CP times PF of each picture minus that of its pair.
+fn gains(proposed: &Variant, baseline: &Variant, table: &Table<Picture>) -> Vec<(Key, f64)> {
+    let product = |row: usize| scores(&table.rows[row].scores).product();
+    let baseline = by_picture(baseline, table);
+    (by_picture(proposed, table).into_iter())
+        .filter_map(|(key, row)| Some((key, product(row) - product(*baseline.get(&key)?))))
+        .collect()
+}
+
+fn case(table: &Table<Picture>, shown: &[(&Variant, &String)], key: Key, gain: f64) -> Case {
+    let rows = shown.iter().filter_map(|(variant, name)| {
+        let row = *by_picture(variant, table).get(&key)?;
+        Some((&table.rows[row], &table.folders[row], (*name).clone()))
+    });
     let mut shots = Vec::new();
     let mut caption = String::new();
-    for (variant, name) in shown {
-        let Some(&index) = variant.units.get(&unit).and_then(|rows| rows.first()) else {
-            continue;
-        };
-        let (row, folder) = (&table.rows[index], &table.folders[index]);
+    for (row, folder, name) in rows {
         if shots.is_empty() {
-            caption = format!(
-                "\u{201c}{}\u{201d}, {} as \u{201c}{}\u{201d}, seed {}: {gain:+.3}",
-                row.prompt, row.subject, row.phrase, row.seed
-            );
-            shots.push(Shot {
-                label: "reference".to_owned(),
-                detail: row.subject.clone(),
-                files: places(folder, &row.reference),
-            });
+            caption = format!("{}: {gain:+.3}", asked(row));
+            shots.push(reference(row, folder));
         }
-        shots.push(shot(row, folder, (*name).clone()));
+        shots.push(shot(row, folder, name));
     }
     Case { caption, shots }
+}
+
+/// What a picture was to show.
+pub(crate) fn asked(row: &Picture) -> String {
+    let Picture {
+        prompt,
+        subject,
+        phrase,
+        seed,
+        ..
+    } = row;
+    format!("\u{201c}{prompt}\u{201d}, {subject} as \u{201c}{phrase}\u{201d}, seed {seed}")
+}
+
+pub(crate) fn reference(row: &Picture, folder: &Path) -> Shot {
+    Shot {
+        label: "reference".to_owned(),
+        detail: row.subject.clone(),
+        files: places(folder, &row.reference),
+    }
 }
 
 /// A picture with its scores.

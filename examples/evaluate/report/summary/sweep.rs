@@ -3,7 +3,7 @@
 use super::{
     Estimate,
     metric::{CP, OTHERS, PF, PRODUCT},
-    sheets::shot,
+    sheets::{asked, reference, shot},
     variant::{AXES, SettingsAxis, Variant},
 };
 use crate::{
@@ -118,6 +118,7 @@ impl Summary {
                         name: base.method.clone(),
                         points,
                         labels,
+                        joined: true,
                     }
                 })
                 .collect()
@@ -128,6 +129,7 @@ impl Summary {
                 .filter_map(|point| Some((value(point), point.product?.value)))
                 .collect(),
             labels: Vec::new(),
+            joined: true,
         };
         [
             Part::Chart(Chart::Lines(Lines {
@@ -158,7 +160,7 @@ impl Summary {
             })
         });
         Table {
-            id: ["scale", "warmup", "steps", "guidance"][axis],
+            id: ["scale", "warmup", "steps", "guidance"][axis].to_owned(),
             title: format!("Along {} ({})", AXES[axis].name, held.join("; ")),
             head: head(&["method", AXES[axis].name]),
             rows: rows.collect(),
@@ -230,7 +232,7 @@ impl Summary {
         let mut first = vec!["method"];
         first.extend(AXES.map(|axis| axis.name));
         Table {
-            id: "all",
+            id: "all".to_owned(),
             title: "All settings".to_owned(),
             head: head(&first),
             rows: self.points.iter().map(row).collect(),
@@ -303,39 +305,35 @@ impl Base {
     }
 }
 
-/// Pictures of the first units along an axis.
+/// Pictures of the first units along an axis, method by method.
 fn pictures(
     axis: SettingsAxis,
     lines: &[(&Base, Vec<&Point>)],
     table: &rows::Table<Picture>,
 ) -> Option<Part> {
-    let mut cases = Vec::new();
-    for (base, points) in lines {
-        for &unit in points[0].variant.units.keys().take(SHOWN) {
-            let rows = points
+    let units = lines.first()?.1.first()?.variant.units.keys();
+    let case = |unit: usize, base: &Base, points: &[&Point]| {
+        let of_unit = points
+            .iter()
+            .filter_map(|point| point.variant.units.get(&unit)?.first());
+        let rows: Vec<usize> = of_unit.copied().collect();
+        let first = *rows.first()?;
+        let mut shots = vec![reference(&table.rows[first], &table.folders[first])];
+        shots.extend(rows.into_iter().map(|index| {
+            let row = &table.rows[index];
+            let label = format!("{} {}", axis.name, (axis.of)(&row.settings));
+            shot(row, &table.folders[index], label)
+        }));
+        let caption = format!("{}: {}", base.method, asked(&table.rows[first]));
+        Some(Case { caption, shots })
+    };
+    let cases: Vec<Case> = (units.take(SHOWN))
+        .flat_map(|&unit| {
+            lines
                 .iter()
-                .filter_map(|point| point.variant.units.get(&unit)?.first());
-            let rows: Vec<usize> = rows.copied().collect();
-            let row = &table.rows[rows[0]];
-            cases.push(Case {
-                caption: format!(
-                    "{}: \u{201c}{}\u{201d}, {}, seed {}",
-                    base.method, row.prompt, row.subject, row.seed
-                ),
-                shots: (rows.iter())
-                    .map(|&index| {
-                        let row = &table.rows[index];
-                        let label = format!("{} {}", axis.name, (axis.of)(&row.settings));
-                        shot(row, &table.folders[index], label)
-                    })
-                    .collect(),
-            });
-        }
-    }
-    (!cases.is_empty()).then(|| {
-        Part::Sheet(Sheet {
-            title: format!("Pictures along {}", axis.name),
-            cases,
+                .filter_map(move |(base, points)| case(unit, base, points))
         })
-    })
+        .collect();
+    let title = format!("Pictures along {}", axis.name);
+    (!cases.is_empty()).then_some(Part::Sheet(Sheet { title, cases }))
 }

@@ -74,6 +74,7 @@ impl Summary {
             name: name.to_owned(),
             points: points.clone(),
             labels: Vec::new(),
+            joined: true,
         };
         let mut lines = vec![line("loss", &self.loss)];
         if !self.prior.is_empty() {
@@ -96,7 +97,7 @@ impl Summary {
                 lines,
             })),
             Part::Table(Table {
-                id: "subjects",
+                id: "subjects".to_owned(),
                 title: "Training of each subject".to_owned(),
                 head: head.map(str::to_owned).to_vec(),
                 rows: self.subjects.iter().map(row).collect(),

@@ -226,7 +226,7 @@ pub(super) fn overhead() -> Vec<Overhead> {
     let mut chance = Chance::new(5);
     let modes = [
         ("text only", 1.0),
-        ("IP-Adapter", 1.08),
+        ("adapter", 1.08),
         ("Conceptrol", 1.10),
         ("Conceptrol, capture", 1.16),
     ];

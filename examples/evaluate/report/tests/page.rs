@@ -11,10 +11,12 @@ use crate::{
 /// Names and contents of all files.
 fn written(rows: &Path) -> BTreeMap<String, Vec<u8>> {
     let out = tempfile::tempdir().expect("a folder");
-    let report = report(&[rows.to_owned()], out.path()).expect("a report");
-    let contents = report.files.iter().map(|file| {
-        let name = file.file_name().expect("a name").to_string_lossy();
-        (name.into_owned(), fs::read(file).expect("written"))
+    report(&[rows.to_owned()], out.path()).expect("a report");
+    let files = fs::read_dir(out.path()).expect("a folder");
+    let contents = files.map(|file| {
+        let file = file.expect("a file");
+        let name = file.file_name().to_string_lossy().into_owned();
+        (name, fs::read(file.path()).expect("written"))
     });
     contents.collect()
 }
