@@ -9,17 +9,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use baseline::{Batch, LowRank, Rates, Trainer};
+use baseline::{
+    Batch, LowRank, Progress, Rates, Trainer, TrainingError, TrainingRequest, load_with_lora, train,
+};
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::{
     AttentionPlan, BatchLayout, Session,
+    message::chain,
     models::{
-        scheduler::SchedulerConfig,
+        image,
+        scheduler::{SchedulerConfig, SchedulerKind},
         weights::{Checkpoint, Weights},
     },
+    pipeline::{LoadOptions, Mode, Pipeline, Silent},
 };
-use conceptrol_sd::{config::UNetConfig, unet::UNet2DConditionModel};
+use conceptrol_sd::{
+    StableDiffusion, config::UNetConfig, pipeline::Request, unet::UNet2DConditionModel,
+};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Steps of a case.
 const STEPS: usize = 3;
@@ -83,7 +91,7 @@ impl Case {
     fn trainer(&self) -> Trainer {
         let config = SchedulerConfig::from_json(&self.facts["scheduler"].to_string())
             .expect("a configuration")
-            .with_kind(conceptrol_core::models::scheduler::SchedulerKind::Ddim);
+            .with_kind(SchedulerKind::Ddim);
         let rates = Rates {
             learning_rate: self.number("rate"),
             weight_decay: 1e-2,
@@ -95,8 +103,11 @@ impl Case {
 
     /// The file that `save_lora_weights` of diffusers has written.
     fn lora(&self) -> LowRank {
-        LowRank::open(&self.folder.join("pytorch_lora_weights.safetensors"), &unet())
-            .expect("a LoRA of the UNet")
+        LowRank::open(
+            &self.folder.join("pytorch_lora_weights.safetensors"),
+            &unet(),
+        )
+        .expect("a LoRA of the UNet")
     }
 
     /// Compares tensors by name with those of the fixture that begin with `prefix`.
@@ -113,14 +124,21 @@ impl Case {
             let expected: Tensor<2> = self.tensor(&format!("{prefix}.{name}"));
             assert_eq!(found.dims(), expected.dims(), "{name}");
             let difference = (found - expected).abs().max().into_scalar::<f32>();
-            assert!(f64::from(difference) <= tolerance, "{name}: {difference:e} above {tolerance:e}");
+            assert!(
+                f64::from(difference) <= tolerance,
+                "{name}: {difference:e} above {tolerance:e}"
+            );
             worst = f32::max(worst, difference);
             count += 1;
         }
         let tensors = self.steps.tensors();
-        let expected = tensors.filter(|tensor| tensor.name.starts_with(prefix)).count();
+        let expected = tensors
+            .filter(|tensor| tensor.name.starts_with(prefix))
+            .count();
         assert_eq!(count, expected, "as many tensors as peft has");
-        println!("{prefix}: {count} tensors, largest deviation {worst:.2e}, tolerance {tolerance:.2e}");
+        println!(
+            "{prefix}: {count} tensors, largest deviation {worst:.2e}, tolerance {tolerance:.2e}"
+        );
     }
 }
 
@@ -129,7 +147,9 @@ fn gradients_are_those_of_torch() {
     for name in CASES {
         let case = Case::open(name);
         let (_, gradients) = case.trainer().gradients(&case.batch(0)).expect("a step");
-        let gradients = gradients.iter().map(|(name, gradient)| (name.as_str(), gradient.clone()));
+        let gradients = gradients
+            .iter()
+            .map(|(name, gradient)| (name.as_str(), gradient.clone()));
         case.compare("gradient", gradients, case.number("gradient_tolerance"));
     }
 }
@@ -143,26 +163,48 @@ fn steps_are_those_of_the_training_script() {
         for step in 0..STEPS {
             let losses = trainer.step(&case.batch(step)).expect("a step");
             let expected = &case.facts["losses"][step];
-            for (found, expected) in [(Some(losses.instance), &expected[0]), (losses.prior, &expected[1])] {
+            for (found, expected) in [
+                (Some(losses.instance), &expected[0]),
+                (losses.prior, &expected[1]),
+            ] {
                 let expected = expected.as_f64().expect("a number");
                 let found = f64::from(found.expect("a prior"));
-                assert!((found - expected).abs() <= tolerance, "{found} instead of {expected}");
+                assert!(
+                    (found - expected).abs() <= tolerance,
+                    "{found} instead of {expected}"
+                );
             }
         }
-        let after = trainer.lora().factors().map(|(name, factor)| (name, factor.clone()));
+        let after = trainer
+            .lora()
+            .factors()
+            .map(|(name, factor)| (name, factor.clone()));
         case.compare("after", after, case.number("after_tolerance"));
     }
-    let norm = |case: &str| Case::open(case).facts["norms"][0].as_f64().expect("a number");
-    assert!(norm("v_prediction") > 1.0 && norm("epsilon") < 1.0, "one case is clipped, one is not");
+    let norm = |case: &str| {
+        Case::open(case).facts["norms"][0]
+            .as_f64()
+            .expect("a number")
+    };
+    assert!(
+        norm("v_prediction") > 1.0 && norm("epsilon") < 1.0,
+        "one case is clipped, one is not"
+    );
 }
 
 /// The prediction of a UNet for the first batch of a case, on a device without autodiff.
 fn prediction(unet: &UNet2DConditionModel, case: &Case) -> Tensor<4> {
-    let Batch { latents, timesteps, context, .. } = case.batch(0);
+    let Batch {
+        latents,
+        timesteps,
+        context,
+        ..
+    } = case.batch(0);
     let plan = AttentionPlan::plain(&unet.attention_sites());
     let mut session = Session::new(&plan, BatchLayout::unguided(ROWS), []).expect("rows");
     let timesteps: Vec<f64> = timesteps.into_iter().map(|t| t as f64).collect();
-    unet.forward(latents, timesteps, context, None, &mut session).expect("inputs that fit")
+    unet.forward(latents, timesteps, context, None, &mut session)
+        .expect("inputs that fit")
 }
 
 #[test]
@@ -174,7 +216,10 @@ fn a_file_of_diffusers_predicts_what_it_predicts_there() {
         let difference = (found - expected).abs().max().into_scalar::<f32>();
         let tolerance = case.number("predicted_tolerance");
         println!("{name}: largest deviation {difference:.2e}, tolerance {tolerance:.2e}");
-        assert!(f64::from(difference) <= tolerance, "{difference:e} above {tolerance:e}");
+        assert!(
+            f64::from(difference) <= tolerance,
+            "{difference:e} above {tolerance:e}"
+        );
     }
 }
 
@@ -183,7 +228,330 @@ fn a_saved_file_is_the_one_diffusers_saves() {
     let case = Case::open("epsilon");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("pytorch_lora_weights.safetensors");
-    case.lora().save(&path).expect("a folder that can be written");
+    case.lora()
+        .save(&path)
+        .expect("a folder that can be written");
     let theirs = fs::read(case.folder.join("pytorch_lora_weights.safetensors"));
-    assert!(fs::read(path).expect("written") == theirs.expect("committed"), "other bytes");
+    assert!(
+        fs::read(path).expect("written") == theirs.expect("committed"),
+        "other bytes"
+    );
+}
+
+#[test]
+fn a_new_lora_changes_nothing() {
+    let case = Case::open("epsilon");
+    let lora = LowRank::new(&unet(), 2, 3);
+    for (name, factor) in lora.factors() {
+        let [rows, columns] = factor.dims();
+        let largest = factor.clone().abs().max().into_scalar::<f32>();
+        if name.ends_with("up.weight") {
+            assert_eq!((columns, largest), (2, 0.0), "{name}");
+        } else {
+            let bound = 1.0 / (columns as f32).sqrt();
+            assert_eq!(rows, 2, "{name}");
+            assert!(
+                largest <= bound && largest > 0.4 * bound,
+                "{name}: {largest} of {bound}"
+            );
+        }
+    }
+    let with = prediction(&lora.merged(unet()), &case).into_data();
+    with.assert_eq(&prediction(&unet(), &case).into_data(), true);
+    let drawn = |seed| {
+        let lora = LowRank::new(&unet(), 2, seed);
+        let (_, factor) = lora.factors().next().expect("a factor");
+        factor.to_data().try_to_vec::<f32>().expect("f32")
+    };
+    assert_eq!(drawn(3), drawn(3));
+    assert_ne!(drawn(3), drawn(4));
+}
+
+#[test]
+fn a_lora_of_another_model_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lora.safetensors");
+    let error = |path: &Path| {
+        let error = LowRank::open(path, &unet()).expect_err("not a LoRA of the UNet");
+        chain(&error)
+    };
+    // Of rank 3 and 4 in one file, and one factor missing: found, counted and named, without memory for it.
+    let lora = Case::open("epsilon")
+        .folder
+        .join("pytorch_lora_weights.safetensors");
+    let bytes = fs::read(lora).expect("committed");
+    let text = String::from_utf8_lossy(&bytes[8..2000]).into_owned();
+    assert!(text.contains("attn1.to_k.lora.down.weight"), "{text}");
+    let renamed = replaced(&bytes, b"attn1.to_k.lora.down", b"attn1.to_k.lora.dowm");
+    fs::write(&path, renamed).expect("writable");
+    let message = error(&path);
+    assert!(message.contains("attn1.to_k.lora.down.weight"), "{message}");
+    assert!(message.contains("attn1.to_k.lora.dowm.weight"), "{message}");
+    fs::write(&path, &bytes[..bytes.len() / 2]).expect("writable");
+    assert!(error(&path).contains("lora.safetensors"));
+}
+
+/// The first occurrence of `from` replaced by `to`, of the same length.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = bytes
+        .windows(from.len())
+        .position(|window| window == from)
+        .expect("there");
+    [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+}
+
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny-sd")
+}
+
+fn pipeline() -> StableDiffusion {
+    StableDiffusion::open(model(), LoadOptions::new(Device::flex())).expect("the embedded model")
+}
+
+/// A short run of the embedded model.
+fn request(folder: &Path) -> TrainingRequest {
+    let picture = image::open(model().join("references/green_cat.png")).expect("committed");
+    TrainingRequest {
+        class_pictures: 2,
+        class_steps: 2,
+        rank: 2,
+        steps: 4,
+        batch: 1,
+        checkpoint_every: 2,
+        ..TrainingRequest::new(vec![picture], "a sks cat", "a cat", folder)
+    }
+}
+
+/// The files of a run, with their content.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for folder in [folder.to_owned(), folder.join("class")] {
+        let entries = fs::read_dir(folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("readable").path());
+        files.extend(entries.filter(|path| path.is_file()));
+    }
+    files.sort();
+    let named = |path: PathBuf| {
+        let bytes = fs::read(&path).expect("readable");
+        (path.strip_prefix(folder).expect("within").to_owned(), bytes)
+    };
+    files.into_iter().map(named).collect()
+}
+
+/// What a kill leaves: `train` is unwound in the middle of a run, at the moment that `at` picks.
+fn killed(pipeline: &StableDiffusion, request: &TrainingRequest, at: impl Fn(Progress) -> bool) {
+    let run = || {
+        let result = train(pipeline, request, &mut |progress| {
+            if at(progress) {
+                std::panic::resume_unwind(Box::new("killed"));
+            }
+        });
+        result.map(drop)
+    };
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    assert!(result.is_err(), "the run was not killed");
+}
+
+#[test]
+fn a_run_that_was_killed_ends_as_one_that_was_not() {
+    let pipeline = pipeline();
+    let undisturbed = tempfile::tempdir().expect("a folder");
+    train(&pipeline, &request(undisturbed.path()), &mut |_| ()).expect("a run");
+    let expected = files(undisturbed.path());
+    let names: Vec<_> = expected
+        .iter()
+        .map(|(name, _)| name.display().to_string())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "checkpoint.safetensors",
+            "class/0000.png",
+            "class/0001.png",
+            "loss.jsonl",
+            "pytorch_lora_weights.safetensors",
+            "training.json"
+        ]
+    );
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let again = request(folder.path());
+    let step =
+        |wanted| move |progress| matches!(progress, Progress::Step { done, .. } if done == wanted);
+    killed(&pipeline, &again, |progress| {
+        matches!(progress, Progress::Class { .. })
+    });
+    // Before the first checkpoint, between two, and with half a row behind the last.
+    killed(&pipeline, &again, step(1));
+    killed(&pipeline, &again, step(3));
+    let rows = folder.path().join("loss.jsonl");
+    let mut torn = fs::read(&rows).expect("rows");
+    torn.extend(b"{\"step\":4,\"lo");
+    fs::write(&rows, torn).expect("writable");
+    again.cancel.cancel();
+    let cancelled = train(&pipeline, &again, &mut |_| ()).expect_err("cancelled");
+    assert!(
+        matches!(cancelled, TrainingError::Cancelled { step: 2 }),
+        "{cancelled}"
+    );
+    train(&pipeline, &request(folder.path()), &mut |_| ()).expect("the rest");
+    let found = files(folder.path());
+    assert_eq!(found.len(), expected.len());
+    for ((name, found), (_, expected)) in found.iter().zip(&expected) {
+        assert!(found == expected, "{}: other bytes", name.display());
+    }
+
+    let rows = fs::read_to_string(rows).expect("rows");
+    let steps: Vec<Value> = rows
+        .lines()
+        .map(|row| serde_json::from_str(row).expect("JSON"))
+        .collect();
+    assert_eq!(steps.len(), 4);
+    assert!(
+        steps
+            .iter()
+            .all(|row| row["loss"].is_number() && row["prior_loss"].is_number())
+    );
+    other_settings_are_refused(&pipeline, &folder);
+    the_result_draws_other_pictures(&pipeline, &folder);
+}
+
+/// A folder holds one run.
+fn other_settings_are_refused(pipeline: &StableDiffusion, folder: &TempDir) {
+    let error = |request: &TrainingRequest| {
+        let error = train(pipeline, request, &mut |_| ()).expect_err("another run");
+        chain(&error)
+    };
+    let request = request(folder.path());
+    let other = TrainingRequest {
+        learning_rate: 0.5,
+        ..request.clone()
+    };
+    let message = error(&other);
+    assert!(
+        message.contains("learning_rate = 0.001, this one has 0.5"),
+        "{message}"
+    );
+    let fewer = TrainingRequest {
+        steps: 3,
+        ..request.clone()
+    };
+    assert!(error(&fewer).contains("steps = 4, this one has 3"));
+    let rows = folder.path().join("loss.jsonl");
+    let kept = fs::read(&rows).expect("rows");
+    fs::write(&rows, &kept[..kept.len() - 5]).expect("writable");
+    let message = error(&request);
+    assert!(
+        message.contains("the row of step 4 is missing"),
+        "{message}"
+    );
+    fs::write(&rows, &kept).expect("writable");
+    let checkpoint = folder.path().join("checkpoint.safetensors");
+    let kept = fs::read(&checkpoint).expect("a checkpoint");
+    fs::write(&checkpoint, &kept[..kept.len() - 5]).expect("writable");
+    assert!(error(&request).contains("checkpoint.safetensors"));
+    fs::write(&checkpoint, &kept).expect("writable");
+}
+
+/// The trained LoRA acts, and the pipeline it was trained with is as before.
+fn the_result_draws_other_pictures(pipeline: &StableDiffusion, folder: &TempDir) {
+    let lora = folder.path().join("pytorch_lora_weights.safetensors");
+    let options = LoadOptions::new(Device::flex());
+    let tuned = load_with_lora(&model(), options, &lora).expect("a LoRA of the model");
+    let request = Request::new("a sks cat").mode(Mode::TextOnly).steps(2);
+    let latents = |pipeline: &StableDiffusion| {
+        let generation = pipeline.generate(&request, &mut Silent).expect("a picture");
+        generation.latents.into_data()
+    };
+    let before = latents(&self::pipeline());
+    latents(pipeline).assert_eq(&before, true);
+    assert_ne!(
+        latents(&tuned).try_to_vec::<f32>(),
+        before.try_to_vec::<f32>()
+    );
+}
+
+#[test]
+fn requests_that_cannot_be_trained_are_errors() {
+    let pipeline = pipeline();
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = folder.path().join("run");
+    let asked = request(&inside);
+    let cases: [(TrainingRequest, &str); 7] = [
+        (
+            TrainingRequest {
+                pictures: Vec::new(),
+                ..asked.clone()
+            },
+            "the number of pictures is 0",
+        ),
+        (
+            TrainingRequest {
+                rank: 0,
+                ..asked.clone()
+            },
+            "the rank is 0",
+        ),
+        (
+            TrainingRequest {
+                rank: 49,
+                ..asked.clone()
+            },
+            "the rank is 49, it must be at most 48",
+        ),
+        (
+            TrainingRequest {
+                batch: 0,
+                ..asked.clone()
+            },
+            "the batch is 0",
+        ),
+        (
+            TrainingRequest {
+                steps: usize::MAX,
+                ..asked.clone()
+            },
+            "at most 16777216",
+        ),
+        (
+            TrainingRequest {
+                learning_rate: f64::NAN,
+                ..asked.clone()
+            },
+            "the learning rate is NaN",
+        ),
+        (
+            TrainingRequest {
+                checkpoint_every: 0,
+                ..asked.clone()
+            },
+            "between checkpoints is 0",
+        ),
+    ];
+    for (request, expected) in cases {
+        let error = train(&pipeline, &request, &mut |_| ()).expect_err(expected);
+        assert!(chain(&error).contains(expected), "{}", chain(&error));
+    }
+    assert!(!inside.exists(), "nothing was written");
+    let autodiff = LoadOptions::new(Device::flex().autodiff());
+    let autodiff = StableDiffusion::open(model(), autodiff).expect("opens");
+    let error = train(&autodiff, &asked, &mut |_| ()).expect_err("on autodiff");
+    assert!(
+        error
+            .to_string()
+            .contains("is on a device with autodiff already"),
+        "{error}"
+    );
+
+    // A rate that breaks the numbers: the step is named, and the folder has the checkpoint before it.
+    let wild = TrainingRequest {
+        learning_rate: 1e30,
+        ..asked
+    };
+    let error = train(&pipeline, &wild, &mut |_| ()).expect_err("not finite");
+    assert!(
+        matches!(error, TrainingError::NotFinite { step: 2..=4 }),
+        "{error}"
+    );
 }

@@ -55,7 +55,10 @@ pub(super) fn resume(
     let weights = Weights::open(&path, &device, FloatDType::F32)?;
     let unread = Unread::new(unet, rank, &weights);
     let step = weights.tensor(STEP, [1, 1]);
-    let factors = trainer.lora.factors().map(|(name, factor)| (name, factor.dims()));
+    let factors = trainer
+        .lora
+        .factors()
+        .map(|(name, factor)| (name, factor.dims()));
     let moments = factors.map(|(name, shape)| {
         let moments = MOMENTS.map(|moment| weights.tensor(&format!("{name}.{moment}"), shape));
         (name.to_owned(), moments)

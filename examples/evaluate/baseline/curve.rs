@@ -34,7 +34,9 @@ impl Curve {
             rows.read_until(b'\n', &mut row)
                 .map_err(TrainingError::at(&path))?;
             if !row.starts_with(start(step).as_bytes()) || !row.ends_with(b"\n") {
-                let reason = format!("the row of step {step} is missing, the checkpoint is of step {finished}");
+                let reason = format!(
+                    "the row of step {step} is missing, the checkpoint is of step {finished}"
+                );
                 return Err(TrainingError::Damaged { path, reason });
             }
             length += row.len() as u64;
@@ -47,8 +49,14 @@ impl Curve {
 
     /// Adds the row of a step.
     pub(super) fn push(&mut self, step: usize, losses: Losses) -> Result<(), TrainingError> {
-        let prior = losses.prior.map_or("null".to_owned(), |prior| prior.to_string());
-        let row = format!("{}\"loss\":{},\"prior_loss\":{prior}}}\n", start(step), losses.instance);
+        let prior = losses
+            .prior
+            .map_or("null".to_owned(), |prior| prior.to_string());
+        let row = format!(
+            "{}\"loss\":{},\"prior_loss\":{prior}}}\n",
+            start(step),
+            losses.instance
+        );
         let written = self.file.write_all(row.as_bytes());
         written.map_err(TrainingError::at(&self.path))
     }

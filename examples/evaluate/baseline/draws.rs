@@ -108,6 +108,9 @@ mod tests {
     #[test]
     fn uniform_numbers_reach_every_index_and_no_more() {
         let largest = 1.0 - f32::EPSILON / 2.0;
-        assert_eq!([below(0.0, 1000), below(largest, 1000), below(0.5, 4)], [0, 999, 2]);
+        assert_eq!(
+            [below(0.0, 1000), below(largest, 1000), below(0.5, 4)],
+            [0, 999, 2]
+        );
     }
 }

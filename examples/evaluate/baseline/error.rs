@@ -32,7 +32,10 @@ pub(crate) enum TrainingError {
         found: &'static str,
     },
     /// The folder holds a run with other settings.
-    #[error("{}: holds a run with {name} = {found}, this one has {expected}: choose another folder", shown_path(folder))]
+    #[error(
+        "{}: holds a run with {name} = {found}, this one has {expected}: choose another folder",
+        shown_path(folder)
+    )]
     OtherRun {
         /// The folder.
         folder: PathBuf,
@@ -94,6 +97,15 @@ pub(crate) enum TrainingError {
 }
 
 impl TrainingError {
+    /// A value that is out of its range.
+    pub(super) fn bad(name: &'static str, value: String, expected: impl Into<String>) -> Self {
+        Self::BadRequest {
+            name,
+            value,
+            expected: expected.into(),
+        }
+    }
+
     /// For `map_err`: the file that an I/O error is about.
     pub(super) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

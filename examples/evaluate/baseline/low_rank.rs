@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use burn::{
     module::{LoraAdapter, Module, Param, ParamId},
-    tensor::{DType, Device, FloatDType, Tensor, TensorData},
+    tensor::{DType, FloatDType, Tensor, TensorData},
 };
 use conceptrol_core::models::{
     noise::Generator,
@@ -66,8 +66,12 @@ impl LowRank {
     /// [`TrainingError::Weights`] for a file that is damaged, or whose tensors are not those of this UNet at one rank.
     pub(crate) fn open(path: &Path, unet: &UNet2DConditionModel) -> Result<Self, TrainingError> {
         let checkpoint = Checkpoint::open(path)?;
-        let down = checkpoint.tensors().find(|tensor| tensor.name.ends_with(DOWN));
-        let rank = down.and_then(|down| down.shape.first().copied()).unwrap_or(1);
+        let down = checkpoint
+            .tensors()
+            .find(|tensor| tensor.name.ends_with(DOWN));
+        let rank = down
+            .and_then(|down| down.shape.first().copied())
+            .unwrap_or(1);
         let device = unet.devices().remove(0);
         let weights = Weights::from_checkpoint(checkpoint, &device, FloatDType::F32);
         let unread = Unread::new(unet, rank, &weights.at(PREFIX));

@@ -67,7 +67,9 @@ impl Latents {
     /// - noise, output: `[which.len(), channels, height, width]`
     pub(super) fn sample(&self, which: &[usize], noise: Tensor<4>) -> Tensor<4> {
         let rows = |x: &Tensor<4>| {
-            let rows = which.iter().map(|&row| x.clone().slice_dim(0, row..row + 1));
+            let rows = which
+                .iter()
+                .map(|&row| x.clone().slice_dim(0, row..row + 1));
             Tensor::cat(rows.collect(), 0)
         };
         rows(&self.mean) + rows(&self.deviation) * noise

@@ -7,7 +7,13 @@ use conceptrol_sd::unet::UNet2DConditionModel;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{TrainingError, file::write_whole, projections::weights, trainer::Rates};
+use super::{
+    TrainingError,
+    checkpoint::MOST_STEPS,
+    file::write_whole,
+    projections::{projections, weights},
+    trainer::Rates,
+};
 
 /// The file of a run's folder that says what it is a run of.
 const RECORD: &str = "training.json";
@@ -76,26 +82,31 @@ impl TrainingRequest {
 
     /// Checks everything that needs no model.
     pub(super) fn check(&self) -> Result<(), TrainingError> {
-        let refuse = |name, value: String, expected: &str| {
-            Err(TrainingError::BadRequest {
-                name,
-                value,
-                expected: expected.to_owned(),
-            })
-        };
+        let refuse = |name, value, expected: &str| Err(TrainingError::bad(name, value, expected));
         let counts = [
             ("the number of pictures", self.pictures.len()),
             ("the rank", self.rank),
             ("the number of steps", self.steps),
             ("the batch", self.batch),
-            ("the number of steps between checkpoints", self.checkpoint_every),
+            (
+                "the number of steps between checkpoints",
+                self.checkpoint_every,
+            ),
         ];
         if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return refuse(name, "0".into(), "at least 1");
         }
+        if self.steps > MOST_STEPS {
+            let expected = format!("at most {MOST_STEPS}");
+            return refuse("the number of steps", self.steps.to_string(), &expected);
+        }
         if let Some(picture) = self.pictures.iter().find(|picture| picture.is_empty()) {
             let (width, height) = picture.dimensions();
-            return refuse("the size of a picture", format!("{width}x{height}"), "at least 1x1");
+            return refuse(
+                "the size of a picture",
+                format!("{width}x{height}"),
+                "at least 1x1",
+            );
         }
         let rates = [
             ("the learning rate", self.learning_rate),
@@ -108,6 +119,21 @@ impl TrainingRequest {
             }
         }
         Ok(())
+    }
+
+    /// Checks what depends on the UNet.
+    pub(super) fn check_rank(&self, unet: &UNet2DConditionModel) -> Result<(), TrainingError> {
+        let projections = projections(unet);
+        let narrowest = projections.iter().flat_map(|(_, shape)| *shape).min();
+        let Some(narrowest) = narrowest.filter(|narrowest| self.rank > *narrowest) else {
+            return Ok(());
+        };
+        let expected = format!("at most {narrowest}, the width of the narrowest projection");
+        Err(TrainingError::bad(
+            "the rank",
+            self.rank.to_string(),
+            expected,
+        ))
     }
 
     /// How factors are changed.

@@ -2,15 +2,15 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use burn::tensor::FloatDType;
 use conceptrol_core::pipeline::Family;
 use conceptrol_sd::StableDiffusion;
 
-use burn::tensor::FloatDType;
-
 use super::{
-    Losses, LowRank, Trainer, TrainingError, TrainingRequest, checkpoint, curve::Curve,
-    draws::Data, pictures,
-    pictures::Latents,
+    Losses, LowRank, Trainer, TrainingError, TrainingRequest, checkpoint,
+    curve::Curve,
+    draws::Data,
+    pictures::{Latents, of_class},
 };
 
 /// The name of LoRA files in diffusers.
@@ -64,6 +64,7 @@ pub(crate) fn train(
     supported(pipeline)?;
     let objective = pipeline.profile().scheduler.training()?;
     let unet = Arc::unwrap_or_clone(pipeline.unet()?);
+    request.check_rank(&unet)?;
     request.claim(&unet)?;
 
     let lora = LowRank::new(&unet, request.rank, request.seed);
@@ -131,7 +132,7 @@ fn data(
     let mut latents = vec![Latents::encode(pipeline, &request.pictures)?];
     let mut prompts = vec![request.instance_prompt.as_str()];
     if request.class_pictures > 0 {
-        let class = pictures::of_class(pipeline, request, progress)?;
+        let class = of_class(pipeline, request, progress)?;
         latents.push(Latents::encode(pipeline, &class)?);
         prompts.push(&request.class_prompt);
     }
@@ -153,7 +154,10 @@ fn supported(pipeline: &StableDiffusion) -> Result<(), TrainingError> {
     let refused = [
         ("is SDXL", pipeline.unet_config().added.is_some()),
         ("computes in 16 bits", profile.dtype != FloatDType::F32),
-        ("is on a device with autodiff already", profile.device.is_autodiff()),
+        (
+            "is on a device with autodiff already",
+            profile.device.is_autodiff(),
+        ),
         ("has no attentions", profile.sites.iter().next().is_none()),
     ];
     match refused.into_iter().find(|(_, refused)| *refused) {

@@ -85,7 +85,9 @@ impl TrainingObjective {
     /// Factors of picture and noise, `[rows, 1, 1, 1]` each.
     fn factors(&self, timesteps: &[usize], device: &Device) -> [Tensor<4>; 2] {
         [0, 1].map(|part| {
-            let factors = timesteps.iter().map(|timestep| self.levels[*timestep][part]);
+            let factors = timesteps
+                .iter()
+                .map(|timestep| self.levels[*timestep][part]);
             let factors: Vec<f32> = factors.collect();
             let data = TensorData::new(factors, [timesteps.len(), 1, 1, 1]);
             Tensor::from_data(data, (device, DType::F32))
