@@ -1,4 +1,4 @@
-//! The fine-tuned baseline: DreamBooth (Ruiz et al. 2023, arXiv 2208.12242) with a LoRA (Hu et al. 2021, arXiv 2106.09685)
+//! The fine-tuned baseline: `DreamBooth` (Ruiz et al. 2023, arXiv 2208.12242) with a LoRA (Hu et al. 2021, arXiv 2106.09685)
 //! on the attentions of a Stable Diffusion UNet, trained here by Burn's `autodiff`.
 //!
 //! It follows `train_dreambooth_lora.py` of diffusers 0.32.2: latents of a few pictures of a subject, a random timestep,
@@ -38,4 +38,6 @@ pub(crate) use load::load_with_lora;
 pub(crate) use low_rank::LowRank;
 pub(crate) use request::TrainingRequest;
 pub(crate) use train::{Progress, train};
-pub(crate) use trainer::{Batch, Losses, Rates, Trainer};
+#[cfg(test)]
+pub(crate) use trainer::Rates;
+pub(crate) use trainer::{Batch, Losses, Trainer};

@@ -110,7 +110,8 @@ fn steps(
             });
         }
         let done = trainer.finished();
-        let due = done % request.checkpoint_every == 0 || done == request.steps || cancelled;
+        let due =
+            done.is_multiple_of(request.checkpoint_every) || done == request.steps || cancelled;
         if due && done > 0 {
             curve.sync()?;
             checkpoint::save(trainer, &request.folder)?;
