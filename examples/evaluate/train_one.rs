@@ -16,7 +16,7 @@ use conceptrol_core::{
 use conceptrol_examples::{progress::Interrupt, say, say_err};
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
-/// Trains a LoRA for a subject (`DreamBooth`) and draws it.
+/// Trains a LoRA for a subject (DreamBooth) and draws it.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Pictures of the subject.

@@ -414,7 +414,12 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() {
         .lines()
         .map(|row| serde_json::from_str(row).expect("JSON"))
         .collect();
-    assert_eq!(steps.len(), 4);
+    assert_eq!((steps.len(), trained.losses.len()), (4, 4));
+    for (row, losses) in steps.iter().zip(trained.losses) {
+        let number = |name: &str| row[name].as_f64().expect("a number") as f32;
+        let read = (number("loss"), Some(number("prior_loss")));
+        assert_eq!(read, (losses.instance, losses.prior));
+    }
     assert!(
         steps
             .iter()

@@ -1,12 +1,17 @@
 //! The loss curve: a row a step, JSON Lines.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
+use serde_json::Value;
+
 use super::{Losses, TrainingError};
+
+/// The name of the file.
+const CURVE: &str = "loss.jsonl";
 
 /// `loss.jsonl`, open at its end.
 #[derive(Debug)]
@@ -23,7 +28,7 @@ impl Curve {
     ///
     /// [`TrainingError::Damaged`] if a row is missing, [`TrainingError::File`].
     pub(super) fn open(folder: &Path, finished: usize) -> Result<Self, TrainingError> {
-        let path = folder.join("loss.jsonl");
+        let path = folder.join(CURVE);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(TrainingError::at(&path))?;
@@ -66,6 +71,33 @@ impl Curve {
         let synced = self.file.sync_data();
         synced.map_err(TrainingError::at(&self.path))
     }
+}
+
+/// The losses of a run, step after step.
+///
+/// # Errors
+///
+/// [`TrainingError::Damaged`] with the first row that cannot be read, [`TrainingError::File`].
+pub(super) fn read(folder: &Path) -> Result<Vec<Losses>, TrainingError> {
+    let path = folder.join(CURVE);
+    let text = fs::read_to_string(&path).map_err(TrainingError::at(&path))?;
+    let parsed = |(line, text): (usize, &str)| {
+        parse(text).ok_or_else(|| TrainingError::Damaged {
+            path: path.clone(),
+            reason: format!("line {} is not a row", line + 1),
+        })
+    };
+    text.lines().enumerate().map(parsed).collect()
+}
+
+fn parse(row: &str) -> Option<Losses> {
+    let row: Value = serde_json::from_str(row).ok()?;
+    #[expect(clippy::cast_possible_truncation, reason = "written from f32")]
+    let number = |name: &str| row.get(name)?.as_f64().map(|number| number as f32);
+    Some(Losses {
+        instance: number("loss")?,
+        prior: number("prior_loss"),
+    })
 }
 
 /// What the row of a step begins with.

@@ -1,4 +1,4 @@
-//! The fine-tuned baseline: `DreamBooth` (Ruiz et al. 2023, arXiv 2208.12242) with a LoRA (Hu et al. 2021, arXiv 2106.09685)
+//! The fine-tuned baseline: DreamBooth (Ruiz et al. 2023, arXiv 2208.12242) with a LoRA (Hu et al. 2021, arXiv 2106.09685)
 //! on the attentions of a Stable Diffusion UNet, trained here by Burn's `autodiff`.
 //!
 //! It follows `train_dreambooth_lora.py` of diffusers 0.32.2: latents of a few pictures of a subject, a random timestep,

@@ -71,7 +71,7 @@ impl TrainingRequest {
             rank: 8,
             steps: 400,
             batch: 4,
-            learning_rate: 1e-3,
+            learning_rate: 4e-3,
             weight_decay: 1e-2,
             seed: 0,
             checkpoint_every: 25,

@@ -8,7 +8,7 @@ use conceptrol_sd::StableDiffusion;
 
 use super::{
     Losses, LowRank, Trainer, TrainingError, TrainingRequest, checkpoint,
-    curve::Curve,
+    curve::{self, Curve},
     draws::Data,
     pictures::{Latents, of_class},
 };
@@ -44,6 +44,8 @@ pub(crate) struct TrainedLora {
     pub(crate) path: PathBuf,
     /// Its factors.
     pub(crate) lora: LowRank,
+    /// The loss curve: one entry a step.
+    pub(crate) losses: Vec<Losses>,
 }
 
 /// Trains a LoRA for a subject, or goes on with the run of the request's folder, or finds it finished.
@@ -87,7 +89,8 @@ pub(crate) fn train(
     let path = request.folder.join(LORA_FILE);
     let lora = trainer.lora().clone();
     lora.save(&path)?;
-    Ok(TrainedLora { path, lora })
+    let losses = curve::read(&request.folder)?;
+    Ok(TrainedLora { path, lora, losses })
 }
 
 /// Takes the steps that are left, with a checkpoint now and then and at the end.
