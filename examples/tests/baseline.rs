@@ -376,6 +376,7 @@ fn a_run_that_was_killed_ends_as_one_that_was_not() {
             "checkpoint.safetensors",
             "class/0000.png",
             "class/0001.png",
+            "lock",
             "loss.jsonl",
             "pytorch_lora_weights.safetensors",
             "training.json"
@@ -450,6 +451,10 @@ fn other_settings_are_refused(pipeline: &StableDiffusion, folder: &TempDir) {
         ..request.clone()
     };
     assert!(error(&fewer).contains("steps = 4, this one has 3"));
+    let lock = fs::File::open(folder.path().join("lock")).expect("a lock");
+    lock.lock().expect("nobody trains");
+    assert!(error(&request).contains("lock: "), "{}", error(&request));
+    drop(lock);
     let rows = folder.path().join("loss.jsonl");
     let kept = fs::read(&rows).expect("rows");
     fs::write(&rows, &kept[..kept.len() - 5]).expect("writable");

@@ -1,23 +1,30 @@
 //! Files that appear complete or not at all.
 
-use std::{collections::HashMap, fs, io::Write, path::Path};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
 
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{Dtype, TensorView};
-use tempfile::Builder;
 
 use super::TrainingError;
 
-/// Writes beside the place, brings it to the disk, then renames.
+/// Writes beside the place, brings it to the disk, then renames. What a killed run left beside the place is overwritten.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainingError> {
     let write = || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = Builder::new().prefix(".").tempfile_in(folder)?;
+        let beside = path.with_added_extension("part");
+        let mut file = File::create(&beside)?;
         file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
         // The name is on the disk, too, before anything is written that depends on it.
-        fs::File::open(folder)?.sync_all()
+        match path.parent() {
+            Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
     };
     write().map_err(TrainingError::at(path))
 }

@@ -1,6 +1,10 @@
 //! What is asked for.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io,
+    path::PathBuf,
+};
 
 use conceptrol_core::{Cancel, models::image::RgbImage};
 use conceptrol_sd::unet::UNet2DConditionModel;
@@ -17,6 +21,9 @@ use super::{
 
 /// The file of a run's folder that says what it is a run of.
 const RECORD: &str = "training.json";
+
+/// The file of a run's folder that is locked while a process trains there.
+const LOCK: &str = "lock";
 
 /// A subject to be learnt from a few pictures.
 #[derive(Debug, Clone)]
@@ -145,13 +152,25 @@ impl TrainingRequest {
         }
     }
 
-    /// Makes the folder a run of this request, or finds that it is one already.
+    /// Makes the folder a run of this request, or finds that it is one already. It belongs to this process until the claim
+    /// is dropped.
     ///
     /// # Errors
     ///
-    /// [`TrainingError::OtherRun`] with the first setting that differs, and files that cannot be read or written.
-    pub(super) fn claim(&self, unet: &UNet2DConditionModel) -> Result<(), TrainingError> {
+    /// [`TrainingError::OtherRun`] with the first setting that differs, [`TrainingError::File`] for files that cannot be read
+    /// or written, and a folder that another process trains in.
+    pub(super) fn claim(&self, unet: &UNet2DConditionModel) -> Result<File, TrainingError> {
         fs::create_dir_all(&self.folder).map_err(TrainingError::at(&self.folder))?;
+        let path = self.folder.join(LOCK);
+        let lock = File::create(&path).map_err(TrainingError::at(&path))?;
+        let locked = lock.try_lock().map_err(io::Error::from);
+        locked.map_err(TrainingError::at(&path))?;
+        self.settle(unet)?;
+        Ok(lock)
+    }
+
+    /// Writes the record, or compares it with the one that is there.
+    fn settle(&self, unet: &UNet2DConditionModel) -> Result<(), TrainingError> {
         let (path, record) = (self.folder.join(RECORD), self.record(unet));
         if !path.exists() {
             let text = format!("{:#}\n", Value::Object(record));

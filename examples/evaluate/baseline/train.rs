@@ -67,7 +67,7 @@ pub(crate) fn train(
     let objective = pipeline.profile().scheduler.training()?;
     let unet = Arc::unwrap_or_clone(pipeline.unet()?);
     request.check_rank(&unet)?;
-    request.claim(&unet)?;
+    let _claim = request.claim(&unet)?;
 
     let lora = LowRank::new(&unet, request.rank, request.seed);
     let timesteps = objective.timesteps();
