@@ -37,15 +37,20 @@ struct Arguments {
     /// Folder of the run.
     #[arg(long, default_value = "target/baseline")]
     out: PathBuf,
+    /// Rank of the updates.
     #[arg(long, default_value_t = 8)]
     rank: usize,
+    /// Steps of the training.
     #[arg(long, default_value_t = 400)]
     steps: usize,
+    /// Rows of the subject in a step.
     #[arg(long, default_value_t = 4)]
     batch: usize,
+    /// Pictures of the class.
     #[arg(long, default_value_t = 32)]
     class_pictures: usize,
-    #[arg(long, default_value_t = 1e-3)]
+    /// The constant learning rate.
+    #[arg(long, default_value_t = 4e-3)]
     learning_rate: f64,
     /// What follows the subject in the prompts of the pictures drawn at the end.
     #[arg(long, default_values_t = ["on the beach".to_owned(), "in the snow".into(), "and a car on the grass".into()])]
@@ -91,7 +96,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         trained.path.display(),
         started.elapsed().as_secs_f64()
     );
-    drop(trained.lora);
+    say!(
+        "{} steps, {} factors",
+        trained.losses.len(),
+        trained.lora.factors().count()
+    );
     let tuned = load_with_lora(&arguments.model, options(), &trained.path)?;
     for (index, scene) in arguments.scene.iter().enumerate() {
         for (name, pipeline, what) in [

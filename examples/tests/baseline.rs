@@ -41,9 +41,13 @@ fn fixture() -> PathBuf {
 }
 
 fn unet() -> UNet2DConditionModel {
+    unet_on(&Device::flex())
+}
+
+fn unet_on(device: &Device) -> UNet2DConditionModel {
     let folder = fixture().join("unet");
     let config = UNetConfig::from_file(folder.join("config.json")).expect("a configuration");
-    let weights = Weights::open(&folder, &Device::flex(), FloatDType::F32).expect("weights");
+    let weights = Weights::open(&folder, device, FloatDType::F32).expect("weights");
     let unet = UNet2DConditionModel::new(&config, &weights);
     weights.finish().expect("all weights");
     unet
@@ -89,6 +93,11 @@ impl Case {
     }
 
     fn trainer(&self) -> Trainer {
+        self.trainer_on(&Device::flex())
+    }
+
+    /// With the frozen weights on `device`.
+    fn trainer_on(&self, device: &Device) -> Trainer {
         let config = SchedulerConfig::from_json(&self.facts["scheduler"].to_string())
             .expect("a configuration")
             .with_kind(SchedulerKind::Ddim);
@@ -98,7 +107,7 @@ impl Case {
             prior_weight: 1.0,
         };
         let objective = config.training().expect("betas");
-        Trainer::new(unet(), self.lora(), objective, rates)
+        Trainer::new(unet_on(device), self.lora(), objective, rates)
     }
 
     /// The file that `save_lora_weights` of diffusers has written.
@@ -144,9 +153,15 @@ impl Case {
 
 #[test]
 fn gradients_are_those_of_torch() {
-    for name in CASES {
+    // Frozen weights are constants where they are, and may as well be on the device of the gradients.
+    let devices = [Device::flex(), Device::flex().autodiff()];
+    for (name, device) in CASES
+        .iter()
+        .flat_map(|name| devices.iter().map(move |device| (name, device)))
+    {
         let case = Case::open(name);
-        let (_, gradients) = case.trainer().gradients(&case.batch(0)).expect("a step");
+        let trainer = case.trainer_on(device);
+        let (_, gradients) = trainer.gradients(&case.batch(0)).expect("a step");
         let gradients = gradients
             .iter()
             .map(|(name, gradient)| (name.as_str(), gradient.clone()));
@@ -321,6 +336,7 @@ fn request(folder: &Path) -> TrainingRequest {
         steps: 4,
         batch: 1,
         checkpoint_every: 2,
+        learning_rate: 1e-3,
         ..TrainingRequest::new(vec![picture], "a sks cat", "a cat", folder)
     }
 }
