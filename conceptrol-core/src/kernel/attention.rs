@@ -43,8 +43,13 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Option<&LogitBi
     }
     let [.., value_dim] = v.dims();
     // The flash kernels of the GPU backends want head dimensions in whole tiles: SD1.5's 40 would fall back to a
-    // materialised score matrix.
-    let step = if on_flex(&q.device()) { 1 } else { 16 };
+    // materialised score matrix. Gradients need the matrix anyway.
+    let device = q.device();
+    let step = if on_flex(&device) || device.is_autodiff() {
+        1
+    } else {
+        16
+    };
     let (q, k, v) = augment::augment(q, k, v, bias, step);
     let out = module::attention(q, k, v, None, None, AttentionModuleOptions::default());
     if out.dims()[3] == value_dim {

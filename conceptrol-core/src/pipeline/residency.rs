@@ -32,6 +32,14 @@ impl<T> Slot<T> {
         }
     }
 
+    /// A slot that holds its part, and keeps it.
+    pub fn of(part: T) -> Self {
+        Self {
+            loaded: Mutex::new(Some(Arc::new(part))),
+            keep: true,
+        }
+    }
+
     /// An empty slot whose part stays once it is loaded.
     pub const fn kept() -> Self {
         Self::new(Residency::Memory)
@@ -78,6 +86,9 @@ mod tests {
             let again = slot.get(|| Ok::<_, ()>(8)).expect("loads");
             assert_eq!(*again, if keep { 7 } else { 8 });
         }
+        let given = Slot::of(5_u8);
+        assert!(given.is_loaded());
+        assert_eq!(given.get(|| Err("never asked")), Ok(Arc::new(5)));
         let slot = Slot::<u8>::new(Residency::Memory);
         assert_eq!(slot.get(|| Err("unreadable")), Err("unreadable"));
         assert_eq!(

@@ -173,6 +173,22 @@ impl StableDiffusion {
         })
     }
 
+    /// The same pipeline with another UNet of the same configuration: one that was fine-tuned, or changed in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Unsupported`] if its configuration is another.
+    pub fn with_unet(mut self, unet: UNet2DConditionModel) -> Result<Self, PipelineError> {
+        if unet.config() != &self.unet_config {
+            return Err(PipelineError::Unsupported {
+                family: "this pipeline",
+                what: "UNet of another configuration".into(),
+            });
+        }
+        self.unet = Slot::of(unet);
+        Ok(self)
+    }
+
     /// The autoencoder; in f32 where the checkpoint says that half precision overflows.
     ///
     /// # Errors

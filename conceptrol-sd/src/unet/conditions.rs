@@ -38,6 +38,47 @@ impl From<f64> for Timestep {
     }
 }
 
+/// The noise levels of the rows of a batch: one for all, as in a generation, or one each, as in training.
+///
+/// ```
+/// use conceptrol_sd::unet::Timesteps;
+///
+/// assert_eq!(Timesteps::from(981.0).values, [981.0]);
+/// assert_eq!(Timesteps::from(vec![3.0, 700.0]).values.len(), 2);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Timesteps {
+    /// The scheduler's timestep of every row, or one for all rows.
+    pub values: Vec<f64>,
+    /// Guidance scale of all rows, for models distilled to take it as an input.
+    pub guidance_scale: Option<f64>,
+}
+
+impl From<Timestep> for Timesteps {
+    fn from(timestep: Timestep) -> Self {
+        Self {
+            values: vec![timestep.value],
+            guidance_scale: timestep.guidance_scale,
+        }
+    }
+}
+
+impl From<f64> for Timesteps {
+    fn from(value: f64) -> Self {
+        Timestep::from(value).into()
+    }
+}
+
+impl From<Vec<f64>> for Timesteps {
+    fn from(values: Vec<f64>) -> Self {
+        Self {
+            values,
+            guidance_scale: None,
+        }
+    }
+}
+
 /// What SDXL is conditioned on beside the text states.
 ///
 /// # Shapes

@@ -18,6 +18,6 @@ mod time_embedding;
 mod transformer;
 mod up;
 
-pub use conditions::{AddedConditions, Timestep};
+pub use conditions::{AddedConditions, Timestep, Timesteps};
 pub use error::UNetError;
 pub use model::UNet2DConditionModel;

@@ -8,7 +8,7 @@ use super::down::DownBlock;
 use super::mid::MidBlock;
 use super::time_embedding::{AddedEmbedding, TimeEmbedding};
 use super::up::UpBlock;
-use super::{AddedConditions, Timestep, UNetError};
+use super::{AddedConditions, Timesteps, UNetError};
 use crate::config::UNetConfig;
 use crate::sites::attention_sites;
 
@@ -95,7 +95,7 @@ impl UNet2DConditionModel {
         attention_sites(&self.config)
     }
 
-    /// One evaluation. The text states must be the same throughout a session: their keys and values are kept in it.
+    /// One evaluation, at one timestep or at one for each row. The text states must be the same throughout a session: their keys and values are kept in it.
     ///
     /// Inputs are cast to the dtype of the weights, the output to that of the latents.
     ///
@@ -110,23 +110,23 @@ impl UNet2DConditionModel {
     pub fn forward(
         &self,
         latents: Tensor<4>,
-        timestep: impl Into<Timestep>,
+        timesteps: impl Into<Timesteps>,
         context: Tensor<3>,
         added: Option<AddedConditions>,
         session: &mut Session,
     ) -> Result<Tensor<4>, UNetError> {
-        let timestep = timestep.into();
+        let timesteps = timesteps.into();
         expect(
             "the latents",
             "rows",
             latents.dims()[0],
             session.batch().rows(),
         )?;
-        self.check(&latents, timestep, &context, added.as_ref())?;
+        self.check(&latents, &timesteps, &context, added.as_ref())?;
         let outer_dtype = FloatDType::from(latents.dtype());
         let latents = latents.cast(self.dtype);
         let context = context.cast(self.dtype);
-        let time = self.time(&latents, timestep, added);
+        let time = self.time(&latents, &timesteps, added);
 
         let mut x = self.conv_in.forward(latents);
         let mut skips = vec![x.clone()];
@@ -150,11 +150,11 @@ impl UNet2DConditionModel {
     fn time(
         &self,
         latents: &Tensor<4>,
-        timestep: Timestep,
+        timesteps: &Timesteps,
         added: Option<AddedConditions>,
     ) -> Tensor<2> {
         let (device, dtype) = (latents.device(), DType::from(self.dtype));
-        let mut time = self.time_embedding.forward(timestep, &device, dtype);
+        let mut time = self.time_embedding.forward(timesteps, &device, dtype);
         if let (Some(embedding), Some(mut added)) = (&self.add_embedding, added) {
             added.text_embeds = added.text_embeds.cast(self.dtype);
             time = embedding.forward(added, &device, dtype) + time;
@@ -165,7 +165,7 @@ impl UNet2DConditionModel {
     fn check(
         &self,
         latents: &Tensor<4>,
-        timestep: Timestep,
+        timesteps: &Timesteps,
         context: &Tensor<3>,
         added: Option<&AddedConditions>,
     ) -> Result<(), UNetError> {
@@ -179,7 +179,10 @@ impl UNet2DConditionModel {
         expect("the latents", "channels", channels, self.config.in_channels)?;
         expect("the text", "rows", context_rows, batch)?;
         expect("the text", "channels", context_dim, self.config.context_dim)?;
-        if timestep.guidance_scale.is_some() && self.config.time.guidance_dim.is_none() {
+        if timesteps.values.len() != 1 {
+            expect("the timesteps", "rows", timesteps.values.len(), batch)?;
+        }
+        if timesteps.guidance_scale.is_some() && self.config.time.guidance_dim.is_none() {
             return Err(UNetError::UnusedGuidanceScale);
         }
         match (&self.config.added, added) {

@@ -3,7 +3,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use conceptrol_core::models::nn::{Activation, Linear};
 use conceptrol_core::models::weights::Weights;
 
-use super::{AddedConditions, Timestep};
+use super::{AddedConditions, Timesteps};
 use crate::config::{AddedConfig, TimeConfig};
 
 /// Longest wavelength of a sinusoid over 2 pi.
@@ -66,25 +66,26 @@ impl TimeEmbedding {
     }
 
     /// # Shapes
-    /// - output: `[1, embed_dim]`, the same for every row of the batch
-    pub(super) fn forward(&self, timestep: Timestep, device: &Device, dtype: DType) -> Tensor<2> {
+    /// - output: `[timesteps, embed_dim]`; of a single one it serves every row of the batch
+    pub(super) fn forward(
+        &self,
+        timesteps: &Timesteps,
+        device: &Device,
+        dtype: DType,
+    ) -> Tensor<2> {
         let TimeConfig {
             sinusoid_dim,
             flip_sin_to_cos,
             freq_shift,
             ..
         } = self.config;
-        let row = sinusoids(
-            &[timestep.value as f32],
-            sinusoid_dim,
-            flip_sin_to_cos,
-            freq_shift,
-        );
-        let mut embedding = upload(row, sinusoid_dim, device, dtype);
+        let values: Vec<f32> = timesteps.values.iter().map(|value| *value as f32).collect();
+        let rows = sinusoids(&values, sinusoid_dim, flip_sin_to_cos, freq_shift);
+        let mut embedding = upload(rows, sinusoid_dim, device, dtype);
         if let (Some(proj), Some(dim), Some(scale)) = (
             &self.cond_proj,
             self.config.guidance_dim,
-            timestep.guidance_scale,
+            timesteps.guidance_scale,
         ) {
             // Consistency distillation embeds the excess over 1, in thousandths, sines first.
             let row = sinusoids(&[(scale - 1.0) as f32 * 1000.0], dim, false, 1.0);

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{AttentionPlan, BatchLayout, Session};
 use conceptrol_sd::config::UNetConfig;
-use conceptrol_sd::unet::{AddedConditions, Timestep, UNet2DConditionModel, UNetError};
+use conceptrol_sd::unet::{AddedConditions, Timestep, Timesteps, UNet2DConditionModel, UNetError};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Deserialize;
@@ -198,6 +198,38 @@ fn rows_do_not_see_each_other() {
 }
 
 #[test]
+fn every_row_can_have_its_own_timestep() {
+    for name in ["sd15", "guided"] {
+        let case = Case::read(name);
+        let device = Device::flex();
+        let config = case.unet_config();
+        let model = model(&config, &device);
+        let [rows, height, width] = case.size;
+        let shape = [rows, config.in_channels, height, width];
+        let latents = tensor("latents", shape, &device);
+        let context = tensor("context", [rows, TEXT_LEN, config.context_dim], &device);
+        let values: Vec<f64> = (0..rows).map(|row| 3.0 + 490.5 * row as f64).collect();
+        let run = |rows: Range<usize>| {
+            let mut timesteps = Timesteps::from(values[rows.clone()].to_vec());
+            timesteps.guidance_scale = case.guidance_scale;
+            let plan = AttentionPlan::plain(&model.attention_sites());
+            let batch = BatchLayout::unguided(rows.len());
+            let mut session = Session::new(&plan, batch, []).unwrap();
+            let latents = latents.clone().slice_dim(0, rows.clone());
+            let context = context.clone().slice_dim(0, rows);
+            let out = model.forward(latents, timesteps, context, None, &mut session);
+            out.unwrap().into_data().try_to_vec::<f32>().unwrap()
+        };
+        let together = run(0..rows);
+        let alone: Vec<f32> = (0..rows).flat_map(|row| run(row..row + 1)).collect();
+        assert!(
+            together == alone,
+            "{name}: other bits than with a timestep for all"
+        );
+    }
+}
+
+#[test]
 fn inputs_that_do_not_fit_are_errors() {
     let device = Device::flex();
     let case = Case::read("sdxl");
@@ -236,6 +268,15 @@ fn inputs_that_do_not_fit_are_errors() {
     assert_eq!(
         message(call(4, 20, added(12, 2), now)),
         "the list of picture sizes: 2 rows instead of 1"
+    );
+    let mut session = Session::new(&plan, BatchLayout::unguided(1), []).unwrap();
+    let latents = Tensor::zeros([1, 4, 4, 4], &device);
+    let context = Tensor::zeros([1, 5, 20], &device);
+    let two = vec![1.0, 2.0];
+    let two = model.forward(latents, two, context, added(12, 1), &mut session);
+    assert_eq!(
+        message(two.map(|_| ())),
+        "the timesteps: 2 rows instead of 1"
     );
     assert!(matches!(
         call(4, 20, None, now),

@@ -15,6 +15,7 @@ use super::lcm::Lcm;
 use super::names::SchedulerName;
 use super::options::SchedulerOptions;
 use super::pndm::Pndm;
+use super::prediction::Prediction;
 use super::scheduler::Scheduler;
 use super::unipc::UniPc;
 use super::{deis, dpm_solver};
@@ -245,6 +246,13 @@ impl SchedulerConfig {
             }
         };
         alphas_cumprod(&self.fields, betas, zero_snr)
+    }
+
+    /// What the model predicts.
+    pub(super) fn prediction(&self) -> Result<Prediction, SchedulerError> {
+        Ok(self
+            .fields
+            .choice_or("prediction_type", Prediction::Epsilon)?)
     }
 
     /// A scheduler for one run of `num_inference_steps` steps.

@@ -32,6 +32,7 @@ mod scheduler;
 mod sigmas;
 mod solver;
 mod spacing;
+mod training;
 mod unipc;
 
 pub use config::SchedulerConfig;
@@ -41,3 +42,4 @@ pub use names::SchedulerName;
 pub use options::SchedulerOptions;
 pub use schedule::Schedule;
 pub use scheduler::{NoiseFn, Scheduler};
+pub use training::TrainingObjective;
