@@ -146,10 +146,8 @@ impl Source {
         if let [best, second, ..] = self.sites.as_slice() {
             let lead = match self.lead {
                 Some(lead) => {
-                    let sure = match lead.excludes(0.0) {
-                        true => "",
-                        false => " The interval does not exclude that they are alike.",
-                    };
+                    let sure =
+                        lead.doubt(0.0, " The interval does not exclude that they are alike.");
                     format!(
                         ": {} above {}, the second (paired over {} pictures).{sure}",
                         lead.shown(3),

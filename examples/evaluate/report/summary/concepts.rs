@@ -110,9 +110,9 @@ impl Summary {
                 rows: cells.collect(),
             }),
             Part::Note(
-                "Losses are paired by concept and against the first of their kind: positions among prompts with the same number of \
-                 competitors, competitors against the fewest. A positive loss is worse. Pictures in which the oracle does not \
-                 find the concept have no AUC."
+                "Losses are paired by concept: positions against the first, among prompts with as many competitors; numbers of \
+                 competitors against the least. A positive loss is worse. Pictures in which the oracle does not find the concept \
+                 have no AUC."
                     .to_owned(),
             ),
             Part::Table(self.list()),

@@ -64,10 +64,13 @@ impl Estimate {
         }
     }
 
-    /// Whether the interval lies above (or below) a value.
-    pub(crate) fn excludes(&self, value: f64) -> bool {
-        self.interval
-            .is_some_and(|(low, high)| value < low || high < value)
+    /// What has to be said if the interval holds the value that stands for no effect.
+    pub(crate) fn doubt(&self, none: f64, doubt: &'static str) -> &'static str {
+        match self.interval {
+            Some((low, high)) if low <= none && none <= high => doubt,
+            Some(_) => "",
+            None => " There is no interval.",
+        }
     }
 
     /// `0.500 [0.480, 0.520]`

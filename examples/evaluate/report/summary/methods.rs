@@ -106,10 +106,10 @@ impl Summary {
                 Some((low, high)) => format!(" (95 %: {} to {})", percent(low), percent(high)),
                 None => String::new(),
             };
-            let sure = match ratio.excludes(1.0) {
-                true => "",
-                false => " The interval does not exclude that there is no difference.",
-            };
+            let sure = ratio.doubt(
+                1.0,
+                " The interval does not exclude that there is no difference.",
+            );
             Some(Part::Finding(format!(
                 "{PRODUCT} of {} against {}: {}{interval}, over {} units.{sure}",
                 method.name,
