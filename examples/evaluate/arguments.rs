@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Sweep(Sweep),
     /// Does the concept block find 50 concepts, wherever they stand in a prompt and whatever stands beside them?
     Concepts,
+    /// Is a LoRA that was trained for the subject better? Trains one for each (`DreamBooth`, Stable Diffusion 1.x only).
+    Baseline(Baseline),
     /// What do the adapter, Conceptrol and captures cost, in time and memory?
     Overhead(Overhead),
     /// The table of ratings that people or a judge gave, in DreamBench++'s format.
@@ -132,6 +134,22 @@ pub(crate) struct Sweep {
     /// [default: scale=0.5,0.75,1,1.25,1.5 and warmup=0,0.1,0.2,0.3,0.4, one after the other].
     #[arg(long = "axis", value_name = "NAME=VALUES", value_parser = axis)]
     pub(crate) axes: Vec<Axis>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Baseline {
+    /// How many subjects, in the order of the prompts [default: 4; --quick: 1].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) subjects: Option<usize>,
+    /// Steps of each training [default: 400; --quick: 60].
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) training_steps: Option<usize>,
+    /// Rank of the updates [default: 8].
+    #[arg(long, value_parser = at_least_one)]
+    pub(crate) rank: Option<usize>,
+    /// Learning rate [default: 0.004, for the embedded model; 0.0001 is usual for real ones].
+    #[arg(long, value_parser = finite)]
+    pub(crate) learning_rate: Option<f64>,
 }
 
 #[derive(Debug, Clone, Args)]

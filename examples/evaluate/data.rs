@@ -108,6 +108,13 @@ impl Data {
         }
     }
 
+    /// A file's path below the folder, the same on every machine.
+    pub(crate) fn name_of(&self, file: &Path) -> String {
+        let below = file.strip_prefix(&self.root).unwrap_or(file);
+        let parts = below.iter().map(|part| part.to_string_lossy());
+        parts.collect::<Vec<_>>().join("/")
+    }
+
     /// The lists and folders that are there.
     pub(crate) fn parts(&self) -> Vec<(&'static str, PathBuf)> {
         let names = [

@@ -27,7 +27,7 @@ pub(crate) struct Lab<'a, P: Pipeline> {
     pub(crate) oracle: Oracle,
     pub(crate) shard: Shard,
     pub(crate) interrupt: Interrupt,
-    /// The warm-up of a command line that has none.
+    /// Fraction of the steps before references act.
     warmup: f64,
 }
 
@@ -39,55 +39,37 @@ pub(crate) trait Experiment {
 /// Opens the model and runs an experiment with it.
 pub(crate) fn run(common: &Common, experiment: &impl Experiment) -> Result<(), Box<dyn Error>> {
     let folder = common.model.as_deref().ok_or("no --model")?;
-    let shard = match common.shard {
-        Some(shard) => shard,
-        None => Shard::from_environment()?,
-    };
-    if shard != Shard::WHOLE {
-        say_err!("shard {shard}");
-    }
-    for left in prepare(&common.out)? {
-        say_err!(
-            "removed {}, which an earlier run had not finished",
-            left.display()
-        );
-    }
-    let interrupt = Interrupt::listen(&common.out);
-    let oracle = match &common.segmenter {
-        Some(folder) => Oracle::Segmenter(Segmenter::open(folder, &Device::flex())?),
-        None => Oracle::OwnMaps,
-    };
-    let data = Data::new(common.data.as_deref().ok_or("no --data")?);
-    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
-    let class = index.optional_text("_class_name")?;
-    if class.is_some_and(|class| class.starts_with("Flux")) {
+    if is_flux(folder)? {
         let pipeline = Flux::open(folder, options::<FluxOptions>(common, folder)?)?;
-        let warmup = common.warmup.unwrap_or(0.0);
-        experiment.run(&Lab {
-            common,
-            pipeline,
-            data,
-            oracle,
-            shard,
-            interrupt,
-            warmup,
-        })
+        experiment.run(&Lab::new(common, pipeline, 0.0)?)
     } else {
         let pipeline = StableDiffusion::open(folder, options(common, folder)?)?;
-        let warmup = common.warmup.unwrap_or(0.2);
-        experiment.run(&Lab {
-            common,
-            pipeline,
-            data,
-            oracle,
-            shard,
-            interrupt,
-            warmup,
-        })
+        experiment.run(&Lab::new(common, pipeline, 0.2)?)
     }
 }
 
-fn options<X: Default>(common: &Common, folder: &Path) -> Result<LoadOptions<X>, Box<dyn Error>> {
+/// Opens a model that must be Stable Diffusion.
+pub(crate) fn stable_diffusion(
+    common: &Common,
+) -> Result<Lab<'_, StableDiffusion>, Box<dyn Error>> {
+    let folder = common.model.as_deref().ok_or("no --model")?;
+    if is_flux(folder)? {
+        return Err("the baseline is trained on Stable Diffusion 1.x only".into());
+    }
+    let pipeline = StableDiffusion::open(folder, options(common, folder)?)?;
+    Lab::new(common, pipeline, 0.2)
+}
+
+fn is_flux(folder: &Path) -> Result<bool, Box<dyn Error>> {
+    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    Ok(class.is_some_and(|class| class.starts_with("Flux")))
+}
+
+pub(crate) fn options<X: Default>(
+    common: &Common,
+    folder: &Path,
+) -> Result<LoadOptions<X>, Box<dyn Error>> {
     let options = LoadOptions::new(common.backend.device()?).dtype(common.dtype.into());
     let encoder = folder.join("image_encoder");
     let encoder = common
@@ -101,7 +83,35 @@ fn options<X: Default>(common: &Common, folder: &Path) -> Result<LoadOptions<X>,
     })
 }
 
-impl<P: Pipeline> Lab<'_, P> {
+impl<'a, P: Pipeline> Lab<'a, P> {
+    /// `warmup` is the family's, for a command line that has none.
+    fn new(common: &'a Common, pipeline: P, warmup: f64) -> Result<Self, Box<dyn Error>> {
+        let shard = match common.shard {
+            Some(shard) => shard,
+            None => Shard::from_environment()?,
+        };
+        if shard != Shard::WHOLE {
+            say_err!("shard {shard}");
+        }
+        for left in prepare(&common.out)? {
+            let left = left.display();
+            say_err!("removed {left}, which an earlier run had not finished");
+        }
+        let oracle = match &common.segmenter {
+            Some(folder) => Oracle::Segmenter(Segmenter::open(folder, &Device::flex())?),
+            None => Oracle::OwnMaps,
+        };
+        Ok(Self {
+            common,
+            pipeline,
+            data: Data::new(common.data.as_deref().ok_or("no --data")?),
+            oracle,
+            shard,
+            interrupt: Interrupt::listen(&common.out),
+            warmup: common.warmup.unwrap_or(warmup),
+        })
+    }
+
     /// What the rows of every command depend on.
     pub(crate) fn setup(&self, command: &str) -> Result<Setup, Box<dyn Error>> {
         let common = self.common;

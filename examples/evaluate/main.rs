@@ -5,6 +5,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
+mod baseline;
 mod commands;
 mod data;
 mod lab;
@@ -25,7 +26,7 @@ use conceptrol_examples::{say, say_err};
 
 use crate::{
     arguments::{Arguments, Command, Common},
-    commands::{Blocks, Concepts, Masks, Overhead, Sweep, backends},
+    commands::{Baseline, Blocks, Concepts, Masks, Overhead, Sweep, backends},
     report::report,
 };
 
@@ -54,6 +55,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Command::Masks(masks) => lab::run(&common, &Masks(masks))?,
         Command::Sweep(sweep) => lab::run(&common, &Sweep(sweep))?,
         Command::Concepts => lab::run(&common, &Concepts)?,
+        Command::Baseline(options) => Baseline(options).run(&lab::stable_diffusion(&common)?)?,
         Command::Overhead(options) => overhead(&common, options)?,
         Command::Ratings(options) => return commands::ratings::print(&options),
         Command::Report { folders } => return write_report(&folders, &common.out),
@@ -78,6 +80,7 @@ fn all(common: &Common) -> Result<(), Box<dyn Error>> {
     lab::run(common, &Masks(arguments::Masks::default()))?;
     lab::run(common, &Sweep(arguments::Sweep::default()))?;
     lab::run(common, &Concepts)?;
+    Baseline(arguments::Baseline::default()).run(&lab::stable_diffusion(common)?)?;
     overhead(common, arguments::Overhead::default())
 }
 

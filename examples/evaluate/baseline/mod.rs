@@ -42,7 +42,7 @@ pub(crate) use error::TrainingError;
 pub(crate) use load::load_with_lora;
 pub(crate) use low_rank::LowRank;
 pub(crate) use request::TrainingRequest;
-pub(crate) use train::{Progress, train};
+pub(crate) use train::{Progress, TrainedLora, train};
 #[cfg(test)]
 pub(crate) use trainer::Rates;
 pub(crate) use trainer::{Batch, Losses, Trainer};

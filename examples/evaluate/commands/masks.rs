@@ -6,7 +6,7 @@ use conceptrol_core::pipeline::Pipeline;
 
 use crate::{
     arguments,
-    commands::pictures::{Gate, Variant, compare},
+    commands::pictures::{Gate, Variant, compare, each},
     lab::{Experiment, Lab},
 };
 
@@ -34,7 +34,8 @@ impl Experiment for Masks {
             settings: lab.settings(),
             gate,
         });
-        compare(lab, &setup, &variants, lab.prompts(60, 8)?)
+        let units = each(lab.prompts(60, 8)?);
+        compare(lab, &setup, &variants, units, &mut |_, _, _| Ok(None))
     }
 }
 

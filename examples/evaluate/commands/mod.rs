@@ -1,5 +1,6 @@
 //! The experiments.
 
+mod baseline;
 mod blocks;
 mod concepts;
 mod masks;
@@ -8,6 +9,7 @@ mod pictures;
 pub(crate) mod ratings;
 mod sweep;
 
+pub(crate) use baseline::Baseline;
 pub(crate) use blocks::Blocks;
 pub(crate) use concepts::Concepts;
 pub(crate) use masks::Masks;

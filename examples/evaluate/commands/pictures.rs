@@ -14,7 +14,7 @@ use ndarray::Array2;
 use crate::{
     data::{Prompt, Subject},
     lab::{Lab, with_settings},
-    measure::{Oracle, Regions, region_of},
+    measure::{Oracle, Regions, Scorer, region_of},
     rows::{Journal, Picture, Settings, Setup},
     watch::Progress,
 };
@@ -42,62 +42,73 @@ pub(crate) enum Gate {
     Block(Option<String>),
     /// Where the thing is in the picture that the text alone gives.
     Truth,
+    /// There is none: the model was tuned to the subject, and words alone ask for it.
+    Tuned,
 }
 
 /// The seed of the noise masks; the noise is the same in every picture.
 const NOISE: u64 = 0;
 
-/// Makes and measures all pictures; rows of a prompt: variant by variant, seed by seed.
+/// The prompts of each unit of work, and the subjects that they name.
+pub(crate) type Units = (Vec<Vec<Prompt>>, BTreeMap<String, Subject>);
+
+/// Every prompt is a unit of work.
+pub(crate) fn each((prompts, subjects): (Vec<Prompt>, BTreeMap<String, Subject>)) -> Units {
+    (
+        prompts.into_iter().map(|prompt| vec![prompt]).collect(),
+        subjects,
+    )
+}
+
+/// A model that was tuned to a subject, and the word that means the subject before the word of its class.
+#[derive(Debug)]
+pub(crate) struct Tuned<P> {
+    pub(crate) pipeline: P,
+    pub(crate) token: &'static str,
+}
+
+/// Makes and measures all pictures; rows of a unit: prompt by prompt, variant by variant, seed by seed. `tune` gives the model
+/// of a unit for [`Gate::Tuned`].
 pub(crate) fn compare<P: Pipeline>(
     lab: &Lab<'_, P>,
     setup: &Setup,
     variants: &[Variant],
-    (prompts, subjects): (Vec<Prompt>, BTreeMap<String, Subject>),
+    (units, subjects): Units,
+    tune: &mut dyn FnMut(
+        usize,
+        &Subject,
+        &mut Progress,
+    ) -> Result<Option<Tuned<P>>, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     let seeds = lab.common.seeds();
+    let prompts: Vec<Prompt> = units.iter().flatten().cloned().collect();
     let setup = lab.with_references(setup.clone())?;
     let setup = &setup.option("prompts", prompts.len());
-    let rows = |_| variants.len() * seeds;
+    let rows = |unit: usize| units.get(unit).map_or(0, Vec::len) * variants.len() * seeds;
     let mut journal = Journal::open::<Picture>(&lab.common.out, setup, lab.shard, rows)?;
     let scorer = lab.scorer(&prompts)?;
-    let total = (0..prompts.len())
-        .filter(|unit| lab.shard.has(*unit))
-        .count();
+    let total = (0..units.len()).filter(|unit| lab.shard.has(*unit)).count();
     let mut progress = Progress::new(&setup.command, journal.done(), total);
-    for unit in journal.remaining(prompts.len()) {
-        let prompt = &prompts[unit];
-        let subject = &subjects[&prompt.subject];
-        let reference = open(&subject.images[0])?;
-        let asked = scorer.asked(prompt, &reference)?;
-        let mut bench = Bench::new(lab, prompt, subject, reference)?;
-        let mut rows = Vec::with_capacity(variants.len() * seeds);
-        for variant in variants {
-            progress.begin(format!("{}, {}", prompt.prompt, variant.method));
-            let generation = bench.generate(variant, &mut progress)?;
-            for (index, (picture, seed)) in
-                generation.images.iter().zip(&generation.seeds).enumerate()
-            {
-                let regions = bench.regions(picture, &variant.settings, index, &mut progress)?;
-                let segmented = matches!(lab.oracle, Oracle::Segmenter(_));
-                let file = file(&setup.command, unit, variant, *seed);
-                save_png(
-                    lab.common.out.join(&file),
-                    picture,
-                    &[("parameters", &prompt.prompt)],
-                )?;
-                rows.push(Picture {
-                    unit,
-                    method: variant.method.clone(),
-                    settings: variant.settings.clone(),
-                    prompt: prompt.prompt.clone(),
-                    subject: subject.id.clone(),
-                    phrase: prompt.phrase.clone(),
-                    seed: *seed,
-                    file,
-                    reference: subject.images[0].display().to_string(),
-                    scores: scorer.score(picture, &asked, &regions, segmented)?,
-                });
-            }
+    for unit in journal.remaining(units.len()) {
+        let tuned = match units[unit].first() {
+            Some(prompt) => tune(unit, &subjects[&prompt.subject], &mut progress)?,
+            None => None,
+        };
+        let mut rows = Vec::with_capacity(units[unit].len() * variants.len() * seeds);
+        for (index, prompt) in units[unit].iter().enumerate() {
+            let place = Place {
+                unit,
+                prompt: index,
+            };
+            let bench = Bench::new(lab, prompt, &subjects[&prompt.subject], tuned.as_ref())?;
+            rows.extend(pictures(
+                bench,
+                &scorer,
+                variants,
+                &setup.command,
+                place,
+                &mut progress,
+            )?);
         }
         journal.append(&rows)?;
         progress.advance();
@@ -106,8 +117,54 @@ pub(crate) fn compare<P: Pipeline>(
     Ok(())
 }
 
+/// Where a prompt is among the units of work.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    unit: usize,
+    prompt: usize,
+}
+
+/// All pictures of a prompt.
+fn pictures<P: Pipeline>(
+    mut bench: Bench<'_, P>,
+    scorer: &Scorer,
+    variants: &[Variant],
+    command: &str,
+    place: Place,
+    progress: &mut Progress,
+) -> Result<Vec<Picture>, Box<dyn Error>> {
+    let (lab, prompt, subject) = (bench.lab, bench.prompt, bench.subject);
+    let asked = scorer.asked(prompt, &bench.reference)?;
+    let segmented = matches!(lab.oracle, Oracle::Segmenter(_));
+    let mut rows = Vec::new();
+    for variant in variants {
+        progress.begin(format!("{}, {}", prompt.prompt, variant.method));
+        let generation = bench.generate(variant, progress)?;
+        let made = generation.images.iter().zip(&generation.seeds).enumerate();
+        for (index, (picture, seed)) in made {
+            let regions = bench.regions(picture, &variant.settings, index, progress)?;
+            let file = file(command, place, variant, *seed);
+            let path = lab.common.out.join(&file);
+            save_png(path, picture, &[("parameters", &prompt.prompt)])?;
+            rows.push(Picture {
+                unit: place.unit,
+                method: variant.method.clone(),
+                settings: variant.settings.clone(),
+                prompt: prompt.prompt.clone(),
+                subject: subject.id.clone(),
+                phrase: prompt.phrase.clone(),
+                seed: *seed,
+                file,
+                reference: lab.data.name_of(&subject.images[0]),
+                scores: scorer.score(picture, &asked, &regions, segmented)?,
+            });
+        }
+    }
+    Ok(rows)
+}
+
 /// The file of a picture, relative to the folder of the rows.
-fn file(command: &str, unit: usize, variant: &Variant, seed: u64) -> String {
+fn file(command: &str, place: Place, variant: &Variant, seed: u64) -> String {
     let Settings {
         scale,
         warmup,
@@ -115,8 +172,12 @@ fn file(command: &str, unit: usize, variant: &Variant, seed: u64) -> String {
         guidance,
     } = variant.settings;
     let method = variant.method.replace(' ', "-");
+    let number = match place.prompt {
+        0 => format!("{:04}", place.unit),
+        prompt => format!("{:04}.{prompt}", place.unit),
+    };
     format!(
-        "pictures/{command}/{unit:04}_{method}_scale{scale}_warmup{warmup}_{steps}x{guidance}_{seed}.png"
+        "pictures/{command}/{number}_{method}_scale{scale}_warmup{warmup}_{steps}x{guidance}_{seed}.png"
     )
 }
 
@@ -125,6 +186,8 @@ struct Bench<'a, P: Pipeline> {
     lab: &'a Lab<'a, P>,
     prompt: &'a Prompt,
     subject: &'a Subject,
+    reference: RgbImage,
+    tuned: Option<&'a Tuned<P>>,
     request: Request<P::Extra>,
     /// By the bits of the guidance.
     conditioned: BTreeMap<u64, Conditioning<P::Encoded>>,
@@ -144,10 +207,11 @@ impl<'a, P: Pipeline> Bench<'a, P> {
         lab: &'a Lab<'a, P>,
         prompt: &'a Prompt,
         subject: &'a Subject,
-        reference: RgbImage,
+        tuned: Option<&'a Tuned<P>>,
     ) -> Result<Self, Box<dyn Error>> {
+        let reference = open(&subject.images[0])?;
         let request = Request::new(&prompt.prompt)
-            .concept(ConceptRequest::new(&prompt.phrase, reference))
+            .concept(ConceptRequest::new(&prompt.phrase, reference.clone()))
             .images_per_prompt(lab.common.seeds())
             .seed(lab.common.seed)
             .cancel(lab.interrupt.cancel());
@@ -155,6 +219,8 @@ impl<'a, P: Pipeline> Bench<'a, P> {
             lab,
             prompt,
             subject,
+            reference,
+            tuned,
             request,
             conditioned: BTreeMap::new(),
             plain: BTreeMap::new(),
@@ -169,11 +235,15 @@ impl<'a, P: Pipeline> Bench<'a, P> {
         let pipeline = &self.lab.pipeline;
         let settings = &variant.settings;
         let mut request = with_settings(self.request.clone(), settings)?;
+        if let Gate::Tuned = variant.gate {
+            return self.by_tuned(request, progress);
+        }
         let mut conditioning = self.conditioning(&request, settings)?;
         match &variant.gate {
             Gate::Closed => request = request.mode(Mode::TextOnly),
             Gate::Open => request = request.mode(Mode::Adapter),
             Gate::Random => request = request.mask_source(Random::new(NOISE)),
+            Gate::Tuned => {}
             Gate::Local => request.mask_source = Some(self.local()),
             Gate::Block(None) => {}
             Gate::Block(Some(site)) => {
@@ -196,6 +266,23 @@ impl<'a, P: Pipeline> Bench<'a, P> {
             self.plain.insert(key(settings), Plain { images, own });
         }
         Ok(generation)
+    }
+
+    /// The tuned model, asked by words alone.
+    fn by_tuned(
+        &self,
+        mut request: Request<P::Extra>,
+        progress: &mut Progress,
+    ) -> Result<Generation, Box<dyn Error>> {
+        let tuned = self
+            .tuned
+            .as_ref()
+            .ok_or("no model was tuned to the subject")?;
+        let Prompt { prompt, phrase, .. } = self.prompt;
+        request.prompts = vec![prompt.replacen(phrase, &format!("{} {phrase}", tuned.token), 1)];
+        request.concepts.clear();
+        let request = request.mode(Mode::TextOnly);
+        Ok(tuned.pipeline.generate(&request, progress)?)
     }
 
     /// Prompt and reference, encoded once a guidance.

@@ -6,7 +6,7 @@ use conceptrol_core::pipeline::Pipeline;
 
 use crate::{
     arguments::{self, Axis, Setting},
-    commands::pictures::{Gate, Variant, compare},
+    commands::pictures::{Gate, Variant, compare, each},
     lab::{Experiment, Lab},
     rows::Settings,
 };
@@ -37,7 +37,8 @@ impl Experiment for Sweep {
             })
         });
         let variants: Vec<Variant> = std::iter::once(text_only).chain(variants).collect();
-        compare(lab, &setup, &variants, lab.prompts(30, 4)?)
+        let units = each(lab.prompts(30, 4)?);
+        compare(lab, &setup, &variants, units, &mut |_, _, _| Ok(None))
     }
 }
 
