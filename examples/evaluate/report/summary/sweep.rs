@@ -169,57 +169,41 @@ impl Summary {
 
     /// Heat maps of the pairs of settings that are varied together.
     fn grids(&self, base: &Base) -> Vec<Part> {
-        let mut parts = Vec::new();
-        let of_method = || {
-            self.points
-                .iter()
-                .filter(|point| point.variant.method == base.method)
+        let axes = 0..AXES.len();
+        let pairs = axes.flat_map(|x| (x + 1..AXES.len()).map(move |y| [x, y]));
+        pairs.filter_map(|pair| self.grid(base, pair)).collect()
+    }
+
+    /// None where no point is off the base in both settings.
+    fn grid(&self, base: &Base, pair: [usize; 2]) -> Option<Part> {
+        let at = |point: &Point| pair.map(|axis| (AXES[axis].of)(&point.variant.settings));
+        let on_grid: Vec<&Point> = (self.points.iter())
+            .filter(|point| point.variant.method == base.method)
+            .filter(|point| base.only_both(pair, &point.variant))
+            .collect();
+        let held = pair.map(|axis| base.held[axis]);
+        let off_both = |point: &&Point| at(point)[0] != held[0] && at(point)[1] != held[1];
+        on_grid.iter().find(|point| off_both(point))?;
+        let values = |index: usize| {
+            let mut values: Vec<f64> = on_grid.iter().map(|point| at(point)[index]).collect();
+            values.sort_by(f64::total_cmp);
+            values.dedup();
+            values
         };
-        for x in 0..AXES.len() {
-            for y in x + 1..AXES.len() {
-                let on_grid = |point: &&Point| base.only_both([x, y], &point.variant);
-                let values = |axis: usize| {
-                    let mut values: Vec<f64> = of_method()
-                        .filter(on_grid)
-                        .map(|point| (AXES[axis].of)(&point.variant.settings))
-                        .collect();
-                    values.sort_by(f64::total_cmp);
-                    values.dedup();
-                    values
-                };
-                let off_both = |point: &Point| {
-                    [x, y]
-                        .iter()
-                        .all(|&axis| (AXES[axis].of)(&point.variant.settings) != base.held[axis])
-                };
-                if !of_method().filter(on_grid).any(off_both) {
-                    continue;
-                }
-                let (xs, ys) = (values(x), values(y));
-                let at = |vx: f64, vy: f64| {
-                    let mut here = of_method().filter(on_grid).filter(|point| {
-                        let settings = &point.variant.settings;
-                        (AXES[x].of)(settings) == vx && (AXES[y].of)(settings) == vy
-                    });
-                    here.next()
-                        .and_then(|point| point.product)
-                        .map(|product| product.value)
-                };
-                parts.push(Part::Chart(Chart::Heat(Heat {
-                    title: format!(
-                        "{PRODUCT} of {} over {} and {}",
-                        base.method, AXES[x].name, AXES[y].name
-                    ),
-                    values: ys
-                        .iter()
-                        .map(|&vy| xs.iter().map(|&vx| at(vx, vy)).collect())
-                        .collect(),
-                    x: (AXES[x].name.to_owned(), xs),
-                    y: (AXES[y].name.to_owned(), ys),
-                })));
-            }
-        }
-        parts
+        let (xs, ys) = (values(0), values(1));
+        let product = |x: f64, y: f64| {
+            let here = on_grid.iter().find(|point| at(point) == [x, y])?;
+            here.product.map(|product| product.value)
+        };
+        let line = |&y: &f64| xs.iter().map(|&x| product(x, y)).collect();
+        let values = ys.iter().map(line).collect();
+        let [x, y] = pair.map(|axis| AXES[axis].name);
+        Some(Part::Chart(Chart::Heat(Heat {
+            title: format!("{PRODUCT} of {} over {x} and {y}", base.method),
+            values,
+            x: (x.to_owned(), xs),
+            y: (y.to_owned(), ys),
+        })))
     }
 
     fn all(&self) -> Table {

@@ -153,10 +153,10 @@ fn picture(
             pf,
             clip_i: chance.share(0.5 + 0.4 * cp, 0.03),
             clip_t: chance.share(0.15 + 0.2 * pf, 0.02),
-            leak: (unit % 9 != 0).then(|| chance.share(0.6 * cp, 0.05)),
+            leak: (!unit.is_multiple_of(9)).then(|| chance.share(0.6 * cp, 0.05)),
             found: chance.uniform() < 0.5 + pf / 2.0,
-            others_found: (unit % 7 != 0).then(|| chance.uniform().round()),
-            setting_right: (unit % 5 != 0).then(|| chance.uniform() < 0.4 + pf / 2.0),
+            others_found: (!unit.is_multiple_of(7)).then(|| chance.uniform().round()),
+            setting_right: (!unit.is_multiple_of(5)).then(|| chance.uniform() < 0.4 + pf / 2.0),
         },
     }
 }
