@@ -31,6 +31,9 @@ pub(crate) struct Lab<'a, P: Pipeline> {
     warmup: f64,
 }
 
+/// Prompts, and the subjects that they name.
+pub(crate) type Chosen = (Vec<Prompt>, BTreeMap<String, Subject>);
+
 /// An experiment, whatever the family of the model.
 pub(crate) trait Experiment {
     fn run<P: Pipeline>(&self, lab: &Lab<'_, P>) -> Result<(), Box<dyn Error>>;
@@ -98,7 +101,7 @@ impl<'a, P: Pipeline> Lab<'a, P> {
             say_err!("removed {left}, which an earlier run had not finished");
         }
         let oracle = match &common.segmenter {
-            Some(folder) => Oracle::Segmenter(Segmenter::open(folder, &Device::flex())?),
+            Some(folder) => Oracle::Segmenter(Box::new(Segmenter::open(folder, &Device::flex())?)),
             None => Oracle::OwnMaps,
         };
         Ok(Self {
@@ -165,11 +168,7 @@ impl<'a, P: Pipeline> Lab<'a, P> {
     }
 
     /// Prompts with their subjects, as many as are asked for.
-    pub(crate) fn prompts(
-        &self,
-        usual: usize,
-        quick: usize,
-    ) -> Result<(Vec<Prompt>, BTreeMap<String, Subject>), Box<dyn Error>> {
+    pub(crate) fn prompts(&self, usual: usize, quick: usize) -> Result<Chosen, Box<dyn Error>> {
         let subjects = self.data.subjects()?;
         let mut prompts = self.data.prompts(&subjects)?;
         prompts.truncate(self.common.count_of(prompts.len(), usual, quick));

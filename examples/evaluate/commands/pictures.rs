@@ -13,7 +13,7 @@ use ndarray::Array2;
 
 use crate::{
     data::{Prompt, Subject},
-    lab::{Lab, with_settings},
+    lab::{Chosen, Lab, with_settings},
     measure::{Oracle, Regions, Scorer, region_of},
     rows::{Journal, Picture, Settings, Setup},
     watch::Progress,
@@ -53,7 +53,7 @@ const NOISE: u64 = 0;
 pub(crate) type Units = (Vec<Vec<Prompt>>, BTreeMap<String, Subject>);
 
 /// Every prompt is a unit of work.
-pub(crate) fn each((prompts, subjects): (Vec<Prompt>, BTreeMap<String, Subject>)) -> Units {
+pub(crate) fn each((prompts, subjects): Chosen) -> Units {
     (
         prompts.into_iter().map(|prompt| vec![prompt]).collect(),
         subjects,
@@ -67,6 +67,10 @@ pub(crate) struct Tuned<P> {
     pub(crate) token: &'static str,
 }
 
+/// Gives the model of a unit of work, where there is one.
+pub(crate) type Tune<'a, P> =
+    dyn FnMut(usize, &Subject, &mut Progress) -> Result<Option<Tuned<P>>, Box<dyn Error>> + 'a;
+
 /// Makes and measures all pictures; rows of a unit: prompt by prompt, variant by variant, seed by seed. `tune` gives the model
 /// of a unit for [`Gate::Tuned`].
 pub(crate) fn compare<P: Pipeline>(
@@ -74,11 +78,7 @@ pub(crate) fn compare<P: Pipeline>(
     setup: &Setup,
     variants: &[Variant],
     (units, subjects): Units,
-    tune: &mut dyn FnMut(
-        usize,
-        &Subject,
-        &mut Progress,
-    ) -> Result<Option<Tuned<P>>, Box<dyn Error>>,
+    tune: &mut Tune<'_, P>,
 ) -> Result<(), Box<dyn Error>> {
     let seeds = lab.common.seeds();
     let prompts: Vec<Prompt> = units.iter().flatten().cloned().collect();

@@ -12,7 +12,7 @@ const SEEN: usize = 24;
 #[derive(Debug)]
 pub(crate) enum Oracle {
     /// A segmenter that knows the words as classes.
-    Segmenter(Segmenter),
+    Segmenter(Box<Segmenter>),
     /// Nobody: the model's own maps of the text-only picture with the same seed.
     OwnMaps,
 }

@@ -29,6 +29,8 @@ pub(crate) enum Part {
 /// Pictures side by side, a row a case.
 #[derive(Debug)]
 pub(crate) struct Sheet {
+    /// Part of the name of its file.
+    pub(crate) id: String,
     pub(crate) title: String,
     pub(crate) cases: Vec<Case>,
 }

@@ -12,6 +12,7 @@ use super::{
     csv::{self, Flat},
     html,
     part::{Part, Section},
+    picture,
     summary::{Concepts, Methods, Overheads, Sweep, Training, blocks},
 };
 use crate::rows::{JournalError, Table, read};
@@ -126,9 +127,17 @@ impl Draft<'_> {
         self.files
             .push((format!("{command}.csv"), csv::rows(&table.rows)));
         for part in &parts {
-            if let Part::Table(table) = part {
-                let name = format!("{command}.{}.csv", table.id);
-                self.files.push((name, csv::table(table)));
+            match part {
+                Part::Table(table) => {
+                    let name = format!("{command}.{}.csv", table.id);
+                    self.files.push((name, csv::table(table)));
+                }
+                Part::Sheet(sheet) => {
+                    let name = format!("{command}.{}.png", sheet.id);
+                    self.files
+                        .extend(picture::sheet(sheet).map(|png| (name, png)));
+                }
+                _ => {}
             }
         }
         self.sections.push(Section {

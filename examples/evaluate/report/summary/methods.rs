@@ -92,7 +92,7 @@ impl Summary {
         parts.extend(paper::scores(
             self.methods.iter().map(|method| method.name.as_str()),
         ));
-        parts.extend(sheets::gains_and_losses(table));
+        parts.extend(sheets::to_look_at(table));
         parts
     }
 

@@ -1,4 +1,4 @@
-//! Which pictures to look at: where the method wins most over vanilla, and where it loses most.
+//! Which pictures to look at: the first ones, where the method wins most over vanilla, and where it loses most.
 
 use std::{
     collections::BTreeMap,
@@ -20,8 +20,8 @@ const CASES: usize = 6;
 const ALL: usize = 5;
 const TEXT_ONLY: &str = "text only";
 
-/// Two sheets for the method of the paper in each group of methods.
-pub(crate) fn gains_and_losses(table: &Table<Picture>) -> Vec<Part> {
+/// Three sheets for the method of the paper in each group of methods: pictures nobody chose, and both ends.
+pub(crate) fn to_look_at(table: &Table<Picture>) -> Vec<Part> {
     let variants = Variant::all(table);
     let names = names(&variants);
     let mut parts = Vec::new();
@@ -45,41 +45,56 @@ pub(crate) fn gains_and_losses(table: &Table<Picture>) -> Vec<Part> {
             .filter(|variant| group(&variant))
             .collect();
         let mut gains = gains(proposed, baseline, table);
+        let first_seed = gains.iter().map(|(key, _)| key.2).min();
+        let unchosen = gains.iter().filter(|(key, _)| Some(key.2) == first_seed);
+        let unchosen: Vec<_> = unchosen.take(CASES).cloned().collect();
         gains.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let wins: Vec<_> = gains
-            .iter()
-            .filter(|gain| gain.1 > 0.0)
-            .take(CASES)
-            .collect();
-        let losses: Vec<_> = gains
-            .iter()
-            .rev()
-            .filter(|gain| gain.1 < 0.0)
-            .take(CASES)
-            .collect();
-        for (what, pictures) in [("gains", wins), ("losses", losses)] {
-            if !pictures.is_empty() {
-                parts.push(Part::Sheet(Sheet {
-                    title: format!("Largest {what} of {name} over vanilla"),
-                    cases: pictures
-                        .into_iter()
-                        .map(|&(key, gain)| case(table, &shown, key, gain))
-                        .collect(),
-                }));
+        let wins = gains.iter().filter(|gain| gain.1 > 0.0);
+        let wins: Vec<_> = wins.take(CASES).cloned().collect();
+        let losses = gains.iter().rev().filter(|gain| gain.1 < 0.0);
+        let losses: Vec<_> = losses.take(CASES).cloned().collect();
+        let sheets = [
+            (
+                "first",
+                "The first prompts, first seed: CP·PF over vanilla".to_owned(),
+                unchosen,
+            ),
+            (
+                "gains",
+                format!("Largest gains of {name} over vanilla"),
+                wins,
+            ),
+            (
+                "losses",
+                format!("Largest losses of {name} over vanilla"),
+                losses,
+            ),
+        ];
+        for (id, title, pictures) in sheets {
+            let cases = pictures
+                .iter()
+                .map(|(key, gain)| case(table, &shown, key, *gain));
+            let cases: Vec<Case> = cases.collect();
+            if !cases.is_empty() {
+                let id = match parts.len() {
+                    0..3 => id.to_owned(),
+                    earlier => format!("{id}_{}", earlier / 3 + 1),
+                };
+                parts.push(Part::Sheet(Sheet { id, title, cases }));
             }
         }
     }
     parts
 }
 
-/// A picture of a unit: its seed tells it from the others.
-type Key = (usize, u64);
+/// A picture of a unit: prompt and seed tell it from the others.
+type Key = (usize, String, u64);
 
 /// The rows of a variant.
 fn by_picture(variant: &Variant, table: &Table<Picture>) -> BTreeMap<Key, usize> {
     let rows = variant.units.values().flatten();
-    rows.map(|&row| ((table.rows[row].unit, table.rows[row].seed), row))
-        .collect()
+    let key = |row: &Picture| (row.unit, row.prompt.clone(), row.seed);
+    rows.map(|&row| (key(&table.rows[row]), row)).collect()
 }
 
 /// CP times PF of each picture minus that of its pair.
@@ -87,13 +102,16 @@ fn gains(proposed: &Variant, baseline: &Variant, table: &Table<Picture>) -> Vec<
     let product = |row: usize| scores(&table.rows[row].scores).product();
     let baseline = by_picture(baseline, table);
     (by_picture(proposed, table).into_iter())
-        .filter_map(|(key, row)| Some((key, product(row) - product(*baseline.get(&key)?))))
+        .filter_map(|(key, row)| {
+            let gain = product(row) - product(*baseline.get(&key)?);
+            Some((key, gain))
+        })
         .collect()
 }
 
-fn case(table: &Table<Picture>, shown: &[(&Variant, &String)], key: Key, gain: f64) -> Case {
+fn case(table: &Table<Picture>, shown: &[(&Variant, &String)], key: &Key, gain: f64) -> Case {
     let rows = shown.iter().filter_map(|(variant, name)| {
-        let row = *by_picture(variant, table).get(&key)?;
+        let row = *by_picture(variant, table).get(key)?;
         Some((&table.rows[row], &table.folders[row], (*name).clone()))
     });
     let mut shots = Vec::new();

@@ -319,5 +319,9 @@ fn pictures(
         })
         .collect();
     let title = format!("Pictures along {}", axis.name);
-    (!cases.is_empty()).then_some(Part::Sheet(Sheet { title, cases }))
+    (!cases.is_empty()).then_some(Part::Sheet(Sheet {
+        id: axis.name.to_owned(),
+        title,
+        cases,
+    }))
 }
