@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     models::{
         clip_text::{ClipTextConfig, ClipTextModel, ClipTextStates},
+        lora::{LoraTarget, Part},
         tokenizer::ClipTokenizer,
     },
-    pipeline::{LoadOptions, PipelineError},
+    pipeline::{LoadOptions, Loras, PipelineError},
 };
 
-use crate::config::UNetConfig;
+use crate::{config::UNetConfig, lora::text_target};
 
 /// Subfolders of tokenizer and encoder, of the first and of the second text encoder.
 const FOLDERS: [[&str; 2]; 2] = [
@@ -94,7 +95,7 @@ impl TextParts {
         expect("pooled text with picture sizes", found, added.input_dim)
     }
 
-    /// Loads the encoders.
+    /// Loads the encoders, low-rank adapters merged.
     ///
     /// # Errors
     ///
@@ -103,21 +104,31 @@ impl TextParts {
         &self,
         folder: &Path,
         options: &LoadOptions<X>,
+        loras: &Loras,
     ) -> Result<TextEncoders, PipelineError> {
         let [first, second] = FOLDERS;
-        let load = |part: &TextPart, [_, name]: [&str; 2]| {
+        let load = |part: &TextPart, [_, name]: [&str; 2], which: Part| {
             let build = |weights: &_| ClipTextModel::new(&part.config, weights);
-            let model = options.load(&folder.join(name), options.dtype, build)?;
+            let weights = options.weights(&folder.join(name), options.dtype)?;
+            let model = weights.merging(loras.merged(which)).build(build)?;
             Ok::<_, PipelineError>(model)
         };
         Ok(TextEncoders {
-            first: load(&self.first, first)?,
+            first: load(&self.first, first, Part::ClipL)?,
             second: self
                 .second
                 .as_ref()
-                .map(|part| load(part, second))
+                .map(|part| load(part, second, Part::ClipG))
                 .transpose()?,
         })
+    }
+
+    /// What low-rank adapters may change of the encoders.
+    pub fn lora_targets(&self, device: &Device) -> Vec<LoraTarget> {
+        let first = text_target(&self.first.config, false, device);
+        let second = self.second.as_ref();
+        let second = second.map(|part| text_target(&part.config, true, device));
+        std::iter::once(first).chain(second).collect()
     }
 }
 

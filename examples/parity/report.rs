@@ -44,10 +44,14 @@ impl Report {
 
     /// Compares an array with the tolerance of the case; exactly if it names none.
     pub(crate) fn array(&mut self, name: &str, actual: &Array, expected: &Array) {
-        let tolerance = self.noise_floor[name]["suggested_atol"]
-            .as_f64()
-            .unwrap_or(0.0);
+        let tolerance = self.tolerance(name);
         self.within(name, actual, expected, tolerance);
+    }
+
+    /// The case's tolerance of a tensor; 0 if it names none.
+    pub(crate) fn tolerance(&self, name: &str) -> f64 {
+        let tolerance = self.noise_floor[name]["suggested_atol"].as_f64();
+        tolerance.unwrap_or(0.0)
     }
 
     /// Compares values with the array of that name, if there is one; as many as it has take its shape.

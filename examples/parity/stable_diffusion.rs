@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     Captures, SiteId, SiteSelector,
     mask::MaskNorm,
-    models::tokenizer::ClipTokenizer,
+    models::{lora::Part, tokenizer::ClipTokenizer},
     pipeline::{Conditioning, LoadOptions, Mode, Pipeline, StepReport},
     processors::CaptureLayer,
 };
@@ -26,6 +26,9 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
     let (inputs, expected) = (case.inputs()?, case.expected()?);
     let pipeline = open(case, device)?;
     let mut request = request::stable_diffusion(case)?;
+    if case.has_file("peft") {
+        compare_deltas(case, &pipeline, &expected, device, report)?;
+    }
 
     compare_ids(case, &pipeline, &inputs, report)?;
     let seeded = pipeline.condition(&request)?;
@@ -58,7 +61,46 @@ fn open(case: &Case, device: &Device) -> Result<StableDiffusion, Box<dyn Error>>
     if case.has_file("ip_adapter") {
         options = options.adapter((case.file("ip_adapter")?, case.file("image_encoder")?));
     }
+    // the weights of several files are in their order, a single file has none
+    let names = ["lora", "loras", "lora_unet", "lora_text_encoder", "lycoris"];
+    for (index, file) in names.iter().flat_map(|name| case.files(name)).enumerate() {
+        let strength = case.params()["weights"][index].as_f64().unwrap_or(1.0);
+        options = options.lora(file, strength);
+    }
     Ok(StableDiffusion::open(case.file("model")?, options)?)
+}
+
+/// What a LyCORIS file adds to each weight, and what the same layers in peft's folders add.
+fn compare_deltas(
+    case: &Case,
+    pipeline: &StableDiffusion,
+    expected: &Arrays,
+    device: &Device,
+    report: &mut Report,
+) -> Outcome {
+    let peft = (case.files("peft").into_iter())
+        .fold(LoadOptions::new(device.clone()), |options, folder| {
+            options.lora(folder, 1.0)
+        });
+    let peft = StableDiffusion::open(case.file("model")?, peft)?;
+    for (layout, pipeline) in [("", pipeline), ("peft.", &peft)] {
+        let deltas = pipeline.loras().merged(Part::Denoiser);
+        for (name, wanted) in expected {
+            let Some(module) = name.strip_prefix("delta.") else {
+                continue;
+            };
+            let [delta] = deltas.of_weight(&format!("{module}.weight")) else {
+                return Err(format!("not one change of {module}").into());
+            };
+            let found = Array {
+                shape: wanted.shape.clone(),
+                ..array(delta.dense(device)?)
+            };
+            let tolerance = report.tolerance(name);
+            report.within(&format!("{layout}{name}"), &found, wanted, tolerance);
+        }
+    }
+    Ok(())
 }
 
 fn compare_ids(

@@ -7,7 +7,7 @@ use crate::{
     message::{shown, shown_path},
     models::{
         autoencoder_kl::AutoencoderError, clip_text::ClipTextError, config::ConfigError,
-        image::ImageError, scheduler::SchedulerError, tokenizer::TokenizerError,
+        image::ImageError, lora::LoraError, scheduler::SchedulerError, tokenizer::TokenizerError,
         weights::WeightError,
     },
     pipeline::Stage,
@@ -126,6 +126,9 @@ pub enum PipelineError {
     /// A weight file.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// A low-rank adapter.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
     /// A configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -25,8 +25,20 @@ pub struct LoadOptions<X = ()> {
     pub files: Files,
     /// Adapters that make the model read reference pictures, in the order concepts name them.
     pub adapters: Vec<AdapterFiles>,
+    /// Low-rank adapters of denoiser and text encoders.
+    pub loras: Vec<LoraOption>,
     /// What only one family has.
     pub extra: X,
+}
+
+/// A low-rank adapter and how strongly it acts.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LoraOption {
+    /// A file, or a folder of diffusers or peft.
+    pub path: PathBuf,
+    /// Factor on what it adds.
+    pub strength: f64,
 }
 
 /// The files of an adapter.
@@ -77,6 +89,7 @@ impl<X: Default> LoadOptions<X> {
             residency: Residency::Memory,
             files: Files::Read,
             adapters: Vec::new(),
+            loras: Vec::new(),
             extra: X::default(),
         }
     }
@@ -107,6 +120,15 @@ impl<X> LoadOptions<X> {
         self
     }
 
+    /// Merges a low-rank adapter into the weights as they are read. Several add up, and a strength may be negative.
+    pub fn lora(mut self, path: impl Into<PathBuf>, strength: f64) -> Self {
+        self.loras.push(LoraOption {
+            path: path.into(),
+            strength,
+        });
+        self
+    }
+
     /// Sets what only one family has.
     pub fn extra(mut self, extra: X) -> Self {
         self.extra = extra;
@@ -134,10 +156,7 @@ impl<X> LoadOptions<X> {
         dtype: FloatDType,
         build: impl FnOnce(&Weights) -> M,
     ) -> Result<M, WeightError> {
-        let weights = self.weights(path, dtype)?;
-        let model = build(&weights);
-        weights.finish()?;
-        Ok(model)
+        self.weights(path, dtype)?.build(build)
     }
 
     /// Compares a model with the headers of its files, without reading tensors: the bytes its weights take in `dtype`.

@@ -14,6 +14,7 @@ mod generation;
 mod guidance;
 mod load;
 mod locate;
+mod loras;
 mod memory;
 mod observer;
 #[expect(
@@ -36,8 +37,9 @@ pub use fidelity::Fidelity;
 pub use folder::{ModelIndex, concept_block_of, scheduler_of};
 pub use generation::Generation;
 pub use guidance::Guidance;
-pub use load::{AdapterFiles, LoadOptions};
+pub use load::{AdapterFiles, LoadOptions, LoraOption};
 pub use locate::LocatedConcept;
+pub use loras::Loras;
 pub use memory::{Footprint, decoding_bytes, product, size_of, weight_bytes};
 pub use observer::{DenoisedLatents, Observer, Silent, StepReport};
 pub use pipeline::Pipeline;

@@ -11,17 +11,19 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_vision::{ClipVisionConfig, ClipVisionModel},
+        lora::{LoraTargets, Part},
         weights::Checkpoint,
     },
     pipeline::{
-        AdapterFiles, Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile,
-        Residency, Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of,
+        AdapterFiles, Footprint, Frame, ImageSize, LoadOptions, Loras, ModelIndex, PipelineError,
+        Profile, Residency, Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of,
     },
 };
 
 use crate::{
     adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
+    lora::unet_target,
     pipeline::extra::SIZES,
     sites::attention_sites,
     text::{TextEncoders, TextParts},
@@ -43,6 +45,7 @@ pub struct StableDiffusion {
     vae_config: AutoencoderKlConfig,
     concept_block: Option<ConceptBlock>,
     pub(super) force_zeros: bool,
+    loras: Loras,
     pub(super) text_parts: TextParts,
     text: Slot<TextEncoders>,
     unet: Slot<UNet2DConditionModel>,
@@ -88,6 +91,11 @@ impl StableDiffusion {
                 AutoencoderKl::new(&vae_config, weights)
             })?,
         ];
+        let loras = Loras::open(&options.loras, || {
+            let mut targets = vec![unet_target(&unet_config, &options.device)];
+            targets.extend(text_parts.lora_targets(&options.device));
+            LoraTargets::new(targets)
+        })?;
         let scheduler = scheduler_of(folder)?;
         let sites = attention_sites(&unet_config);
         let concept_block = concept_block_of(folder, ConceptBlock::cross)?
@@ -116,6 +124,7 @@ impl StableDiffusion {
             vae_config,
             concept_block,
             force_zeros: index.force_zeros_for_empty_prompt,
+            loras,
             text_parts,
             text: Slot::new(options.residency),
             unet: Slot::new(options.residency),
@@ -133,6 +142,11 @@ impl StableDiffusion {
     /// Where the model's concept masks are read, as its folder or its topology says.
     pub const fn concept_block(&self) -> Option<&ConceptBlock> {
         self.concept_block.as_ref()
+    }
+
+    /// The low-rank adapters.
+    pub const fn loras(&self) -> &Loras {
+        &self.loras
     }
 
     /// The UNet's configuration.
@@ -156,8 +170,10 @@ impl StableDiffusion {
     ///
     /// Those of loading them.
     pub fn text_encoders(&self) -> Result<Arc<TextEncoders>, PipelineError> {
-        self.text
-            .get(|| self.text_parts.load(&self.folder, &self.options))
+        self.text.get(|| {
+            self.text_parts
+                .load(&self.folder, &self.options, &self.loras)
+        })
     }
 
     /// The UNet.
@@ -169,7 +185,9 @@ impl StableDiffusion {
         self.unet.get(|| {
             let (folder, dtype) = (self.folder.join("unet"), self.options.dtype);
             let unet = |weights: &_| UNet2DConditionModel::new(&self.unet_config, weights);
-            Ok(self.options.load(&folder, dtype, unet)?)
+            let weights = self.options.weights(&folder, dtype)?;
+            let deltas = self.loras.merged(Part::Denoiser);
+            Ok(weights.merging(deltas).build(unet)?)
         })
     }
 

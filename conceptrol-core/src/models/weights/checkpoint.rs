@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,6 +15,7 @@ use super::{
     file::WeightFile,
     map::{self, KeyRule},
     open::{self, Files, Format},
+    safetensors,
 };
 
 /// The tensors of one or several files, validated and not yet read.
@@ -185,20 +187,55 @@ impl Checkpoint {
         }
     }
 
-    /// Reads the only element of a tensor, such as a LoRA's `alpha`.
+    /// Reads one tensor in f32 as a matrix: its first axis and all others as one.
     ///
-    /// Nothing if there is no floating point tensor of that name with one element.
+    /// Nothing if there is no floating point tensor of that name, or one without axes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    pub fn load_matrix(
+        &self,
+        name: &str,
+        device: &Device,
+    ) -> Result<Option<Tensor<2>>, WeightError> {
+        let entry = self
+            .entries
+            .get(name)
+            .filter(|entry| entry.dtype.is_float());
+        match entry.map(|entry| (entry, entry.shape.as_slice())) {
+            Some((entry, [rows, columns @ ..])) => {
+                let shape = [*rows, columns.iter().product()];
+                read(entry, shape, device, FloatDType::F32).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads the only element of a tensor of any number type, such as a LoRA's `alpha`.
+    ///
+    /// Nothing if there is no tensor of numbers of that name with one element.
     ///
     /// # Errors
     ///
     /// [`WeightError::Io`] if the file cannot be read any more, [`WeightError::Checksum`] if its values are damaged.
     pub fn scalar(&self, name: &str) -> Result<Option<f32>, WeightError> {
         match self.entries.get(name) {
-            Some(entry) if entry.dtype.is_float() && entry.shape.iter().all(|axis| *axis == 1) => {
-                let data = convert::read(entry, FloatDType::F32)?;
-                Ok(data.iter::<f32>().next())
-            }
+            Some(entry) if entry.shape.iter().all(|axis| *axis == 1) => convert::scalar(entry),
             _ => Ok(None),
+        }
+    }
+
+    /// The free-form texts that a safetensors file carries beside its tensors; none in files of other formats.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Io`] if the file cannot be read any more, [`WeightError::Malformed`] if the texts are no texts.
+    pub fn metadata(&self) -> Result<BTreeMap<String, String>, WeightError> {
+        let part = self.entries.values().find_map(|entry| entry.parts.first());
+        match part.map(|part| &part.file) {
+            Some(file) if open::is_safetensors(file) => safetensors::metadata(file),
+            _ => Ok(BTreeMap::new()),
         }
     }
 

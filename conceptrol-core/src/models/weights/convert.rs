@@ -24,6 +24,26 @@ pub(super) fn read(entry: &Entry, dtype: FloatDType) -> Result<TensorData, Weigh
     }
 }
 
+/// The first element, of a float or an integer type. Integers that could be signed or unsigned count as signed.
+pub(super) fn scalar(entry: &Entry) -> Result<Option<f32>, WeightError> {
+    let StoredDType::Int(bytes) = entry.dtype else {
+        let first = match entry.dtype.is_float() {
+            true => read(entry, FloatDType::F32)?.iter::<f32>().next(),
+            false => None,
+        };
+        return Ok(first);
+    };
+    entry.verify()?;
+    let Some(part) = entry.parts.first().filter(|part| part.len > 0) else {
+        return Ok(None);
+    };
+    let mut raw = [0; 8];
+    let raw_bytes = &mut raw[..usize::from(bytes).min(8)];
+    (part.file.read_at(raw_bytes, part.offset)).map_err(|source| part.file.error(source))?;
+    let unused = 64 - 8 * u32::from(bytes).min(8);
+    Ok(Some((i64::from_le_bytes(raw) << unused >> unused) as f32))
+}
+
 /// A float type a tensor can be loaded as.
 trait Float: Element + Pod + Send {
     /// The stored type that needs no conversion.

@@ -31,12 +31,13 @@ use super::{
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyRule<'a> {
-    from: &'a str,
-    target: Target<'a>,
+    pub(in crate::models) from: &'a str,
+    pub(in crate::models) target: Target<'a>,
 }
 
+/// What becomes of a stored tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target<'a> {
+pub(in crate::models) enum Target<'a> {
     Whole(&'a str),
     Rows(&'a [(&'a str, usize)]),
     SwappedHalves(&'a str),
@@ -70,22 +71,30 @@ impl<'a> KeyRule<'a> {
 
     /// What `{}` stood for and what follows the match, if `name` matches.
     fn matches<'n>(&self, name: &'n str) -> Option<(Vec<&'n str>, &'n str)> {
-        let mut holes = Vec::new();
-        let mut rest = Some(name);
-        for pattern in self.from.split('.') {
-            let (segment, after) = match rest?.split_once('.') {
-                Some((segment, after)) => (segment, Some(after)),
-                None => (rest?, None),
-            };
-            if pattern == "{}" {
-                holes.push(segment);
-            } else if pattern != segment {
-                return None;
-            }
-            rest = after;
-        }
-        Some((holes, rest.unwrap_or_default()))
+        matches(self.from, name)
     }
+}
+
+/// What `{}` of a pattern stands for in a name, and what follows the match, if the name begins as the pattern says.
+pub(in crate::models) fn matches<'n>(
+    pattern: &str,
+    name: &'n str,
+) -> Option<(Vec<&'n str>, &'n str)> {
+    let mut holes = Vec::new();
+    let mut rest = Some(name);
+    for pattern in pattern.split('.') {
+        let (segment, after) = match rest?.split_once('.') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (rest?, None),
+        };
+        if pattern == "{}" {
+            holes.push(segment);
+        } else if pattern != segment {
+            return None;
+        }
+        rest = after;
+    }
+    Some((holes, rest.unwrap_or_default()))
 }
 
 /// Applies the first rule that matches each name; names without a rule stay.
@@ -142,7 +151,7 @@ fn map_one(
 }
 
 /// Puts `holes` into the `{}` of `pattern` and appends `rest`.
-fn fill(pattern: &str, holes: &[&str], rest: &str) -> String {
+pub(in crate::models) fn fill(pattern: &str, holes: &[&str], rest: &str) -> String {
     let mut holes = holes.iter();
     let mut segments: Vec<&str> = pattern
         .split('.')

@@ -31,3 +31,7 @@ pub use entry::TensorInfo;
 pub use error::{Mismatch, MissingTensor, WeightError, WrongTensor};
 pub use map::KeyRule;
 pub use open::{Files, Format};
+pub(in crate::models) use {
+    hint::closest,
+    map::{Target, fill, matches},
+};

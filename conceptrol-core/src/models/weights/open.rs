@@ -144,6 +144,12 @@ pub(super) fn content(file: WeightFile, format: Format) -> Result<Entries, Weigh
     entries.map_err(|error| not_weights(&file, format).unwrap_or(error))
 }
 
+/// Whether a file begins as a safetensors file does.
+pub(super) fn is_safetensors(file: &WeightFile) -> bool {
+    let start = file.read_vec(0, file.len().min(START) as usize);
+    start.is_ok_and(|start| Content::of(&start) == Some(Content::Safetensors))
+}
+
 /// What a file is that cannot be read in its format, if that can be told.
 fn not_weights(file: &WeightFile, format: Format) -> Option<WeightError> {
     let start = file.read_vec(0, file.len().min(START) as usize).ok()?;
