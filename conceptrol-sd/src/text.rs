@@ -1,15 +1,16 @@
 //! Prompts: one CLIP text encoder for SD1.5, two for SDXL.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     models::{
         clip_text::{ClipTextConfig, ClipTextModel, ClipTextStates},
-        lora::{LoraTarget, Part},
+        lora::{Deltas, LoraTarget, Part},
+        textual_inversion::{Encoder, LearntWord, TextualInversion, TextualInversionError},
         tokenizer::ClipTokenizer,
     },
-    pipeline::{LoadOptions, Loras, PipelineError},
+    pipeline::{LoadOptions, PipelineError},
 };
 
 use crate::{config::UNetConfig, lora::text_target};
@@ -31,6 +32,8 @@ pub struct TextParts {
 struct TextPart {
     tokenizer: ClipTokenizer,
     config: ClipTextConfig,
+    /// Files with words at the end of the vocabulary, in its order.
+    learnt: Vec<(TextualInversion, LearntWord)>,
 }
 
 impl TextParts {
@@ -49,6 +52,37 @@ impl TextParts {
                 .then(|| TextPart::open(folder, second))
                 .transpose()?,
         })
+    }
+
+    /// Adds the learnt words of a file to the encoders they are for.
+    ///
+    /// # Errors
+    ///
+    /// [`TextualInversionError`] for vectors that fit no encoder, and words that are tokens already.
+    pub fn learn(&mut self, file: &TextualInversion) -> Result<(), TextualInversionError> {
+        for word in file.words() {
+            let mut parts: Vec<&mut TextPart> = match word.encoder {
+                Encoder::First => vec![&mut self.first],
+                Encoder::Second => self.second.iter_mut().collect(),
+                _ => std::iter::once(&mut self.first)
+                    .chain(&mut self.second)
+                    .collect(),
+            };
+            let width = |part: &TextPart| part.config.encoder.hidden_size;
+            let expected = parts.iter().map(|part| width(part)).collect();
+            match parts.iter_mut().find(|part| width(part) == word.width) {
+                Some(part) => part.learn(file, word)?,
+                None => {
+                    return Err(TextualInversionError::Width {
+                        path: file.path().to_owned(),
+                        token: word.token.clone(),
+                        found: word.width,
+                        expected,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The tokenizer that concepts are located with.
@@ -95,7 +129,7 @@ impl TextParts {
         expect("pooled text with picture sizes", found, added.input_dim)
     }
 
-    /// Loads the encoders, low-rank adapters merged.
+    /// Loads the encoders with these changes.
     ///
     /// # Errors
     ///
@@ -104,14 +138,14 @@ impl TextParts {
         &self,
         folder: &Path,
         options: &LoadOptions<X>,
-        loras: &Loras,
+        deltas: impl Fn(Part) -> Arc<Deltas>,
     ) -> Result<TextEncoders, PipelineError> {
         let [first, second] = FOLDERS;
         let load = |part: &TextPart, [_, name]: [&str; 2], which: Part| {
             let build = |weights: &_| ClipTextModel::new(&part.config, weights);
             let weights = options.weights(&folder.join(name), options.dtype)?;
-            let model = weights.merging(loras.merged(which)).build(build)?;
-            Ok::<_, PipelineError>(model)
+            let model = weights.merging(deltas(which)).build(build)?;
+            part.with_words(model, &options.device)
         };
         Ok(TextEncoders {
             first: load(&self.first, first, Part::ClipL)?,
@@ -137,6 +171,43 @@ impl TextPart {
         Ok(Self {
             tokenizer: ClipTokenizer::open(folder.join(tokenizer))?,
             config: ClipTextConfig::from_file(folder.join(encoder).join("config.json"))?,
+            learnt: Vec::new(),
+        })
+    }
+
+    /// Adds a word behind those that are there.
+    fn learn(
+        &mut self,
+        file: &TextualInversion,
+        word: &LearntWord,
+    ) -> Result<(), TextualInversionError> {
+        let learnt: usize = self.learnt.iter().map(|(_, word)| word.vectors).sum();
+        let id = |index| u32::try_from(index).expect("a vocabulary has fewer than 2^32 tokens");
+        let first = self.config.vocab_size + learnt;
+        let ids = id(first)..id(first + word.vectors);
+        let added = self.tokenizer.add(&word.token, ids);
+        added.map_err(|_| TextualInversionError::Known {
+            path: file.path().to_owned(),
+            token: word.token.clone(),
+        })?;
+        self.learnt.push((file.clone(), word.clone()));
+        Ok(())
+    }
+
+    /// The encoder with the vectors of learnt words.
+    fn with_words(
+        &self,
+        model: ClipTextModel,
+        device: &Device,
+    ) -> Result<ClipTextModel, PipelineError> {
+        let vectors = self
+            .learnt
+            .iter()
+            .map(|(file, word)| file.vectors(word, device));
+        let vectors: Vec<Tensor<2>> = vectors.collect::<Result<_, _>>()?;
+        Ok(match vectors.is_empty() {
+            true => model,
+            false => model.with_words(Tensor::cat(vectors, 0)),
         })
     }
 

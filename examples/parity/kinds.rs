@@ -12,7 +12,14 @@ pub(crate) enum Runner {
 }
 
 /// Kinds of whole generations with Stable Diffusion that are built.
-const STABLE_DIFFUSION: &[&str] = &["sd15", "sdxl", "v_prediction", "lora", "lycoris"];
+const STABLE_DIFFUSION: &[&str] = &[
+    "sd15",
+    "sdxl",
+    "v_prediction",
+    "lora",
+    "lycoris",
+    "textual_inversion",
+];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
 const FLUX_FILES: &[&str] = &["model", "lora", "t5", "transformer_config"];

@@ -67,10 +67,23 @@ fn open(case: &Case, device: &Device) -> Result<StableDiffusion, Box<dyn Error>>
         let strength = case.params()["weights"][index].as_f64().unwrap_or(1.0);
         options = options.lora(file, strength);
     }
+    for learnt in case.params()["load"].as_array().into_iter().flatten() {
+        let file = learnt["file"]
+            .as_str()
+            .ok_or("an embedding without a file")?;
+        let file = case.directory.join(file);
+        let token = learnt["token"]
+            .as_str()
+            .ok_or("an embedding without a token")?;
+        options = match learnt["token_given"].as_bool() {
+            Some(true) => options.embedding_as(file, token),
+            _ => options.embedding(file),
+        };
+    }
     Ok(StableDiffusion::open(case.file("model")?, options)?)
 }
 
-/// What a LyCORIS file adds to each weight, and what the same layers in peft's folders add.
+/// What a `LyCORIS` file adds to each weight, and what the same layers in peft's folders add.
 fn compare_deltas(
     case: &Case,
     pipeline: &StableDiffusion,

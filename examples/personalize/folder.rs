@@ -76,7 +76,7 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
         .transformer
         .clone_from(&arguments.flux.transformer);
     for (path, strength) in &arguments.flux.loras {
-        options.extra = options.extra.lora(path, *strength);
+        options = options.lora(path, *strength);
     }
     if let Some(placement) = arguments.flux.placement {
         options.extra.placement = placement.into();

@@ -11,5 +11,6 @@ pub mod nn;
 pub mod noise;
 pub mod scheduler;
 pub mod t5;
+pub mod textual_inversion;
 pub mod tokenizer;
 pub mod weights;

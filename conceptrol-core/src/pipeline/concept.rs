@@ -101,6 +101,11 @@ impl ConceptRequest {
         self
     }
 
+    /// Whether there is something it is to look like.
+    pub const fn has_reference(&self) -> bool {
+        self.image.is_some()
+    }
+
     pub(super) fn check(&self) -> Result<(), PipelineError> {
         if self.scale.is_finite() {
             return Ok(());

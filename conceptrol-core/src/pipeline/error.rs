@@ -7,8 +7,8 @@ use crate::{
     message::{shown, shown_path},
     models::{
         autoencoder_kl::AutoencoderError, clip_text::ClipTextError, config::ConfigError,
-        image::ImageError, lora::LoraError, scheduler::SchedulerError, tokenizer::TokenizerError,
-        weights::WeightError,
+        image::ImageError, lora::LoraError, scheduler::SchedulerError,
+        textual_inversion::TextualInversionError, tokenizer::TokenizerError, weights::WeightError,
     },
     pipeline::Stage,
     seam::{AttentionError, InstallError, MaskError},
@@ -126,6 +126,9 @@ pub enum PipelineError {
     /// A weight file.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// Learnt words.
+    #[error(transparent)]
+    TextualInversion(#[from] TextualInversionError),
     /// A low-rank adapter.
     #[error(transparent)]
     Lora(#[from] LoraError),

@@ -25,8 +25,12 @@ pub struct LoadOptions<X = ()> {
     pub files: Files,
     /// Adapters that make the model read reference pictures, in the order concepts name them.
     pub adapters: Vec<AdapterFiles>,
-    /// Low-rank adapters of denoiser and text encoders.
+    /// Low-rank adapters of denoiser and text encoders that are merged into the weights.
     pub loras: Vec<LoraOption>,
+    /// Low-rank adapters that are kept apart, for requests to use by their number: files, or folders of diffusers or peft.
+    pub loras_apart: Vec<PathBuf>,
+    /// Files of textual inversion, with how prompts write their words where that is given.
+    pub embeddings: Vec<(PathBuf, Option<String>)>,
     /// What only one family has.
     pub extra: X,
 }
@@ -90,6 +94,8 @@ impl<X: Default> LoadOptions<X> {
             files: Files::Read,
             adapters: Vec::new(),
             loras: Vec::new(),
+            loras_apart: Vec::new(),
+            embeddings: Vec::new(),
             extra: X::default(),
         }
     }
@@ -126,6 +132,26 @@ impl<X> LoadOptions<X> {
             path: path.into(),
             strength,
         });
+        self
+    }
+
+    /// Keeps a low-rank adapter apart: each [request](super::Request::lora) says how strongly it acts, when and where. Costs the
+    /// memory of its factors, and two small products at each of its modules while it acts. Forms that are no product of small
+    /// matrices (a `LoKr` with a full factor, Tucker cores) take the memory of the weights they change.
+    pub fn lora_apart(mut self, path: impl Into<PathBuf>) -> Self {
+        self.loras_apart.push(path.into());
+        self
+    }
+
+    /// Adds the learnt words of a file, under the names the file gives them.
+    pub fn embedding(mut self, path: impl Into<PathBuf>) -> Self {
+        self.embeddings.push((path.into(), None));
+        self
+    }
+
+    /// Adds the learnt word of a file; prompts write it as `token`.
+    pub fn embedding_as(mut self, path: impl Into<PathBuf>, token: impl Into<String>) -> Self {
+        self.embeddings.push((path.into(), Some(token.into())));
         self
     }
 

@@ -39,7 +39,7 @@ pub use generation::Generation;
 pub use guidance::Guidance;
 pub use load::{AdapterFiles, LoadOptions, LoraOption};
 pub use locate::LocatedConcept;
-pub use loras::Loras;
+pub use loras::{LoraRequest, Loras};
 pub use memory::{Footprint, decoding_bytes, product, size_of, weight_bytes};
 pub use observer::{DenoisedLatents, Observer, Silent, StepReport};
 pub use pipeline::Pipeline;

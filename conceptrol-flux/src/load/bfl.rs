@@ -12,7 +12,7 @@ const BUNDLE_PREFIX: &str = "model.diffusion_model.";
 /// A tensor every file of this layout has.
 const MARK: &str = "double_blocks.0.img_attn.qkv.weight";
 
-const RULES: &[KeyRule<'static>] = &[
+pub(super) const RULES: &[KeyRule<'static>] = &[
     KeyRule::rename("img_in", "x_embedder"),
     KeyRule::rename("txt_in", "context_embedder"),
     KeyRule::rename(

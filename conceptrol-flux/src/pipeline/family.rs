@@ -8,7 +8,7 @@ use conceptrol_core::{
     mask::ConceptBlock,
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, Mode, PipelineError, Profile, Seeds,
+        Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
     },
     processors::JointConditionLayer,
 };
@@ -29,6 +29,10 @@ impl Family for Flux {
     fn concept_block(&self, fidelity: Fidelity) -> Option<ConceptBlock> {
         let usual = || concept_block(self.config(), fidelity);
         Some(self.named_concept_block().cloned().unwrap_or_else(usual))
+    }
+
+    fn loras(&self) -> Option<&Loras> {
+        Some(&self.loras)
     }
 
     fn adapters(&self) -> usize {

@@ -1,6 +1,7 @@
 //! Opening a FLUX folder with its adapters.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,23 +13,23 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_text::{ClipTextConfig, ClipTextModel},
+        lora::{Deltas, LoraFile, LoraTargets, Part},
         noise::NoiseDtype,
         t5::{T5Config, T5Encoder},
         tokenizer::{ClipTokenizer, T5Tokenizer},
         weights::{Checkpoint, Files, Weights},
     },
     pipeline::{
-        Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency,
-        Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of, weight_bytes,
+        Footprint, Frame, ImageSize, LoadOptions, Loras, ModelIndex, PipelineError, Profile,
+        Residency, Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of,
+        weight_bytes,
     },
 };
 
 use crate::config::FluxConfig;
 use crate::latents::{PIXELS_PER_TOKEN, SIDE_LIMIT};
-use crate::load::{
-    AdapterReader, AdapterSummary, config_of, load_transformer, transformer_checkpoint,
-};
-use crate::mmdit::{Adapters, FluxTransformer, Stream};
+use crate::load::{config_of, load_transformer, lora_targets, transformer_checkpoint};
+use crate::mmdit::{Adapters, FluxTransformer};
 use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
 use crate::sites::attention_sites;
 
@@ -50,7 +51,7 @@ pub struct Flux {
     tokenizers: Tokenizers,
     concept_block: Option<ConceptBlock>,
     adapters: Adapters,
-    summaries: Vec<AdapterSummary>,
+    pub(super) loras: Loras,
     encoders: Slot<PromptEncoders>,
     transformer: Slot<FluxTransformer>,
     vae: Slot<AutoencoderKl>,
@@ -69,6 +70,12 @@ impl Flux {
     ) -> Result<Self, PipelineError> {
         let folder = folder.as_ref();
         ModelIndex::open(folder, &["FluxPipeline"])?;
+        if !options.embeddings.is_empty() {
+            return Err(PipelineError::Unsupported {
+                family: "FLUX",
+                what: "textual inversion: its words would have to be learnt by T5 as well".into(),
+            });
+        }
         let (config, file) = transformer_file(folder, &options, Files::Read)?;
         let transformer_bytes = weight_bytes(&file, options.dtype);
         let checked = Weights::from_checkpoint(file, &options.device, options.dtype);
@@ -105,7 +112,11 @@ impl Flux {
         // the authors' 0.5, below which OminiControl loses the reference altogether
         profile.defaults.outside = 0.5;
 
-        let (adapters, summaries) = read_adapters(&config, &options)?;
+        let targets = || lora_targets(&config, &clip_config, &t5_config, &options.device);
+        let adapters = read_adapter(&options, targets)?;
+        // the additions of a style are for text and latents: they are not merged where condition tokens share the weights
+        let merges = adapters.is_empty();
+        let loras = Loras::open(&options, targets, merges)?;
         Ok(Self {
             concept_block: concept_block_of(folder, ConceptBlock::joint)?,
             folder: folder.to_owned(),
@@ -117,7 +128,7 @@ impl Flux {
             t5_config,
             tokenizers,
             adapters,
-            summaries,
+            loras,
             encoders: Slot::new(options.residency),
             // with its blocks on disk it is small
             transformer: match options.residency {
@@ -139,9 +150,9 @@ impl Flux {
         self.concept_block.as_ref()
     }
 
-    /// What was read of each adapter: first the one that reads reference pictures, if there is one, then the styles.
-    pub fn adapter_summaries(&self) -> &[AdapterSummary] {
-        &self.summaries
+    /// The low-rank adapters.
+    pub const fn loras(&self) -> &Loras {
+        &self.loras
     }
 
     /// The tokenizers of the text encoders.
@@ -156,23 +167,35 @@ impl Flux {
     /// Those of loading them.
     pub fn prompt_encoders(&self) -> Result<Arc<PromptEncoders>, PipelineError> {
         self.encoders.get(|| {
-            let (folder, dtype) = (self.folder.join("text_encoder"), self.options.dtype);
-            let clip = |weights: &_| ClipTextModel::new(&self.clip_config, weights);
-            Ok(PromptEncoders {
-                clip: self.options.load(&folder, dtype, clip)?,
-                t5: self.t5()?,
-            })
+            let merged = |part| self.loras.merged(part);
+            self.load_encoders(merged(Part::ClipL), merged(Part::T5))
         })
     }
 
-    fn t5(&self) -> Result<T5Encoder, PipelineError> {
+    /// The text encoders with these changes.
+    pub(super) fn load_encoders(
+        &self,
+        clip_deltas: Arc<Deltas>,
+        t5_deltas: Arc<Deltas>,
+    ) -> Result<PromptEncoders, PipelineError> {
+        let (folder, dtype) = (self.folder.join("text_encoder"), self.options.dtype);
+        let clip = |weights: &_| ClipTextModel::new(&self.clip_config, weights);
+        let weights = self.options.weights(&folder, dtype)?;
+        Ok(PromptEncoders {
+            clip: weights.merging(clip_deltas).build(clip)?,
+            t5: self.t5(t5_deltas)?,
+        })
+    }
+
+    fn t5(&self, deltas: Arc<Deltas>) -> Result<T5Encoder, PipelineError> {
         let (config, options) = (&self.t5_config, &self.options);
         let folder = self.folder.join("text_encoder_2");
         if options.residency != Residency::Disk {
             let t5 = |weights: &_| T5Encoder::new(config, weights);
-            return Ok(options.load(&folder, options.dtype, t5)?);
+            let weights = options.weights(&folder, options.dtype)?;
+            return Ok(weights.merging(deltas).build(t5)?);
         }
-        let weights = options.weights(&folder, options.dtype)?;
+        let weights = options.weights(&folder, options.dtype)?.merging(deltas);
         drop(T5Encoder::new(config, &weights.unread()));
         weights.clone().finish()?;
         Ok(T5Encoder::streamed(config, &weights))
@@ -188,6 +211,7 @@ impl Flux {
             let options = &self.options;
             let (config, file) = transformer_file(&self.folder, options, options.files)?;
             let weights = Weights::from_checkpoint(file, &options.device, options.dtype);
+            let weights = weights.merging(self.loras.merged(Part::Denoiser));
             let mut transformer = load_transformer(&config, weights, options.residency)?;
             transformer.set_adapters(self.adapters.clone());
             Ok(transformer)
@@ -302,39 +326,30 @@ fn check_parts(
     Ok(())
 }
 
-/// The adapter that reads reference pictures, and the styles.
-fn read_adapters(
-    config: &FluxConfig,
+/// The adapter that reads reference pictures, empty if there is none.
+fn read_adapter(
     options: &LoadOptions<FluxOptions>,
-) -> Result<(Adapters, Vec<AdapterSummary>), PipelineError> {
+    targets: impl Fn() -> LoraTargets,
+) -> Result<Adapters, PipelineError> {
     let unsupported = |what: &str| {
         let (family, what) = ("FLUX", what.to_owned());
         Err(PipelineError::Unsupported { family, what })
     };
-    if options.adapters.len() > 1 {
-        return unsupported("second adapter that reads reference pictures");
-    }
-    if options
-        .adapters
-        .iter()
-        .any(|files| files.image_encoder.is_some())
-    {
+    let files = match options.adapters.as_slice() {
+        [] => return Ok(Adapters::default()),
+        [files] => files,
+        _ => return unsupported("second adapter that reads reference pictures"),
+    };
+    if files.image_encoder.is_some() {
         return unsupported("image encoder: OminiControl reads pictures with the autoencoder");
     }
-    let reader = AdapterReader::new(config, &options.device, options.dtype);
-    let (mut adapters, mut summaries) = (Adapters::default(), Vec::new());
-    let condition = options
-        .adapters
-        .iter()
-        .map(|files| (&files.weights, Stream::Condition, 1.0));
-    let styles = options
-        .extra
-        .loras
-        .iter()
-        .map(|lora| (&lora.path, Stream::Main, lora.strength));
-    for (path, stream, strength) in condition.chain(styles) {
-        let file = Checkpoint::open(path)?;
-        summaries.push(reader.read(&file, stream, strength, &mut adapters)?);
+    let adapter = LoraFile::open(&files.weights)?.read(&targets(), 1.0)?;
+    let mut additions = HashMap::new();
+    for (part, deltas) in adapter.parts() {
+        if part != Part::Denoiser {
+            return unsupported("adapter of text encoders that reads reference pictures");
+        }
+        additions = deltas.apart(&options.device, options.dtype)?;
     }
-    Ok((adapters, summaries))
+    Ok(Adapters::new(additions))
 }

@@ -8,7 +8,7 @@ use conceptrol_core::{
     mask::ConceptBlock,
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, Mode, PipelineError, Profile, Seeds,
+        Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
         check_count,
     },
 };
@@ -29,6 +29,10 @@ impl Family for StableDiffusion {
 
     fn concept_block(&self, _fidelity: Fidelity) -> Option<ConceptBlock> {
         self.concept_block().cloned()
+    }
+
+    fn loras(&self) -> Option<&Loras> {
+        Some(self.loras())
     }
 
     fn adapters(&self) -> usize {
@@ -63,7 +67,7 @@ impl Family for StableDiffusion {
         mut builder: AttentionPlanBuilder<'a>,
         request: &Request,
     ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
-        let used: BTreeSet<usize> = (request.concepts.iter())
+        let used: BTreeSet<usize> = (request.conditioned())
             .map(|concept| concept.adapter)
             .collect();
         for index in used {

@@ -11,7 +11,8 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_vision::{ClipVisionConfig, ClipVisionModel},
-        lora::{LoraTargets, Part},
+        lora::{Deltas, LoraTargets, Part},
+        textual_inversion::TextualInversion,
         weights::Checkpoint,
     },
     pipeline::{
@@ -24,7 +25,7 @@ use crate::{
     adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
     lora::unet_target,
-    pipeline::extra::SIZES,
+    pipeline::{Request, extra::SIZES},
     sites::attention_sites,
     text::{TextEncoders, TextParts},
     topology::Topology,
@@ -80,7 +81,10 @@ impl StableDiffusion {
         let unet_config = UNetConfig::from_file(folder.join("unet/config.json"))?;
         let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
         check_latents(&unet_config, &vae_config)?;
-        let text_parts = TextParts::open(folder)?;
+        let mut text_parts = TextParts::open(folder)?;
+        for (path, token) in &options.embeddings {
+            text_parts.learn(&TextualInversion::open(path, token.as_deref())?)?;
+        }
         text_parts.check(&unet_config, SIZES)?;
         let vae_dtype = vae_config.compute_dtype(options.dtype);
         let bytes = [
@@ -91,11 +95,12 @@ impl StableDiffusion {
                 AutoencoderKl::new(&vae_config, weights)
             })?,
         ];
-        let loras = Loras::open(&options.loras, || {
+        let targets = || {
             let mut targets = vec![unet_target(&unet_config, &options.device)];
             targets.extend(text_parts.lora_targets(&options.device));
             LoraTargets::new(targets)
-        })?;
+        };
+        let loras = Loras::open(&options, targets, true)?;
         let scheduler = scheduler_of(folder)?;
         let sites = attention_sites(&unet_config);
         let concept_block = concept_block_of(folder, ConceptBlock::cross)?
@@ -170,10 +175,34 @@ impl StableDiffusion {
     ///
     /// Those of loading them.
     pub fn text_encoders(&self) -> Result<Arc<TextEncoders>, PipelineError> {
-        self.text.get(|| {
-            self.text_parts
-                .load(&self.folder, &self.options, &self.loras)
-        })
+        self.text
+            .get(|| self.load_text(|part| self.loras.merged(part)))
+    }
+
+    /// The text encoders with what the request's low-rank adapters change of them; those are merged for this request alone.
+    pub(super) fn text_encoders_for(
+        &self,
+        request: &Request,
+    ) -> Result<Arc<TextEncoders>, PipelineError> {
+        let own = |part| self.loras.merged_for(&request.loras, part);
+        let (first, second) = (own(Part::ClipL), own(Part::ClipG));
+        if first.is_none() && second.is_none() {
+            return self.text_encoders();
+        }
+        let own = |part| match part {
+            Part::ClipG => second.clone(),
+            _ => first.clone(),
+        };
+        let encoders =
+            self.load_text(|part| own(part).unwrap_or_else(|| self.loras.merged(part)))?;
+        Ok(Arc::new(encoders))
+    }
+
+    fn load_text(
+        &self,
+        deltas: impl Fn(Part) -> Arc<Deltas>,
+    ) -> Result<TextEncoders, PipelineError> {
+        self.text_parts.load(&self.folder, &self.options, deltas)
     }
 
     /// The UNet.

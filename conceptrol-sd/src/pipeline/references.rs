@@ -29,7 +29,7 @@ impl StableDiffusion {
         if !request.has_references() {
             return Ok(references);
         }
-        let used: BTreeSet<usize> = (request.concepts.iter())
+        let used: BTreeSet<usize> = (request.conditioned())
             .map(|concept| concept.adapter)
             .collect();
         for index in used {

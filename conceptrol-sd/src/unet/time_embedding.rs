@@ -2,6 +2,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use conceptrol_core::models::nn::{Activation, Linear};
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Ground, Session};
 
 use super::{AddedConditions, Timestep};
 use crate::config::{AddedConfig, TimeConfig};
@@ -67,7 +68,13 @@ impl TimeEmbedding {
 
     /// # Shapes
     /// - output: `[1, embed_dim]`, the same for every row of the batch
-    pub(super) fn forward(&self, timestep: Timestep, device: &Device, dtype: DType) -> Tensor<2> {
+    pub(super) fn forward(
+        &self,
+        timestep: Timestep,
+        device: &Device,
+        dtype: DType,
+        session: &mut Session,
+    ) -> Tensor<2> {
         let TimeConfig {
             sinusoid_dim,
             flip_sin_to_cos,
@@ -88,9 +95,10 @@ impl TimeEmbedding {
         ) {
             // Consistency distillation embeds the excess over 1, in thousandths, sines first.
             let row = sinusoids(&[(scale - 1.0) as f32 * 1000.0], dim, false, 1.0);
-            embedding = embedding + proj.forward(upload(row, dim, device, dtype));
+            let row = upload(row, dim, device, dtype);
+            embedding = embedding + proj.adapted(row, Ground::Whole, session);
         }
-        self.layers.forward(embedding)
+        self.layers.forward(embedding, session)
     }
 }
 
@@ -124,6 +132,7 @@ impl AddedEmbedding {
         added: AddedConditions,
         device: &Device,
         dtype: DType,
+        session: &mut Session,
     ) -> Tensor<2> {
         let ids = added.time_ids.concat();
         let sizes = sinusoids(
@@ -134,8 +143,8 @@ impl AddedEmbedding {
         );
         let width = sizes.len() / added.time_ids.len();
         let sizes = upload(sizes, width, device, dtype); // [batch, ids * sinusoid_dim]
-        self.layers
-            .forward(Tensor::cat(vec![added.text_embeds, sizes], 1))
+        let joined = Tensor::cat(vec![added.text_embeds, sizes], 1);
+        self.layers.forward(joined, session)
     }
 }
 
@@ -163,8 +172,9 @@ impl TwoLayers {
         }
     }
 
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let x = self.linear_1.forward(x);
-        self.linear_2.forward(self.activation.forward(x))
+    fn forward(&self, x: Tensor<2>, session: &mut Session) -> Tensor<2> {
+        let x = self.linear_1.adapted(x, Ground::Whole, session);
+        let x = self.activation.forward(x);
+        self.linear_2.adapted(x, Ground::Whole, session)
     }
 }

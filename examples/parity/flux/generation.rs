@@ -103,7 +103,7 @@ fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
     let mut options: LoadOptions<FluxOptions> = LoadOptions::new(device.clone());
     if case.has_file("lora") {
         match case.params()["lora_scale"].as_f64() {
-            Some(strength) => options.extra = options.extra.lora(case.file("lora")?, strength),
+            Some(strength) => options = options.lora(case.file("lora")?, strength),
             None => options = options.adapter(case.file("lora")?),
         }
     }

@@ -68,6 +68,17 @@ impl ClipTextModel {
         }
     }
 
+    /// The model with more words at the end of its vocabulary, `[words, hidden_size]`.
+    ///
+    /// # Panics
+    ///
+    /// If the vectors are not `hidden_size` wide.
+    #[must_use]
+    pub fn with_words(mut self, vectors: Tensor<2>) -> Self {
+        self.token_embedding = self.token_embedding.extended(vectors);
+        self
+    }
+
     /// The configuration the model was built from.
     pub fn config(&self) -> &ClipTextConfig {
         &self.config
@@ -127,7 +138,7 @@ impl ClipTextModel {
         if tokens > positions {
             return Err(ClipTextError::TooLong { tokens, positions });
         }
-        let vocab_size = self.config.vocab_size;
+        let vocab_size = self.token_embedding.entries();
         for (row, ids) in ids.iter().map(AsRef::as_ref).enumerate() {
             if ids.len() != tokens {
                 return Err(ClipTextError::Ragged {

@@ -1,12 +1,13 @@
 //! What is added to the weights of a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::factors::Factors;
 use crate::models::weights::{Checkpoint, WeightError};
+use crate::seam::LowRank;
 
 /// The changes of a model's weights by the names of its modules, of any number of files.
 #[derive(Debug, Clone, Default)]
@@ -21,15 +22,6 @@ pub struct Delta {
     pub(super) rows: Option<Vec<Range<usize>>>,
     /// Factor on what is stored.
     pub(super) scale: f64,
-}
-
-/// A change kept apart from its weight: `up (down x)`.
-#[derive(Debug, Clone)]
-pub struct LowRank {
-    /// `[rank, in * kernel]`; `None` if the change has full rank and `up` is all of it.
-    pub down: Option<Tensor<2>>,
-    /// `[out, rank]`, or `[out, in * kernel]`; strength included.
-    pub up: Tensor<2>,
 }
 
 impl Deltas {
@@ -59,6 +51,35 @@ impl Deltas {
     /// The modules with what changes them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[Delta])> {
         (self.0.iter()).map(|(module, deltas)| (module.as_str(), deltas.as_slice()))
+    }
+
+    /// All changes with another strength.
+    #[must_use]
+    pub fn scaled(&self, strength: f64) -> Self {
+        let mut scaled = self.clone();
+        let deltas = scaled.0.values_mut().flatten();
+        deltas.for_each(|delta| delta.scale *= strength);
+        scaled
+    }
+
+    /// All changes kept apart, on `device` as `dtype`.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError`] if a file cannot be read any more.
+    pub fn apart(
+        &self,
+        device: &Device,
+        dtype: FloatDType,
+    ) -> Result<HashMap<String, Vec<LowRank>>, WeightError> {
+        let all = |(module, deltas): (&str, &[Delta])| {
+            let deltas = deltas.iter().map(|delta| delta.apart(device, dtype));
+            Ok((
+                module.to_owned(),
+                deltas.collect::<Result<_, WeightError>>()?,
+            ))
+        };
+        self.iter().map(all).collect()
     }
 
     /// What changes a weight, by its full name: `conv_in.weight`.

@@ -3,7 +3,7 @@
 //! A [`LoraFile`] is what a file holds, by the layers it names. [`LoraTargets`] are the models of a pipeline with every
 //! spelling of their modules' names: one [table](NAMINGS) of tools says how names are written, and its reverse is how they
 //! are read. Where both meet there are [`Deltas`]: what to add to which weight. They are merged as the weights are read
-//! ([`Weights::merging`](super::weights::Weights::merging)), or kept apart as pairs of small matrices.
+//! ([`Weights::merging`](super::weights::Weights::merging)), or kept apart as [pairs of small matrices](crate::LowRank).
 
 mod alpha;
 mod delta;
@@ -17,7 +17,7 @@ mod resolve;
 mod summary;
 mod target;
 
-pub use delta::{Delta, Deltas, LowRank};
+pub use delta::{Delta, Deltas};
 pub use error::LoraError;
 pub use file::LoraFile;
 pub use naming::{NAMINGS, Naming, Words};

@@ -15,7 +15,7 @@ use super::{
     file::WeightFile,
     map::{self, KeyRule},
     open::{self, Files, Format},
-    safetensors,
+    safetensors, torch,
 };
 
 /// The tensors of one or several files, validated and not yet read.
@@ -226,7 +226,8 @@ impl Checkpoint {
         }
     }
 
-    /// The free-form texts that a safetensors file carries beside its tensors; none in files of other formats.
+    /// The texts that a file carries beside its tensors: the metadata of a safetensors file, those in the dictionary of a torch
+    /// file.
     ///
     /// # Errors
     ///
@@ -234,8 +235,9 @@ impl Checkpoint {
     pub fn metadata(&self) -> Result<BTreeMap<String, String>, WeightError> {
         let part = self.entries.values().find_map(|entry| entry.parts.first());
         match part.map(|part| &part.file) {
+            None => Ok(BTreeMap::new()),
             Some(file) if open::is_safetensors(file) => safetensors::metadata(file),
-            _ => Ok(BTreeMap::new()),
+            Some(file) => torch::texts(file),
         }
     }
 

@@ -4,4 +4,4 @@ mod archive;
 mod state;
 mod zip;
 
-pub(super) use state::entries;
+pub(super) use state::{entries, texts};

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::archive::Archive;
 use crate::message::shown;
@@ -11,6 +11,8 @@ use crate::models::weights::{
 
 /// Nested dictionaries deeper than this are no state dict.
 const MAX_DEPTH: usize = 8;
+/// Items among which texts are looked for: a file with more is a model.
+const MOST_TEXTS: usize = 64;
 /// Keys of storages are numbers; many tensors may share a long one.
 const LONGEST_KEY: usize = 64;
 
@@ -29,6 +31,30 @@ pub(in crate::models::weights) fn entries(file: &Arc<WeightFile>) -> Result<Entr
     };
     collector.dict(root, "", 0)?;
     Ok(collector.entries)
+}
+
+/// The texts among the items of the pickle's dictionary.
+pub(in crate::models::weights) fn texts(
+    file: &Arc<WeightFile>,
+) -> Result<BTreeMap<String, String>, WeightError> {
+    let archive = Archive::open(file)?;
+    let (root, heap) =
+        pickle::run(&archive.pickle()?).map_err(|reason| archive.malformed(reason))?;
+    let Value::Dict(root) = root else {
+        return Ok(BTreeMap::new());
+    };
+    let text = |(key, value): &(Value, Value)| match (key, value) {
+        (Value::Text(key), Value::Text(text)) => {
+            Some((heap.text(*key).to_owned(), heap.text(*text).to_owned()))
+        }
+        _ => None,
+    };
+    Ok(heap
+        .dict(root)
+        .iter()
+        .take(MOST_TEXTS)
+        .filter_map(text)
+        .collect())
 }
 
 struct Collector {
