@@ -19,6 +19,7 @@ const STABLE_DIFFUSION: &[&str] = &[
     "lora",
     "lycoris",
     "textual_inversion",
+    "faceid",
 ];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.

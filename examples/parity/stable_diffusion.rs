@@ -7,7 +7,10 @@ use conceptrol_core::{
     Captures, SiteId, SiteSelector,
     mask::MaskNorm,
     models::{lora::Part, tokenizer::ClipTokenizer},
-    pipeline::{Conditioning, LoadOptions, Mode, Pipeline, StepReport},
+    pipeline::{
+        ConceptRequest, Conditioning, Fidelity, Identity, LoadOptions, Mode, Pipeline, StepReport,
+        Words,
+    },
     processors::CaptureLayer,
 };
 use conceptrol_sd::{
@@ -26,6 +29,14 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
     let (inputs, expected) = (case.inputs()?, case.expected()?);
     let pipeline = open(case, device)?;
     let mut request = request::stable_diffusion(case)?;
+    if let Some(face) = inputs.get("id_embedding") {
+        let rows = face.values.chunks(face.shape[1]).map(<[f32]>::to_vec);
+        let person = ConceptRequest::person("person", Identity::new(rows.collect())?);
+        request = request
+            .concept(person.words(Words::Everywhere))
+            .mode(Mode::Adapter)
+            .fidelity(Fidelity::Paper);
+    }
     if case.has_file("peft") {
         compare_deltas(case, &pipeline, &expected, device, report)?;
     }
@@ -58,7 +69,9 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
 /// The model of a case with what the case adds to it.
 fn open(case: &Case, device: &Device) -> Result<StableDiffusion, Box<dyn Error>> {
     let mut options = LoadOptions::new(device.clone());
-    if case.has_file("ip_adapter") {
+    if case.kind == "faceid" {
+        options = options.adapter(case.file("ip_adapter")?);
+    } else if case.has_file("ip_adapter") {
         options = options.adapter((case.file("ip_adapter")?, case.file("image_encoder")?));
     }
     // the weights of several files are in their order, a single file has none

@@ -45,39 +45,55 @@ fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn 
         (false, true) => Residency::WhileUsed,
         (false, false) => Residency::Memory,
     };
-    Ok(LoadOptions::new(device)
+    let mut options = LoadOptions::new(device)
         .dtype(arguments.dtype.into())
         .residency(residency)
-        .files(arguments.files()))
+        .files(arguments.files());
+    for (path, strength) in &arguments.loras {
+        options = options.lora(path, *strength);
+    }
+    for lora in &arguments.loras_at {
+        options = options.lora_apart(&lora.image);
+    }
+    for (word, path) in &arguments.embeddings {
+        options = match word {
+            Some(word) => options.embedding_as(path, word),
+            None => options.embedding(path),
+        };
+    }
+    Ok(options)
 }
 
 fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
-    let options = options(arguments)?;
-    let encoder = || {
-        let given = arguments.image_encoder.clone();
-        given.unwrap_or_else(|| folder.join("image_encoder"))
-    };
-    match (&arguments.adapter, &arguments.image_encoder) {
-        (Some(adapter), _) => Ok(options.adapter((adapter, encoder()))),
-        (None, Some(_)) => Err("--image-encoder needs --adapter".into()),
-        (None, None) => Ok(options),
+    let mut options = options(arguments)?;
+    let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
+    match (adapters.len(), encoders.len()) {
+        (0, 1..) => return Err("--image-encoder needs --adapter".into()),
+        (all, given) if given > 1 && given != all => {
+            return Err(format!("{given} image encoders for {all} adapters").into());
+        }
+        _ => {}
     }
+    for (index, adapter) in adapters.iter().enumerate() {
+        let given = encoders.get(index).or(encoders.first()).cloned();
+        let encoder = given.unwrap_or_else(|| folder.join("image_encoder"));
+        options = options.adapter((adapter, encoder));
+    }
+    Ok(options)
 }
 
 fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<dyn Error>> {
     let mut options = options::<FluxOptions>(arguments)?;
-    match (&arguments.adapter, &arguments.image_encoder) {
-        (_, Some(_)) => return Err("--image-encoder is not for FLUX models".into()),
-        (Some(adapter), None) => options = options.adapter(adapter.as_path()),
-        (None, None) => {}
+    if !arguments.image_encoders.is_empty() {
+        return Err("--image-encoder is not for FLUX models".into());
+    }
+    for adapter in &arguments.adapters {
+        options = options.adapter(adapter.as_path());
     }
     options
         .extra
         .transformer
         .clone_from(&arguments.flux.transformer);
-    for (path, strength) in &arguments.flux.loras {
-        options = options.lora(path, *strength);
-    }
     if let Some(placement) = arguments.flux.placement {
         options.extra.placement = placement.into();
     }

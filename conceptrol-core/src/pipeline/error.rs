@@ -10,7 +10,7 @@ use crate::{
         image::ImageError, lora::LoraError, scheduler::SchedulerError,
         textual_inversion::TextualInversionError, tokenizer::TokenizerError, weights::WeightError,
     },
-    pipeline::Stage,
+    pipeline::{IdentityError, Stage},
     seam::{AttentionError, InstallError, MaskError},
 };
 
@@ -129,6 +129,9 @@ pub enum PipelineError {
     /// Learnt words.
     #[error(transparent)]
     TextualInversion(#[from] TextualInversionError),
+    /// The embedding of a face.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// A low-rank adapter.
     #[error(transparent)]
     Lora(#[from] LoraError),

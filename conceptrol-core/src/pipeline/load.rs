@@ -61,13 +61,24 @@ pub struct AdapterFiles {
     pub weights: PathBuf,
     /// Folder of the image encoder that an IP-Adapter was trained with.
     pub image_encoder: Option<PathBuf>,
+    /// Of a `FaceID` plus adapter: whether what it sees of the picture is added to the face's tokens (version 2) or takes their
+    /// place. Nothing in a file tells; if `None`, its name does: `plusv2`.
+    pub face_shortcut: Option<bool>,
+}
+
+impl AdapterFiles {
+    /// Sets whether a `FaceID` plus adapter is of version 2.
+    pub fn face_shortcut(mut self, shortcut: bool) -> Self {
+        self.face_shortcut = Some(shortcut);
+        self
+    }
 }
 
 macro_rules! weights_alone {
     ($($path:ty),*) => {$(
         impl From<$path> for AdapterFiles {
             fn from(weights: $path) -> Self {
-                Self { weights: weights.into(), image_encoder: None }
+                Self { weights: weights.into(), image_encoder: None, face_shortcut: None }
             }
         }
     )*};
@@ -80,6 +91,7 @@ impl<W: Into<PathBuf>, E: Into<PathBuf>> From<(W, E)> for AdapterFiles {
         Self {
             weights: weights.into(),
             image_encoder: Some(image_encoder.into()),
+            face_shortcut: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     concept::Concept,
     mask::MaskBoard,
     seam::{
-        AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
+        Adaptation, AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
         BatchLayout, CacheKey, Captures, ConditionSchedule, ConvolutionShape, Grid, Ground,
         InstallError, LowRank, Projected, ProjectionCache, SiteId, StepInfo, gating,
     },
@@ -155,8 +155,7 @@ impl Session {
             .map_err(|error| error.at(site))
     }
 
-    /// Whether the plan adds anything to the output of a module. Models ask before they call
-    /// [`adapt`](Self::adapt), and keep nothing that was made with such a module.
+    /// Whether the plan adds anything to the output of a module. Models ask before they call [`adapt`](Self::adapt).
     pub fn adapts(&self, module: &str) -> bool {
         let mut adaptations = self.plan.adaptations().iter();
         adaptations.any(|adaptation| adaptation.modules.contains_key(module))
@@ -254,15 +253,28 @@ impl Session {
         additions
     }
 
-    /// Keys and values that do not change over the steps: projected at the first call, kept for
-    /// the rest of the generation.
+    /// Keys and values of what is the same at every step, projected by these modules at the first call, kept for the rest of
+    /// the generation; projected at every call if the plan adds to one of the modules with a strength that changes.
     pub fn constant(
         &mut self,
         site: SiteId,
-        project: impl FnOnce() -> (Tensor<4>, Tensor<4>),
+        modules: &[&str],
+        project: impl FnOnce(&mut Self) -> (Tensor<4>, Tensor<4>),
     ) -> (Tensor<4>, Tensor<4>) {
-        self.cache
-            .get_or_project(CacheKey::new(site, Projected::Text), project)
+        let key = CacheKey::new(site, Projected::Text);
+        if let Some(kept) = self.cache.get(key) {
+            return kept;
+        }
+        let projected = project(self);
+        let changes = |adaptation: &Adaptation| {
+            let mut modules = modules.iter();
+            !adaptation.strength.is_constant()
+                && modules.any(|module| adaptation.modules.contains_key(*module))
+        };
+        if !self.plan.adaptations().iter().any(changes) {
+            self.cache.keep(key, projected.clone());
+        }
+        projected
     }
 
     /// The rows of the generation.

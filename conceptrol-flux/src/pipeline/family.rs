@@ -53,6 +53,16 @@ impl Family for Flux {
             let name = "the number of text tokens";
             return Err(PipelineError::bad_request(name, tokens, "1 to 512"));
         }
+        if request
+            .concepts
+            .iter()
+            .any(|concept| concept.identity.is_some())
+        {
+            return Err(PipelineError::Unsupported {
+                family: "FLUX",
+                what: "adapter that reads the embedding of a face".into(),
+            });
+        }
         let strengths = [request.scale, request.outside.unwrap_or_default()];
         let concepts = request.concepts.iter().map(|concept| concept.scale);
         let sites = request.site_scales.iter().map(|(_, scale)| *scale);

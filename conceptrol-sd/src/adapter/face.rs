@@ -6,13 +6,13 @@ use conceptrol_core::models::nn::{Activation, LayerNorm, Linear};
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{AttentionSite, AttentionSites, LowRank, SiteKind};
 
-use super::resampler::{NORM_EPS, Perceiver};
 use super::ResamplerConfig;
+use super::resampler::{NORM_EPS, Perceiver};
 
 /// Sizes of a `FaceID` adapter, read from the shapes of its tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaceConfig {
-    /// Width of the embedding of a face: 512 of ArcFace.
+    /// Width of the embedding of a face: 512 of `ArcFace`.
     pub embedding_dim: usize,
     /// Width between the two linear maps.
     pub hidden_dim: usize,
@@ -52,7 +52,9 @@ impl FaceProjection {
             first: Linear::new(&w.at("proj").at(0), config.embedding_dim, hidden, true),
             second: Linear::new(&w.at("proj").at(2), hidden, all, true),
             norm: LayerNorm::new(&w.at("norm"), config.output_dim, NORM_EPS),
-            perceiver: config.perceiver.map(|config| Perceiver::new(&config, &perceiver)),
+            perceiver: config
+                .perceiver
+                .map(|config| Perceiver::new(&config, &perceiver)),
             config: config.clone(),
         }
     }
@@ -78,14 +80,21 @@ impl FaceProjection {
         } = self.config;
         let [count, _] = faces.dims();
         let hidden = Activation::Gelu.forward(self.first.forward(faces));
-        let face = self.second.forward(hidden).reshape([count, tokens, output_dim]);
+        let face = self
+            .second
+            .forward(hidden)
+            .reshape([count, tokens, output_dim]);
         let face = self.norm.forward(face);
         let seen = match &self.perceiver {
             None => face,
             Some(perceiver) => {
                 let states = states.expect("a plus adapter's caller encodes the picture");
                 let seen = perceiver.forward(face.clone(), states);
-                if self.config.shortcut { face + seen } else { seen }
+                if self.config.shortcut {
+                    face + seen
+                } else {
+                    seen
+                }
             }
         };
         seen.reshape([1, count * tokens, output_dim])
@@ -113,7 +122,11 @@ impl FacePair {
 
 /// The low-rank layers in the scope of all attentions: at each on queries, keys, values and output. What the image branch is
 /// projected with has none.
-pub(super) fn face_pairs(config: &FaceConfig, sites: &AttentionSites, w: &Weights) -> Vec<FacePair> {
+pub(super) fn face_pairs(
+    config: &FaceConfig,
+    sites: &AttentionSites,
+    w: &Weights,
+) -> Vec<FacePair> {
     let Some(rank) = config.rank else {
         return Vec::new();
     };
@@ -136,5 +149,9 @@ pub(super) fn face_pairs(config: &FaceConfig, sites: &AttentionSites, w: &Weight
             up: w.at(layer).at("up").tensor("weight", [inner, rank]),
         })
     };
-    sites.registration_order().enumerate().flat_map(of_site).collect()
+    sites
+        .registration_order()
+        .enumerate()
+        .flat_map(of_site)
+        .collect()
 }

@@ -18,6 +18,10 @@ pub enum ImageFeature {
 
 /// From what the image encoder sees to image tokens.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an adapter has one, most of whose size is in its tensors"
+)]
 pub enum ImageProjection {
     /// A few tokens from the projected class state (`ip-adapter_*`).
     Base(ImageProjModel),

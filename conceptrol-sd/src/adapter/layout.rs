@@ -126,7 +126,7 @@ fn face(file: &Shapes<'_>) -> Result<FaceConfig, AdapterError> {
     let perceiver = has("image_proj.perceiver_resampler.proj_in.weight")
         .then(|| file.perceiver("image_proj.perceiver_resampler", tokens));
     let pair = "ip_adapter.0.to_q_lora.down.weight";
-    let rank = has(pair).then(|| Ok(file.shape::<2>(pair)?[0]));
+    let rank = has(pair).then(|| file.shape::<2>(pair));
     let name = file.checkpoint.path().file_name().unwrap_or_default();
     Ok(FaceConfig {
         embedding_dim,
@@ -136,7 +136,7 @@ fn face(file: &Shapes<'_>) -> Result<FaceConfig, AdapterError> {
         perceiver: perceiver.transpose()?,
         // nothing in the file tells the versions apart
         shortcut: name.to_string_lossy().to_lowercase().contains("plusv2"),
-        rank: rank.transpose()?,
+        rank: rank.transpose()?.map(|[rank, _]| rank),
     })
 }
 

@@ -84,6 +84,28 @@ impl IpAdapterWeights {
         dtype: FloatDType,
     ) -> Result<Self, AdapterError> {
         let layout = IpAdapterLayout::of(&checkpoint)?;
+        Self::from_layout(
+            layout,
+            checkpoint,
+            sites,
+            cross_attention_dim,
+            device,
+            dtype,
+        )
+    }
+
+    /// As [`from_checkpoint`](Self::from_checkpoint), for a layout that was read before.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) that are about content.
+    pub fn from_layout(
+        layout: IpAdapterLayout,
+        checkpoint: Checkpoint,
+        sites: &AttentionSites,
+        cross_attention_dim: usize,
+        device: &Device,
+        dtype: FloatDType,
+    ) -> Result<Self, AdapterError> {
         check_family(checkpoint.path(), &layout, sites, cross_attention_dim)?;
         let weights = Weights::from_checkpoint(checkpoint, device, dtype);
         let adapter = Self::new(layout.kind, sites, &weights);

@@ -14,7 +14,7 @@ use conceptrol_core::{
 };
 
 use crate::{
-    pipeline::{Encoded, Extra, Request, StableDiffusion},
+    pipeline::{Encoded, Extra, Request, StableDiffusion, references::check_reference},
     unet::UNet2DConditionModel,
 };
 
@@ -71,7 +71,16 @@ impl Family for StableDiffusion {
             .map(|concept| concept.adapter)
             .collect();
         for index in used {
-            let mut layer = self.adapter(index)?.layer().adapter(index);
+            let adapter = self.adapter(index)?;
+            let mut carried = request
+                .conditioned()
+                .filter(|concept| concept.adapter == index);
+            carried.try_for_each(|concept| check_reference(concept, adapter.kind()))?;
+            builder = match adapter.adaptation() {
+                Some(adaptation) => builder.adapt(adaptation),
+                None => builder,
+            };
+            let mut layer = adapter.layer().adapter(index);
             for (sites, scale) in &request.site_scales {
                 layer = layer.site_scale(sites.clone(), *scale);
             }

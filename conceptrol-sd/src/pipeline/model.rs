@@ -22,7 +22,7 @@ use conceptrol_core::{
 };
 
 use crate::{
-    adapter::{AdapterKind, IpAdapterWeights},
+    adapter::{AdapterKind, IpAdapterLayout, IpAdapterWeights},
     config::UNetConfig,
     lora::unet_target,
     pipeline::{Request, extra::SIZES},
@@ -246,7 +246,8 @@ impl StableDiffusion {
         let adapter = &self.adapters[index];
         adapter.weights.get(|| {
             let checkpoint = Checkpoint::open_as(&adapter.files.weights, self.options.files)?;
-            Ok(IpAdapterWeights::from_checkpoint(
+            Ok(IpAdapterWeights::from_layout(
+                self.layout(&adapter.files, &checkpoint)?,
                 checkpoint,
                 &self.profile.sites,
                 self.unet_config.context_dim,
@@ -254,6 +255,28 @@ impl StableDiffusion {
                 self.options.dtype,
             )?)
         })
+    }
+
+    /// What an adapter's file holds, and what only its caller knows.
+    fn layout(
+        &self,
+        files: &AdapterFiles,
+        checkpoint: &Checkpoint,
+    ) -> Result<IpAdapterLayout, PipelineError> {
+        let mut layout = IpAdapterLayout::of(checkpoint)?;
+        match (&mut layout.kind, files.face_shortcut) {
+            (_, None) => {}
+            (AdapterKind::Face(config), Some(shortcut)) if config.perceiver.is_some() => {
+                config.shortcut = shortcut;
+            }
+            (_, Some(_)) => {
+                return Err(PipelineError::Unsupported {
+                    family: "the adapter",
+                    what: "shortcut: it is no FaceID plus".into(),
+                });
+            }
+        }
+        Ok(layout)
     }
 
     /// The image encoder of an adapter.

@@ -78,24 +78,17 @@ impl Attention {
         Ok(self.to_out.adapted(out, latents, session))
     }
 
-    /// The text is the same at every step of a session, but what a plan adds to its projections need not be.
+    /// The text is the same at every step of a session.
     fn text_keys_values(
         &self,
         context: &Tensor<3>,
         session: &mut Session,
     ) -> (Tensor<4>, Tensor<4>) {
-        if [&self.to_k, &self.to_v]
-            .map(Linear::name)
-            .iter()
-            .any(|name| session.adapts(name))
-        {
+        let modules = [self.to_k.name(), self.to_v.name()];
+        session.constant(self.site, &modules, |session| {
             let k = self.to_k.adapted(context.clone(), Ground::Text, session);
             let v = self.to_v.adapted(context.clone(), Ground::Text, session);
-            return (self.heads(k), self.heads(v));
-        }
-        session.constant(self.site, || {
-            let k = self.heads(self.to_k.forward(context.clone()));
-            (k, self.heads(self.to_v.forward(context.clone())))
+            (self.heads(k), self.heads(v))
         })
     }
 

@@ -64,11 +64,13 @@ impl LoraFile {
                 }
             };
             let target = &targets.targets[meaning.target];
+            let scale = strength * self.factor(layer, target, &meaning.local);
+            let rank = layer.factors.rank(&self.checkpoint);
+            (lora.summary).add(meaning.tool, layer.factors.kind(), target.part, rank, scale);
             if let Err(problem) = self.check_shape(name, layer, target, &meaning.place) {
                 problems.push(problem);
                 continue;
             }
-            let scale = strength * self.factor(layer, target, &meaning.local);
             if !scale.is_finite() {
                 problems.push(LoraError::Strength {
                     path: self.path().to_owned(),
@@ -77,8 +79,6 @@ impl LoraFile {
                 });
                 continue;
             }
-            let rank = layer.factors.rank(&self.checkpoint);
-            (lora.summary).add(meaning.tool, layer.factors.kind(), target.part, rank, scale);
             for Piece { module, rows } in &meaning.place.0 {
                 if let Some(first) = changed.insert((meaning.target, module), name) {
                     problems.push(LoraError::Twice {

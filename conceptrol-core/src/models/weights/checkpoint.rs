@@ -212,6 +212,27 @@ impl Checkpoint {
         }
     }
 
+    /// Reads all values of a tensor to the host, as f32.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::NoTensor`] if there is no floating point tensor of that name, and those of [`load`](Self::load).
+    pub fn values(&self, name: &str) -> Result<Vec<f32>, WeightError> {
+        match self
+            .entries
+            .get(name)
+            .filter(|entry| entry.dtype.is_float())
+        {
+            Some(entry) => Ok(convert::read(entry, FloatDType::F32)?
+                .iter::<f32>()
+                .collect()),
+            None => Err(WeightError::NoTensor {
+                path: self.path.clone(),
+                name: name.to_owned(),
+            }),
+        }
+    }
+
     /// Reads the only element of a tensor of any number type, such as a LoRA's `alpha`.
     ///
     /// Nothing if there is no tensor of numbers of that name with one element.

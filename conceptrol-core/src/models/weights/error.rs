@@ -18,6 +18,14 @@ pub enum WeightError {
         /// What the system said.
         source: io::Error,
     },
+    /// A tensor is not there, or is none of numbers.
+    #[error("{}: no floating point tensor {}", shown_path(path), shown(name))]
+    NoTensor {
+        /// The file.
+        path: PathBuf,
+        /// Name of the tensor.
+        name: String,
+    },
     /// The name does not end in one of the endings of a checkpoint.
     #[error(
         "{}: not a checkpoint name (expected .safetensors, .safetensors.index.json, .bin, .pt, .pth or .ckpt)",
