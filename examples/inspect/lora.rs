@@ -31,7 +31,9 @@ pub(crate) struct Lora {
 
 /// Compares a low-rank file with the models above it, or else with the published ones; nothing if it is none.
 pub(crate) fn lora(file: &Checkpoint) -> Result<Option<Lora>, Error> {
-    if !LoraFile::is_one(file) {
+    // FaceID has low-rank layers, too
+    let is_ip_adapter = file.contains("ip_adapter.1.to_k_ip.weight");
+    if is_ip_adapter || !LoraFile::is_one(file) {
         return Ok(None);
     }
     let file = LoraFile::of(file.clone())?;

@@ -5,8 +5,13 @@ use std::error::Error;
 use conceptrol_core::{
     MaskRole, SiteKind, SiteSelector, StepWindow,
     mask::ConceptBlock,
-    models::image::{open, open_mask},
-    pipeline::{ConceptRequest, Identity, ImageSize, LoraRequest, Pipeline, Profile, Request},
+    models::{
+        image::{open, open_mask},
+        lora::{LoraSummary, Part},
+    },
+    pipeline::{
+        ConceptRequest, Identity, ImageSize, LoraRequest, Loras, Pipeline, Profile, Request,
+    },
 };
 use conceptrol_examples::say_err;
 
@@ -82,6 +87,15 @@ pub(crate) fn request<P: Pipeline>(
         let picture = concepts.get(index);
         request = request.concept(concept(phrase, picture, arguments, pipeline)?);
     }
+    for (lora, summary) in arguments.loras_at.iter().zip(apart(pipeline)) {
+        let text = summary.total() - summary.layers.get(&Part::Denoiser).unwrap_or(&0);
+        if text > 0 {
+            let (file, phrase) = (lora.image.display(), &lora.phrase);
+            say_err!(
+                "warning: {file}: its {text} layers of text encoders are left out, as it acts at `{phrase}`"
+            );
+        }
+    }
     for (index, lora) in arguments.loras_at.iter().enumerate() {
         let mut places = phrases.iter();
         let place = places.position(|phrase| phrase.same_words(&lora.phrase));
@@ -89,6 +103,11 @@ pub(crate) fn request<P: Pipeline>(
         request = request.lora(LoraRequest::new(index).strength(lora.scale).concept(place));
     }
     Ok(request)
+}
+
+/// The low-rank adapters that are kept apart.
+fn apart<P: Pipeline>(pipeline: &P) -> impl Iterator<Item = &LoraSummary> {
+    pipeline.loras().into_iter().flat_map(Loras::apart)
 }
 
 /// Every phrase that is to look like something, and then those where something acts only, each once.

@@ -73,7 +73,7 @@ fn pictures(folder: &TempDir) -> PathBuf {
 
 #[test]
 fn what_is_wrong_shows_before_the_first_step() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 16] = [
         (
             &["--concept-block", "nonsense", "--steps", "500"],
             "no site matches `nonsense`",
@@ -93,10 +93,9 @@ fn what_is_wrong_shows_before_the_first_step() {
             &["--mode", "adapter", "--concept-block", "x"],
             "--concept-block does nothing here",
         ),
-        (
-            &["--lora", "x.safetensors"],
-            "--lora is for FLUX models only",
-        ),
+        (&["--lora", "x.safetensors"], "cannot read x.safetensors"),
+        (&["--identity", "elephant=x.npy"], "cannot read x.npy"),
+        (&["--image-encoder", "a"], "--image-encoder needs --adapter"),
         (
             &["--lora", "x.safetensors:nan"],
             "the strength NaN is not finite",

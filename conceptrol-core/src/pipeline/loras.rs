@@ -27,8 +27,10 @@ use crate::{
 pub struct LoraRequest {
     /// Which of the adapters that are kept apart, counted from 0.
     pub lora: usize,
-    /// Factor on what it adds; it may be negative. At 0 every bit is as without it.
+    /// Factor on what it adds within the window; it may be negative. At 0 every bit is as without it.
     pub strength: f32,
+    /// Factor on what it adds to the denoiser outside of the window.
+    pub outside: f32,
     /// When it acts on the denoiser. What it changes of text encoders has no steps, and acts with [`strength`](Self::strength).
     pub window: StepWindow,
     /// Where it acts: a concept of the request, by its index, whose mask multiplies what it adds ([`Adaptation`]). Everywhere if
@@ -43,6 +45,7 @@ impl LoraRequest {
         Self {
             lora,
             strength: 1.0,
+            outside: 0.0,
             window: StepWindow::ALWAYS,
             concept: None,
         }
@@ -57,6 +60,12 @@ impl LoraRequest {
     /// Sets when it acts.
     pub const fn window(mut self, window: StepWindow) -> Self {
         self.window = window;
+        self
+    }
+
+    /// Sets the factor outside of the window.
+    pub const fn outside(mut self, outside: f32) -> Self {
+        self.outside = outside;
         self
     }
 
@@ -175,12 +184,13 @@ impl Loras {
                 builder = builder.adapt(adaptation);
             }
         }
-        for request in requests.iter().filter(|request| request.strength != 0.0) {
+        let acts = |request: &&LoraRequest| request.strength != 0.0 || request.outside != 0.0;
+        for request in requests.iter().filter(acts) {
             let Some(adaptation) = self.apart[request.lora].adaptation(profile)? else {
                 continue;
             };
             let strength = ConditionSchedule::new(request.strength, request.window);
-            let adaptation = adaptation.strength(strength);
+            let adaptation = adaptation.strength(strength.outside(request.outside));
             builder = builder.adapt(match request.concept {
                 Some(concept) => adaptation.concept(concept),
                 None => adaptation,

@@ -262,8 +262,9 @@ impl<X> Request<X> {
         if self.vae_tile == Some(0) {
             return refuse("the edge of a tile", "0".into(), "at least 1 pixel");
         }
-        if let Some(lora) = self.loras.iter().find(|lora| !lora.strength.is_finite()) {
-            let value = lora.strength.to_string();
+        let mut strengths = (self.loras.iter()).flat_map(|lora| [lora.strength, lora.outside]);
+        if let Some(strength) = strengths.find(|strength| !strength.is_finite()) {
+            let value = strength.to_string();
             return refuse("the strength of a low-rank adapter", value, "finite");
         }
         self.concepts.iter().try_for_each(ConceptRequest::check)

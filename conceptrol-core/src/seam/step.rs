@@ -137,7 +137,7 @@ impl ConditionSchedule {
 
     /// Whether it is the same at every step.
     pub fn is_constant(&self) -> bool {
-        self.window == StepWindow::ALWAYS || self.scale == self.outside
+        self.window == StepWindow::ALWAYS || self.scale.to_bits() == self.outside.to_bits()
     }
 
     /// Strength at a step.

@@ -1,8 +1,9 @@
 //! The denoiser of Stable Diffusion 1.x, 2.x and XL: diffusers' `UNet2DConditionModel`.
 //!
 //! The files follow the forward pass: time embedding, residual block, transformer with its attention and feed-forward
-//! network, down, middle and up blocks, and [`UNet2DConditionModel`] around them. The model knows one line of the plug-in
-//! half, [`Session::attend`](conceptrol_core::Session::attend).
+//! network, down, middle and up blocks, and [`UNet2DConditionModel`] around them. The model knows two lines of the plug-in
+//! half: [`Session::attend`](conceptrol_core::Session::attend) at its attentions, and `adapted` in place of `forward` at its linear
+//! layers and convolutions, which asks the session what a plan adds there.
 
 mod attention;
 mod conditions;

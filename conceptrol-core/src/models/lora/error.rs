@@ -45,7 +45,7 @@ pub enum LoraError {
         "{}: {unknown} of {layers} layers are not of this model, such as {}{}",
         shown_path(path),
         shown(layer),
-        closest.as_ref().map_or_else(String::new, |(tool, name)| format!("; closest is {} ({tool})", shown(name)))
+        closest.as_ref().map_or_else(String::new, |(convention, name)| format!("; closest is {} of {convention}", shown(name)))
     )]
     Unknown {
         /// The file.
@@ -56,12 +56,12 @@ pub enum LoraError {
         layers: usize,
         /// The first.
         layer: String,
-        /// The tool and the spelling that is most like it.
-        closest: Option<(&'static str, String)>,
+        /// The convention and the spelling in it that is most like it.
+        closest: Option<(String, String)>,
     },
     /// A name that stands for modules of two models.
     #[error(
-        "{}: {} is in the {first} and in the {second}: give its folder the name of the model's",
+        "{}: {} is in {first} and in {second}: give its folder the name of the model's",
         shown_path(path),
         shown(layer)
     )]

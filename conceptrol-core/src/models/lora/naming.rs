@@ -86,6 +86,15 @@ impl Naming {
         self.part.is_none_or(|own| own == part)
     }
 
+    /// What messages call it, with names of `dialect` if they are not the model's own.
+    pub(super) fn convention(&self, dialect: Option<&str>) -> String {
+        match dialect {
+            None => self.tool.to_owned(),
+            Some(dialect) if self.prefix.is_empty() => dialect.to_owned(),
+            Some(dialect) => format!("{} ({dialect} names)", self.tool),
+        }
+    }
+
     /// A module's name as the tool writes it.
     ///
     /// ```

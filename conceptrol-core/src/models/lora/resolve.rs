@@ -66,7 +66,8 @@ impl LoraFile {
             let target = &targets.targets[meaning.target];
             let scale = strength * self.factor(layer, target, &meaning.local);
             let rank = layer.factors.rank(&self.checkpoint);
-            (lora.summary).add(meaning.tool, layer.factors.kind(), target.part, rank, scale);
+            let (convention, kind) = (&meaning.convention, layer.factors.kind());
+            (lora.summary).add(convention, kind, target.part, rank, scale);
             if let Err(problem) = self.check_shape(name, layer, target, &meaning.place) {
                 problems.push(problem);
                 continue;
@@ -176,12 +177,15 @@ impl LoraFile {
         };
         let layer = unknown().next()?.clone();
         let like = closest(&layer, targets.known().map(|(name, _)| name));
-        let tool = |name: &str| Some((targets.meanings(name).first()?.tool, name.to_owned()));
+        let convention = |name: &str| {
+            let first = targets.meanings(name).first()?;
+            Some((first.convention.clone(), name.to_owned()))
+        };
         Some(LoraError::Unknown {
             path: self.path().to_owned(),
             unknown: unknown().count(),
             layers: self.layers.len() + self.strays.len(),
-            closest: like.and_then(tool),
+            closest: like.and_then(convention),
             layer,
         })
     }

@@ -9,8 +9,8 @@ use super::target::Part;
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct LoraSummary {
-    /// The tools whose names it has.
-    pub tools: BTreeSet<&'static str>,
+    /// The conventions whose names it has: `kohya (BFL names)`.
+    pub conventions: BTreeSet<String>,
     /// `LoRA`, `LoHa`, `LoKr`.
     pub kinds: BTreeSet<&'static str>,
     /// Layers of the file by the model they are of.
@@ -24,13 +24,15 @@ pub struct LoraSummary {
 impl LoraSummary {
     pub(super) fn add(
         &mut self,
-        tool: &'static str,
+        convention: &str,
         kind: &'static str,
         part: Part,
         rank: Option<usize>,
         strength: f64,
     ) {
-        self.tools.insert(tool);
+        if !self.conventions.contains(convention) {
+            self.conventions.insert(convention.to_owned());
+        }
         self.kinds.insert(kind);
         *self.layers.entry(part).or_default() += 1;
         if let Some(rank) = rank {
@@ -49,10 +51,16 @@ impl LoraSummary {
 
 impl fmt::Display for LoraSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let joined = |words: &BTreeSet<&str>| words.iter().copied().collect::<Vec<_>>().join(", ");
-        write!(f, "{} ({})", joined(&self.kinds), joined(&self.tools))?;
+        let conventions: Vec<&str> = self.conventions.iter().map(String::as_str).collect();
+        let kinds: Vec<&str> = self.kinds.iter().copied().collect();
+        write!(
+            f,
+            "{}, names of {}",
+            kinds.join(", "),
+            conventions.join(", ")
+        )?;
         for (part, layers) in &self.layers {
-            write!(f, ", {layers} layers of the {part}")?;
+            write!(f, ", {layers} layers of {part}")?;
         }
         if let Some((least, most)) = self.ranks {
             write!(f, ", rank {}", range(least, most))?;

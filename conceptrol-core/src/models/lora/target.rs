@@ -26,7 +26,7 @@ pub enum Part {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Denoiser => "denoiser",
+            Self::Denoiser => "the denoiser",
             Self::ClipL => "CLIP-L",
             Self::ClipG => "CLIP-G",
             Self::T5 => "T5",
@@ -114,8 +114,8 @@ pub struct LoraTargets {
 /// What a name in a file may mean.
 #[derive(Debug, Clone)]
 pub(super) struct Spelling {
-    /// The tool that writes it.
-    pub(super) tool: &'static str,
+    /// The tool that writes it, and whose names it takes where they are not the model's own: `kohya (BFL names)`.
+    pub(super) convention: String,
     /// The name without the tool's prefix.
     pub(super) local: String,
     /// Index of the target.
@@ -133,17 +133,25 @@ impl LoraTargets {
         for (index, target) in targets.iter().enumerate() {
             let own = (target.modules.keys()).map(|module| (module.as_str(), Place::whole(module)));
             for (name, place) in own {
-                all.spell(index, target.part, name, &place);
+                all.spell((index, target.part), None, name, &place);
             }
-            for (name, place) in target.dialects.iter().flat_map(|(_, places)| places) {
-                all.spell(index, target.part, name, place);
+            for (dialect, places) in &target.dialects {
+                for (name, place) in places {
+                    all.spell((index, target.part), Some(dialect), name, place);
+                }
             }
         }
         all.targets = targets;
         all
     }
 
-    fn spell(&mut self, target: usize, part: Part, name: &str, place: &Place) {
+    fn spell(
+        &mut self,
+        (target, part): (usize, Part),
+        dialect: Option<&str>,
+        name: &str,
+        place: &Place,
+    ) {
         let namings = NAMINGS.iter().filter(|naming| naming.is_for(part));
         for naming in namings {
             let meanings = self.spellings.entry(naming.spell(name)).or_default();
@@ -151,7 +159,7 @@ impl LoraTargets {
             let known = |known: &Spelling| known.target == target && known.place == *place;
             if !meanings.iter().any(known) {
                 meanings.push(Spelling {
-                    tool: naming.tool,
+                    convention: naming.convention(dialect),
                     local: name.to_owned(),
                     target,
                     place: place.clone(),
