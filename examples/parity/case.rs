@@ -83,6 +83,11 @@ impl Case {
         Ok(self.directory.join(path))
     }
 
+    /// Whether the case names a file `name`.
+    pub(crate) fn has_file(&self, name: &str) -> bool {
+        !self.json["files"][name].is_null()
+    }
+
     /// A picture, relative to the set of cases.
     pub(crate) fn image(&self, path: &str) -> PathBuf {
         self.directory.join("..").join(path)

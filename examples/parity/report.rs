@@ -106,9 +106,9 @@ impl Report {
         }
     }
 
-    /// A case, or a part of one, that cannot be run here.
+    /// A case, or a part of one, that cannot be run here. It is not counted.
     pub(crate) fn skipped(&self, reason: &str) {
-        say!("{} skipped: {reason}", self.case);
+        say!("SKIP {}: {reason}", self.case);
     }
 
     /// A case that ended in an error.
