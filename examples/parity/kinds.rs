@@ -23,8 +23,6 @@ const FLUX_UNBUILT: &[&str] = &["true_cfg_scale", "strength"];
 /// Parts of the names of components and processors that are not built yet, though others of their kind are.
 const UNBUILT: &[&str] = &[
     "comp_flux_tables",
-    "comp_fp8",
-    "comp_gguf",
     "proc_flux_ip_gate",
     "proc_flux_kontext_gate",
 ];

@@ -20,7 +20,7 @@ pub enum WeightError {
     },
     /// The name does not end in one of the endings of a checkpoint.
     #[error(
-        "{}: not a checkpoint name (expected .safetensors, .safetensors.index.json, .bin, .pt, .pth or .ckpt)",
+        "{}: not a checkpoint name (expected .safetensors, .safetensors.index.json, .bin, .pt, .pth, .ckpt or .gguf)",
         shown_path(path)
     )]
     UnknownFormat {

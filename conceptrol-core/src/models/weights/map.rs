@@ -1,9 +1,9 @@
 //! Key tables: how the names and layouts of one checkpoint family become those of another.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
-    entry::{Entries, Entry, Part},
+    entry::{Entries, Entry, Part, byte_len},
     error::WeightError,
 };
 
@@ -132,11 +132,7 @@ fn map_one(
         Target::SwappedHalves(to) => {
             let mut halves = cut(&[1, 1])?;
             halves.reverse();
-            let swapped = Entry {
-                parts: halves.into_iter().flat_map(|half| half.parts).collect(),
-                ..entry.clone()
-            };
-            vec![(fill(to, &holes, rest), swapped)]
+            vec![(fill(to, &holes, rest), join(entry, halves))]
         }
     })
 }
@@ -157,6 +153,26 @@ fn fill(pattern: &str, holes: &[&str], rest: &str) -> String {
     segments.join(".")
 }
 
+/// `entry` made of these pieces of it.
+fn join(entry: &Entry, pieces: Vec<Entry>) -> Entry {
+    let scales: Option<Vec<Entry>> = pieces
+        .iter()
+        .map(|piece| piece.scale.as_deref().cloned())
+        .collect();
+    let scale = match (&entry.scale, scales) {
+        // one factor for all
+        (Some(scale), Some(scales)) if scale.shape.first().is_some_and(|rows| *rows > 1) => {
+            Some(Arc::new(join(scale, scales)))
+        }
+        (scale, _) => scale.clone(),
+    };
+    Entry {
+        parts: pieces.into_iter().flat_map(|piece| piece.parts).collect(),
+        scale,
+        ..entry.clone()
+    }
+}
+
 /// Cuts the first axis into consecutive pieces proportional to `shares`.
 fn cut(entry: &Entry, shares: &[usize]) -> Result<Vec<Entry>, String> {
     let total: usize = shares.iter().sum();
@@ -169,22 +185,37 @@ fn cut(entry: &Entry, shares: &[usize]) -> Result<Vec<Entry>, String> {
     if entry.strides.is_some() {
         return Err("it is stored permuted".to_owned());
     }
-    let row_bytes = entry.stored_bytes() / rows;
+    let scales = match &entry.scale {
+        Some(scale) if scale.shape.first() == Some(&rows) && rows > 1 => {
+            let scales = cut(scale, shares)?;
+            scales
+                .into_iter()
+                .map(|scale| Some(Arc::new(scale)))
+                .collect()
+        }
+        scale => vec![scale.clone(); shares.len()],
+    };
     let mut start = 0;
-    let pieces = shares.iter().map(|share| {
-        let rows = rows / total * share;
-        let parts = slice(&entry.parts, start, rows * row_bytes);
-        start += rows * row_bytes;
+    let pieces = shares.iter().zip(scales).map(|(share, scale)| {
         let mut shape = entry.shape.clone();
-        shape[0] = rows;
-        Entry {
+        shape[0] = rows / total * share;
+        let len = byte_len(&shape, entry.dtype).ok_or_else(|| {
+            format!(
+                "pieces of {shape:?} are not whole blocks of {}",
+                entry.dtype
+            )
+        })?;
+        let parts = slice(&entry.parts, start, len);
+        start += len;
+        Ok(Entry {
             dtype: entry.dtype,
             shape,
             parts,
             strides: None,
-        }
+            scale,
+        })
     });
-    Ok(pieces.collect())
+    pieces.collect()
 }
 
 /// `len` bytes from `start` on of the concatenated `parts`.

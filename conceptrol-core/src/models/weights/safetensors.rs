@@ -13,6 +13,7 @@ use super::{
     entry::{Entries, Entry, Part, byte_len},
     error::WeightError,
     file::WeightFile,
+    scale,
 };
 
 /// The format's own limit on the header.
@@ -29,7 +30,9 @@ pub(super) fn entries(file: &Arc<WeightFile>) -> Result<Entries, WeightError> {
             path: file.path().to_owned(),
             reason: format!("the header is not valid: {error}"),
         })?;
-    validate(file, data.start, header)
+    let mut entries = validate(file, data.start, header)?;
+    scale::fold(&mut entries)?;
+    Ok(entries)
 }
 
 /// Where the header ends.
