@@ -9,6 +9,7 @@
 pub mod adapter;
 pub mod config;
 pub mod pipeline;
+pub mod published;
 pub mod sites;
 pub mod text;
 pub mod topology;

@@ -12,10 +12,10 @@ pub(crate) enum Runner {
 }
 
 /// Kinds of whole generations with Stable Diffusion that are built.
-const STABLE_DIFFUSION: &[&str] = &["sd15", "sdxl", "v_prediction"];
+const STABLE_DIFFUSION: &[&str] = &["sd15", "sdxl", "single_file", "v_prediction"];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
-const FLUX_FILES: &[&str] = &["model", "lora", "t5", "transformer_config"];
+const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config"];
 
 /// Parameters that ask FLUX for what is not built yet.
 const FLUX_UNBUILT: &[&str] = &["true_cfg_scale", "strength"];

@@ -58,6 +58,10 @@ fn open(case: &Case, device: &Device) -> Result<StableDiffusion, Box<dyn Error>>
     if case.has_file("ip_adapter") {
         options = options.adapter((case.file("ip_adapter")?, case.file("image_encoder")?));
     }
+    if case.has_file("single_file") {
+        options = options.configurations(case.file("config")?);
+        return Ok(StableDiffusion::open(case.file("single_file")?, options)?);
+    }
     Ok(StableDiffusion::open(case.file("model")?, options)?)
 }
 

@@ -11,6 +11,7 @@ use conceptrol_core::{
 use conceptrol_examples::{
     device::{Backend, Precision},
     map::map,
+    model::PartArguments,
 };
 use conceptrol_flux::omini::Placement;
 
@@ -20,8 +21,8 @@ use crate::concepts::{ConceptArgument, MaskArgument, Phrase, concept, mask, styl
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
-    /// A diffusers folder; the embedded model if absent.
-    #[arg(long, value_name = "DIR")]
+    /// A diffusers folder, or a single file of Stable Diffusion 1.x or XL (.safetensors, .ckpt); the embedded model if absent.
+    #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// The adapter that reads reference pictures: an IP-Adapter (.safetensors or .bin), or OminiControl's `LoRA` for FLUX.
     #[arg(long, value_name = "FILE")]
@@ -108,6 +109,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub parts: PartArguments,
+    #[command(flatten)]
     pub flux: FluxArguments,
 }
 
@@ -118,9 +121,6 @@ pub(crate) struct FluxArguments {
     /// Keep the large models on disk and bring one block at a time into memory.
     #[arg(long, conflicts_with = "low_memory")]
     pub stream_weights: bool,
-    /// Another transformer than the folder's: a single file in the original or diffusers layout, fp8 too.
-    #[arg(long, value_name = "FILE")]
-    pub transformer: Option<PathBuf>,
     /// A style `LoRA` with an optional strength: "ink.safetensors:0.8". Several add up.
     #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = style())]
     pub loras: Vec<(PathBuf, f64)>,
@@ -167,7 +167,6 @@ impl Arguments {
     pub(crate) fn flux_only(&self) -> Option<&'static str> {
         first_given(&[
             ("--stream-weights", self.flux.stream_weights),
-            ("--transformer", self.flux.transformer.is_some()),
             ("--lora", !self.flux.loras.is_empty()),
             ("--placement", self.flux.placement.is_some()),
         ])

@@ -1,14 +1,10 @@
-//! Which family a model is of.
+//! Which family a model is of, and how it is loaded.
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{error::Error, path::Path};
 
 use conceptrol_core::{
     models::config::Fields,
-    pipeline::{LoadOptions, Residency},
+    pipeline::{LoadOptions, Residency, model_at},
 };
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
@@ -21,10 +17,8 @@ const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let arguments = &arguments.clone().with_embedded(Path::new(ASSETS));
     let folder = arguments.model.clone().ok_or("no --model")?;
-    check_folder(&folder)?;
-    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
-    let class = index.optional_text("_class_name")?;
-    if class.is_some_and(|class| class.starts_with("Flux")) {
+    let folder = model_at(&folder)?;
+    if is_flux(&folder)? {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
         let request = request(arguments, &pipeline, 0.0)?;
         run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
@@ -45,17 +39,24 @@ fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn 
         (false, true) => Residency::WhileUsed,
         (false, false) => Residency::Memory,
     };
-    Ok(LoadOptions::new(device)
+    let options = LoadOptions::new(device)
         .dtype(arguments.dtype.into())
         .residency(residency)
-        .files(arguments.files()))
+        .files(arguments.files());
+    Ok(arguments.parts.set(options))
 }
 
 fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
     let options = options(arguments)?;
     let encoder = || {
         let given = arguments.image_encoder.clone();
-        given.unwrap_or_else(|| folder.join("image_encoder"))
+        // beside a single file there is none
+        let beside = arguments
+            .parts
+            .configurations
+            .as_deref()
+            .filter(|_| folder.is_file());
+        given.unwrap_or_else(|| beside.unwrap_or(folder).join("image_encoder"))
     };
     match (&arguments.adapter, &arguments.image_encoder) {
         (Some(adapter), _) => Ok(options.adapter((adapter, encoder()))),
@@ -71,10 +72,6 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
         (Some(adapter), None) => options = options.adapter(adapter.as_path()),
         (None, None) => {}
     }
-    options
-        .extra
-        .transformer
-        .clone_from(&arguments.flux.transformer);
     for (path, strength) in &arguments.flux.loras {
         options.extra = options.extra.lora(path, *strength);
     }
@@ -84,35 +81,12 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
     Ok(options)
 }
 
-/// What people give that is no folder of diffusers, in one sentence each.
-fn check_folder(path: &Path) -> Result<(), String> {
-    let shown = path.display();
-    if path.is_file() {
-        return Err(format!(
-            "{shown} is a single file: --model takes a folder as diffusers saves it, with model_index.json"
-        ));
+/// Whether `model_index.json` names a pipeline of FLUX. Single files are of Stable Diffusion.
+fn is_flux(model: &Path) -> Result<bool, Box<dyn Error>> {
+    if model.is_file() {
+        return Ok(false);
     }
-    if !path.exists() {
-        let parts: Vec<_> = path.iter().collect();
-        return Err(match (path.is_relative(), parts.as_slice()) {
-            (true, [_, _]) => format!(
-                "there is no folder {shown}; if it is a name on a hub, download it first and give its folder"
-            ),
-            _ => format!("there is no folder {shown}"),
-        });
-    }
-    if let Some(snapshot) = snapshot(path) {
-        return Err(format!(
-            "{shown} is a cache of a hub: give the model in it, {}",
-            snapshot.display()
-        ));
-    }
-    Ok(())
-}
-
-/// A model below the `snapshots` of a hub's cache.
-fn snapshot(path: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(path.join("snapshots")).ok()?;
-    let mut models = entries.flatten().map(|entry| entry.path());
-    models.find(|model| model.join("model_index.json").exists())
+    let index = Fields::open("pipeline", model.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    Ok(class.is_some_and(|class| class.starts_with("Flux")))
 }

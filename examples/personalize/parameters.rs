@@ -78,8 +78,8 @@ impl Parameters {
         if let Some(adapter) = &arguments.adapter {
             after.push(format!("Adapter: {}", adapter.display()));
         }
-        if let Some(transformer) = &arguments.flux.transformer {
-            after.push(format!("Transformer: {}", transformer.display()));
+        for (name, file) in arguments.parts.given() {
+            after.push(format!("{name}: {}", file.display()));
         }
         for (file, strength) in &arguments.flux.loras {
             after.push(format!("LoRA: {} {strength}", file.display()));

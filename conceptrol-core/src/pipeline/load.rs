@@ -1,6 +1,9 @@
 //! How a pipeline is loaded.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::{Device, FloatDType};
 
@@ -25,6 +28,10 @@ pub struct LoadOptions<X = ()> {
     pub files: Files,
     /// Adapters that make the model read reference pictures, in the order concepts name them.
     pub adapters: Vec<AdapterFiles>,
+    /// Files or folders of parts that are not taken from the model, by the names of their folders in diffusers.
+    pub parts: BTreeMap<String, PathBuf>,
+    /// A folder of configurations and tokenizers, for models without or with others.
+    pub configurations: Option<PathBuf>,
     /// What only one family has.
     pub extra: X,
 }
@@ -77,6 +84,8 @@ impl<X: Default> LoadOptions<X> {
             residency: Residency::Memory,
             files: Files::Read,
             adapters: Vec::new(),
+            parts: BTreeMap::new(),
+            configurations: None,
             extra: X::default(),
         }
     }
@@ -113,28 +122,36 @@ impl<X> LoadOptions<X> {
         self
     }
 
-    /// Opens weights to be computed with in `dtype` on the device.
-    ///
-    /// # Errors
-    ///
-    /// [`WeightError`] for a file or folder that is missing or malformed.
-    pub fn weights(&self, path: &Path, dtype: FloatDType) -> Result<Weights, WeightError> {
-        let checkpoint = Checkpoint::open_as(path, self.files)?;
-        Ok(Weights::from_checkpoint(checkpoint, &self.device, dtype))
+    /// Takes a part of the model, named as its folder in diffusers (`vae`, `text_encoder`), from this file or folder
+    /// instead.
+    pub fn part(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.parts.insert(name.into(), path.into());
+        self
+    }
+
+    /// Takes configurations and tokenizers from this folder, laid out as a diffusers folder, where it has them.
+    pub fn configurations(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.configurations = Some(folder.into());
+        self
+    }
+
+    /// Weights to be computed with in `dtype` on the device.
+    pub fn weights(&self, checkpoint: Checkpoint, dtype: FloatDType) -> Weights {
+        Weights::from_checkpoint(checkpoint, &self.device, dtype)
     }
 
     /// Loads a model that is to be computed with in `dtype` on the device.
     ///
     /// # Errors
     ///
-    /// [`WeightError`] for a file or folder that is missing, malformed or of another model.
+    /// [`WeightError`] if the checkpoint is of another model, or cannot be read any more.
     pub fn load<M>(
         &self,
-        path: &Path,
+        checkpoint: Checkpoint,
         dtype: FloatDType,
         build: impl FnOnce(&Weights) -> M,
     ) -> Result<M, WeightError> {
-        let weights = self.weights(path, dtype)?;
+        let weights = self.weights(checkpoint, dtype);
         let model = build(&weights);
         weights.finish()?;
         Ok(model)
@@ -147,13 +164,12 @@ impl<X> LoadOptions<X> {
     /// As [`load`](Self::load).
     pub fn check<M>(
         &self,
-        path: &Path,
+        checkpoint: Checkpoint,
         dtype: FloatDType,
         build: impl FnOnce(&Weights) -> M,
     ) -> Result<u64, WeightError> {
-        let checkpoint = Checkpoint::open(path)?;
         let bytes = weight_bytes(&checkpoint, dtype);
-        let weights = Weights::from_checkpoint(checkpoint, &self.device, dtype).unread();
+        let weights = self.weights(checkpoint, dtype).unread();
         drop(build(&weights));
         weights.finish()?;
         Ok(bytes)

@@ -15,6 +15,7 @@ mod guidance;
 mod load;
 mod locate;
 mod memory;
+mod model_files;
 mod observer;
 #[expect(
     clippy::module_inception,
@@ -33,12 +34,13 @@ pub use conditioning::Conditioning;
 pub use error::PipelineError;
 pub use family::{Defaults, Encoding, Evaluation, Family, Frame, Profile};
 pub use fidelity::Fidelity;
-pub use folder::{ModelIndex, concept_block_of, scheduler_of};
+pub use folder::{ModelIndex, checked_scheduler, concept_block_of};
 pub use generation::Generation;
 pub use guidance::Guidance;
 pub use load::{AdapterFiles, LoadOptions};
 pub use locate::LocatedConcept;
 pub use memory::{Footprint, decoding_bytes, product, size_of, weight_bytes};
+pub use model_files::{Layout, ModelFiles, Part, model_at};
 pub use observer::{DenoisedLatents, Observer, Silent, StepReport};
 pub use pipeline::Pipeline;
 pub use request::{Mode, Request, check_count};

@@ -11,8 +11,6 @@ pub(super) const TEXT_LIMIT: usize = 512;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct FluxOptions {
-    /// Takes the transformer from this file instead: diffusers or the original single-file layout, any float type.
-    pub transformer: Option<PathBuf>,
     /// Style adapters that act on text and latents, beside the adapter that reads reference pictures.
     pub loras: Vec<LoraFile>,
     /// Where reference pictures lie beside the picture: what the adapter was trained with.
@@ -29,12 +27,6 @@ pub struct LoraFile {
 }
 
 impl FluxOptions {
-    /// Takes the transformer from `file`.
-    pub fn transformer(mut self, file: impl Into<PathBuf>) -> Self {
-        self.transformer = Some(file.into());
-        self
-    }
-
     /// Adds a style adapter.
     pub fn lora(mut self, path: impl Into<PathBuf>, strength: f64) -> Self {
         let path = path.into();

@@ -26,6 +26,7 @@ mod safetensors;
 mod scale;
 mod sharded;
 mod torch;
+mod view;
 
 pub use blocks::BlockFormat;
 pub use checkpoint::Checkpoint;
