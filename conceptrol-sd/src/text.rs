@@ -1,19 +1,19 @@
 //! Prompts: one CLIP text encoder for SD1.5, two for SDXL.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     models::{
-        clip_text::{ClipTextConfig, ClipTextModel, ClipTextStates},
+        clip_text::{ClipTextConfig, ClipTextModel, ClipTextStates, own_names},
         lora::{Deltas, LoraTarget, Part},
         textual_inversion::{Encoder, LearntWord, TextualInversion, TextualInversionError},
         tokenizer::ClipTokenizer,
     },
-    pipeline::{LoadOptions, PipelineError},
+    pipeline::{LoadOptions, ModelFiles, PipelineError},
 };
 
-use crate::{config::UNetConfig, lora::text_target};
+use crate::{config::UNetConfig, lora::text_target, published::Published};
 
 /// Subfolders of tokenizer and encoder, of the first and of the second text encoder.
 const FOLDERS: [[&str; 2]; 2] = [
@@ -37,19 +37,20 @@ struct TextPart {
 }
 
 impl TextParts {
-    /// Reads `tokenizer` and the configuration of `text_encoder` of a diffusers folder, and of `tokenizer_2` and
-    /// `text_encoder_2` where they are.
+    /// Reads `tokenizer` and the configuration of `text_encoder` of a model, and of `tokenizer_2` and `text_encoder_2` where
+    /// they are. What is in no file is as in the published model.
     ///
     /// # Errors
     ///
     /// [`PipelineError`] for files that are missing or malformed.
-    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
-        let [first, second] = FOLDERS;
-        let has_second = folder.join(second[1]).exists();
+    pub fn open(files: &ModelFiles, published: Option<Published>) -> Result<Self, PipelineError> {
+        let encoders = published.map(Published::text_encoders).unwrap_or_default();
+        let [_, second] = FOLDERS;
         Ok(Self {
-            first: TextPart::open(folder, first)?,
-            second: has_second
-                .then(|| TextPart::open(folder, second))
+            first: TextPart::open(files, 0, encoders.first())?,
+            second: files
+                .has(second[1])
+                .then(|| TextPart::open(files, 1, encoders.get(1)))
                 .transpose()?,
         })
     }
@@ -136,14 +137,15 @@ impl TextParts {
     /// [`PipelineError`] for weights that are missing, malformed or of another model.
     pub fn load<X>(
         &self,
-        folder: &Path,
+        files: &ModelFiles,
         options: &LoadOptions<X>,
         deltas: impl Fn(Part) -> Arc<Deltas>,
     ) -> Result<TextEncoders, PipelineError> {
         let [first, second] = FOLDERS;
         let load = |part: &TextPart, [_, name]: [&str; 2], which: Part| {
             let build = |weights: &_| ClipTextModel::new(&part.config, weights);
-            let weights = options.weights(&folder.join(name), options.dtype)?;
+            let checkpoint = own_names(&files.checkpoint(name)?)?;
+            let weights = options.weights(checkpoint, options.dtype);
             let model = weights.merging(deltas(which)).build(build)?;
             part.with_words(model, &options.device)
         };
@@ -167,10 +169,30 @@ impl TextParts {
 }
 
 impl TextPart {
-    fn open(folder: &Path, [tokenizer, encoder]: [&str; 2]) -> Result<Self, PipelineError> {
+    /// The first (0) or second (1) encoder.
+    fn open(
+        files: &ModelFiles,
+        index: usize,
+        published: Option<&ClipTextConfig>,
+    ) -> Result<Self, PipelineError> {
+        let [tokenizer, encoder] = FOLDERS[index];
+        let config = files.configuration(&format!("{encoder}/config.json"));
         Ok(Self {
-            tokenizer: ClipTokenizer::open(folder.join(tokenizer))?,
-            config: ClipTextConfig::from_file(folder.join(encoder).join("config.json"))?,
+            tokenizer: match files.configuration(tokenizer) {
+                Some(folder) => ClipTokenizer::open(folder)?,
+                None => Published::tokenizer(index == 1),
+            },
+            config: match (config, published) {
+                (Some(path), _) => ClipTextConfig::from_file(path)?,
+                (None, Some(config)) => config.clone(),
+                (None, None) => {
+                    let what = format!("published {encoder} of these sizes");
+                    return Err(PipelineError::Unsupported {
+                        family: "Stable Diffusion",
+                        what,
+                    });
+                }
+            },
             learnt: Vec::new(),
         })
     }

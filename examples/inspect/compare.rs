@@ -54,7 +54,7 @@ impl Report {
             if tensor.dtype.is_float() {
                 report.parameters += tensor.elements();
             }
-            report.bytes += tensor.elements() * tensor.dtype.size();
+            report.bytes += tensor.bytes();
             *report.types.entry(tensor.dtype.to_string()).or_default() += 1;
         }
         file.verify()?;

@@ -15,6 +15,7 @@ pub(crate) enum Runner {
 const STABLE_DIFFUSION: &[&str] = &[
     "sd15",
     "sdxl",
+    "single_file",
     "v_prediction",
     "lora",
     "lycoris",
@@ -23,7 +24,7 @@ const STABLE_DIFFUSION: &[&str] = &[
 ];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
-const FLUX_FILES: &[&str] = &["model", "lora", "t5", "transformer_config"];
+const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config"];
 
 /// Parameters that ask FLUX for what is not built yet.
 const FLUX_UNBUILT: &[&str] = &["true_cfg_scale", "strength"];
@@ -31,8 +32,6 @@ const FLUX_UNBUILT: &[&str] = &["true_cfg_scale", "strength"];
 /// Parts of the names of components and processors that are not built yet, though others of their kind are.
 const UNBUILT: &[&str] = &[
     "comp_flux_tables",
-    "comp_fp8",
-    "comp_gguf",
     "proc_flux_ip_gate",
     "proc_flux_kontext_gate",
 ];

@@ -96,6 +96,34 @@ impl Report {
         );
     }
 
+    /// Compares each element with a tolerance of its own: `relative` of it and `absolute`. What is not finite is the same.
+    pub(crate) fn each(
+        &mut self,
+        name: &str,
+        actual: &Array,
+        expected: &Array,
+        relative: f64,
+        absolute: f64,
+    ) {
+        let off = |(a, b): (&f32, &f32)| {
+            let (a, b) = (f64::from(*a), f64::from(*b));
+            let same = a == b || (a.is_nan() && b.is_nan());
+            let over = (a - b).abs() - relative * b.abs();
+            if same {
+                0.0
+            } else if over.is_nan() {
+                f64::INFINITY
+            } else {
+                over
+            }
+        };
+        let pairs = actual.values.iter().zip(&expected.values);
+        let worst = pairs.map(off).fold(0.0, f64::max);
+        let ok = actual.shape == expected.shape && worst <= absolute;
+        let shown = |number: f64| format!("{number:.2e}");
+        self.line(name, &shown(worst), "-", &shown(absolute), ok);
+    }
+
     /// Something that is the same or not.
     pub(crate) fn exact(&mut self, name: &str, same: bool, detail: impl FnOnce() -> String) {
         self.line(

@@ -93,6 +93,10 @@ fn open(case: &Case, device: &Device) -> Result<StableDiffusion, Box<dyn Error>>
             _ => options.embedding(file),
         };
     }
+    if case.has_file("single_file") {
+        options = options.configurations(case.file("config")?);
+        return Ok(StableDiffusion::open(case.file("single_file")?, options)?);
+    }
     Ok(StableDiffusion::open(case.file("model")?, options)?)
 }
 

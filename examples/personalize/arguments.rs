@@ -11,6 +11,7 @@ use conceptrol_core::{
 use conceptrol_examples::{
     device::{Backend, Precision},
     map::map,
+    model::PartArguments,
 };
 use conceptrol_flux::omini::Placement;
 
@@ -20,8 +21,8 @@ use crate::concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding,
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
-    /// A diffusers folder; the embedded model if absent.
-    #[arg(long, value_name = "DIR")]
+    /// A diffusers folder, or a single file of Stable Diffusion 1.x or XL (.safetensors, .ckpt); the embedded model if absent.
+    #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// The adapter that reads reference pictures or faces: an IP-Adapter (.safetensors or .bin), or OminiControl's `LoRA` for
     /// FLUX. Several are numbered from 1, and "cat@2=cat.png" is read by the second.
@@ -123,6 +124,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub parts: PartArguments,
+    #[command(flatten)]
     pub flux: FluxArguments,
 }
 
@@ -133,9 +136,6 @@ pub(crate) struct FluxArguments {
     /// Keep the large models on disk and bring one block at a time into memory.
     #[arg(long, conflicts_with = "low_memory")]
     pub stream_weights: bool,
-    /// Another transformer than the folder's: a single file in the original or diffusers layout, fp8 too.
-    #[arg(long, value_name = "FILE")]
-    pub transformer: Option<PathBuf>,
     /// Where the adapter was trained to see the reference [default: right, as `subject_512`].
     #[arg(long)]
     pub placement: Option<PlacementArgument>,
@@ -179,7 +179,6 @@ impl Arguments {
     pub(crate) fn flux_only(&self) -> Option<&'static str> {
         first_given(&[
             ("--stream-weights", self.flux.stream_weights),
-            ("--transformer", self.flux.transformer.is_some()),
             ("--placement", self.flux.placement.is_some()),
         ])
     }

@@ -1,14 +1,10 @@
-//! Which family a model is of.
+//! Which family a model is of, and how it is loaded.
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{error::Error, path::Path};
 
 use conceptrol_core::{
     models::config::Fields,
-    pipeline::{LoadOptions, Residency},
+    pipeline::{LoadOptions, Residency, model_at},
 };
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
@@ -21,10 +17,8 @@ const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let arguments = &arguments.clone().with_embedded(Path::new(ASSETS));
     let folder = arguments.model.clone().ok_or("no --model")?;
-    check_folder(&folder)?;
-    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
-    let class = index.optional_text("_class_name")?;
-    if class.is_some_and(|class| class.starts_with("Flux")) {
+    let folder = model_at(&folder)?;
+    if is_flux(&folder)? {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
         let request = request(arguments, &pipeline, 0.0)?;
         run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
@@ -61,7 +55,7 @@ fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn 
             None => options.embedding(path),
         };
     }
-    Ok(options)
+    Ok(arguments.parts.set(options))
 }
 
 fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
@@ -74,9 +68,14 @@ fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<d
         }
         _ => {}
     }
+    // beside a single file there is none
+    let configurations = arguments.parts.configurations.as_deref();
+    let beside = configurations
+        .filter(|_| folder.is_file())
+        .unwrap_or(folder);
     for (index, adapter) in adapters.iter().enumerate() {
         let given = encoders.get(index).or(encoders.first()).cloned();
-        let encoder = given.unwrap_or_else(|| folder.join("image_encoder"));
+        let encoder = given.unwrap_or_else(|| beside.join("image_encoder"));
         options = options.adapter((adapter, encoder));
     }
     Ok(options)
@@ -90,45 +89,18 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
     for adapter in &arguments.adapters {
         options = options.adapter(adapter.as_path());
     }
-    options
-        .extra
-        .transformer
-        .clone_from(&arguments.flux.transformer);
     if let Some(placement) = arguments.flux.placement {
         options.extra.placement = placement.into();
     }
     Ok(options)
 }
 
-/// What people give that is no folder of diffusers, in one sentence each.
-fn check_folder(path: &Path) -> Result<(), String> {
-    let shown = path.display();
-    if path.is_file() {
-        return Err(format!(
-            "{shown} is a single file: --model takes a folder as diffusers saves it, with model_index.json"
-        ));
+/// Whether `model_index.json` names a pipeline of FLUX. Single files are of Stable Diffusion.
+fn is_flux(model: &Path) -> Result<bool, Box<dyn Error>> {
+    if model.is_file() {
+        return Ok(false);
     }
-    if !path.exists() {
-        let parts: Vec<_> = path.iter().collect();
-        return Err(match (path.is_relative(), parts.as_slice()) {
-            (true, [_, _]) => format!(
-                "there is no folder {shown}; if it is a name on a hub, download it first and give its folder"
-            ),
-            _ => format!("there is no folder {shown}"),
-        });
-    }
-    if let Some(snapshot) = snapshot(path) {
-        return Err(format!(
-            "{shown} is a cache of a hub: give the model in it, {}",
-            snapshot.display()
-        ));
-    }
-    Ok(())
-}
-
-/// A model below the `snapshots` of a hub's cache.
-fn snapshot(path: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(path.join("snapshots")).ok()?;
-    let mut models = entries.flatten().map(|entry| entry.path());
-    models.find(|model| model.join("model_index.json").exists())
+    let index = Fields::open("pipeline", model.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    Ok(class.is_some_and(|class| class.starts_with("Flux")))
 }

@@ -82,8 +82,8 @@ impl Parameters {
         for adapter in &arguments.adapters {
             after.push(format!("Adapter: {}", adapter.display()));
         }
-        if let Some(transformer) = &arguments.flux.transformer {
-            after.push(format!("Transformer: {}", transformer.display()));
+        for (name, file) in arguments.parts.given() {
+            after.push(format!("{name}: {}", file.display()));
         }
         for (file, strength) in &arguments.loras {
             after.push(format!("LoRA: {} {strength}", file.display()));

@@ -4,6 +4,7 @@ pub mod device;
 pub mod folder;
 pub mod map;
 pub mod memory;
+pub mod model;
 pub mod output;
 pub mod progress;
 pub mod sheet;

@@ -10,7 +10,7 @@ use crate::{
         image::ImageError, lora::LoraError, scheduler::SchedulerError,
         textual_inversion::TextualInversionError, tokenizer::TokenizerError, weights::WeightError,
     },
-    pipeline::{IdentityError, Stage},
+    pipeline::{IdentityError, Stage, model_files::no_model},
     seam::{AttentionError, InstallError, MaskError},
 };
 
@@ -27,6 +27,12 @@ pub enum PipelineError {
         class_name: String,
         /// The classes of the family.
         expected: String,
+    },
+    /// The path is neither a folder nor a file that a model can be in.
+    #[error("{}", no_model(path))]
+    NoModel {
+        /// The path.
+        path: PathBuf,
     },
     /// Two parts of a model that do not belong together.
     #[error("{part}: {found} {axis} instead of {expected}")]

@@ -1,6 +1,9 @@
 //! How a pipeline is loaded.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::{Device, FloatDType};
 
@@ -31,6 +34,10 @@ pub struct LoadOptions<X = ()> {
     pub loras_apart: Vec<PathBuf>,
     /// Files of textual inversion, with how prompts write their words where that is given.
     pub embeddings: Vec<(PathBuf, Option<String>)>,
+    /// Files or folders of parts that are not taken from the model, by the names of their folders in diffusers.
+    pub parts: BTreeMap<String, PathBuf>,
+    /// A folder of configurations and tokenizers, for models without or with others.
+    pub configurations: Option<PathBuf>,
     /// What only one family has.
     pub extra: X,
 }
@@ -108,6 +115,8 @@ impl<X: Default> LoadOptions<X> {
             loras: Vec::new(),
             loras_apart: Vec::new(),
             embeddings: Vec::new(),
+            parts: BTreeMap::new(),
+            configurations: None,
             extra: X::default(),
         }
     }
@@ -173,28 +182,36 @@ impl<X> LoadOptions<X> {
         self
     }
 
-    /// Opens weights to be computed with in `dtype` on the device.
-    ///
-    /// # Errors
-    ///
-    /// [`WeightError`] for a file or folder that is missing or malformed.
-    pub fn weights(&self, path: &Path, dtype: FloatDType) -> Result<Weights, WeightError> {
-        let checkpoint = Checkpoint::open_as(path, self.files)?;
-        Ok(Weights::from_checkpoint(checkpoint, &self.device, dtype))
+    /// Takes a part of the model, named as its folder in diffusers (`vae`, `text_encoder`), from this file or folder
+    /// instead.
+    pub fn part(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.parts.insert(name.into(), path.into());
+        self
+    }
+
+    /// Takes configurations and tokenizers from this folder, laid out as a diffusers folder, where it has them.
+    pub fn configurations(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.configurations = Some(folder.into());
+        self
+    }
+
+    /// Weights to be computed with in `dtype` on the device.
+    pub fn weights(&self, checkpoint: Checkpoint, dtype: FloatDType) -> Weights {
+        Weights::from_checkpoint(checkpoint, &self.device, dtype)
     }
 
     /// Loads a model that is to be computed with in `dtype` on the device.
     ///
     /// # Errors
     ///
-    /// [`WeightError`] for a file or folder that is missing, malformed or of another model.
+    /// [`WeightError`] if the checkpoint is of another model, or cannot be read any more.
     pub fn load<M>(
         &self,
-        path: &Path,
+        checkpoint: Checkpoint,
         dtype: FloatDType,
         build: impl FnOnce(&Weights) -> M,
     ) -> Result<M, WeightError> {
-        self.weights(path, dtype)?.build(build)
+        self.weights(checkpoint, dtype).build(build)
     }
 
     /// Compares a model with the headers of its files, without reading tensors: the bytes its weights take in `dtype`.
@@ -204,13 +221,12 @@ impl<X> LoadOptions<X> {
     /// As [`load`](Self::load).
     pub fn check<M>(
         &self,
-        path: &Path,
+        checkpoint: Checkpoint,
         dtype: FloatDType,
         build: impl FnOnce(&Weights) -> M,
     ) -> Result<u64, WeightError> {
-        let checkpoint = Checkpoint::open(path)?;
         let bytes = weight_bytes(&checkpoint, dtype);
-        let weights = Weights::from_checkpoint(checkpoint, &self.device, dtype).unread();
+        let weights = self.weights(checkpoint, dtype).unread();
         drop(build(&weights));
         weights.finish()?;
         Ok(bytes)

@@ -17,6 +17,7 @@ mod load;
 mod locate;
 mod loras;
 mod memory;
+mod model_files;
 mod observer;
 #[expect(
     clippy::module_inception,
@@ -35,7 +36,7 @@ pub use conditioning::Conditioning;
 pub use error::PipelineError;
 pub use family::{Defaults, Encoding, Evaluation, Family, Frame, Profile};
 pub use fidelity::Fidelity;
-pub use folder::{ModelIndex, concept_block_of, scheduler_of};
+pub use folder::{ModelIndex, checked_scheduler, concept_block_of};
 pub use generation::Generation;
 pub use guidance::Guidance;
 pub use identity::{Identity, IdentityError};
@@ -43,6 +44,7 @@ pub use load::{AdapterFiles, LoadOptions, LoraOption};
 pub use locate::LocatedConcept;
 pub use loras::{LoraRequest, Loras};
 pub use memory::{Footprint, decoding_bytes, product, size_of, weight_bytes};
+pub use model_files::{Layout, ModelFiles, Part, model_at};
 pub use observer::{DenoisedLatents, Observer, Silent, StepReport};
 pub use pipeline::Pipeline;
 pub use request::{Mode, Request, check_count};

@@ -1,28 +1,25 @@
 //! Opening a FLUX folder with its adapters.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::{
     SiteSelector,
     mask::ConceptBlock,
     models::{
-        autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
-        clip_text::{ClipTextConfig, ClipTextModel},
-        lora::{Deltas, LoraFile, LoraTargets, Part},
+        autoencoder_kl::{self, AutoencoderKl, AutoencoderKlConfig},
+        clip_text::{self, ClipTextConfig, ClipTextModel},
+        lora::{self, Deltas, LoraFile, LoraTargets},
         noise::NoiseDtype,
-        t5::{T5Config, T5Encoder},
+        scheduler::SchedulerConfig,
+        t5::{self, T5Config, T5Encoder},
         tokenizer::{ClipTokenizer, T5Tokenizer},
-        weights::{Checkpoint, Files, Weights},
+        weights::Checkpoint,
     },
     pipeline::{
-        Footprint, Frame, ImageSize, LoadOptions, Loras, ModelIndex, PipelineError, Profile,
-        Residency, Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of,
-        weight_bytes,
+        Footprint, Frame, ImageSize, Layout, LoadOptions, Loras, ModelFiles, ModelIndex, Part,
+        PipelineError, Profile, Residency, Slot, checked_scheduler, concept_block_of,
+        decoding_bytes, product, size_of, weight_bytes,
     },
 };
 
@@ -33,13 +30,39 @@ use crate::mmdit::{Adapters, FluxTransformer};
 use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
 use crate::sites::attention_sites;
 
+const TRANSFORMER: &str = "transformer";
+
+/// The parts of a FLUX folder. A single file holds the transformer, perhaps with others, and is given as that part.
+const LAYOUT: Layout = Layout {
+    family: "FLUX",
+    parts: &[
+        Part {
+            name: TRANSFORMER,
+            prefixes: &[],
+        },
+        Part {
+            name: "vae",
+            prefixes: &[],
+        },
+        Part {
+            name: "text_encoder",
+            prefixes: &[],
+        },
+        Part {
+            name: "text_encoder_2",
+            prefixes: &[],
+        },
+    ],
+    left: &[],
+};
+
 /// FLUX.1 with OminiControl. Shared by threads: a generation takes `&self`.
 ///
 /// Opening reads configurations, tokenizers and adapters, and compares the transformer's and autoencoder's files with
 /// their configurations; weights are loaded when they are first needed.
 #[derive(Debug)]
 pub struct Flux {
-    folder: PathBuf,
+    files: ModelFiles,
     pub(super) options: LoadOptions<FluxOptions>,
     pub(super) profile: Profile,
     config: FluxConfig,
@@ -58,7 +81,8 @@ pub struct Flux {
 }
 
 impl Flux {
-    /// Opens a diffusers folder, optionally with the transformer of another file.
+    /// Opens a diffusers folder, perhaps with [parts](conceptrol_core::pipeline::LoadOptions::part) of other files: a
+    /// transformer in diffusers' or the original layout, the original autoencoder, a T5 as GGUF, any of them in fp8.
     ///
     /// # Errors
     ///
@@ -68,31 +92,37 @@ impl Flux {
         folder: impl AsRef<Path>,
         options: LoadOptions<FluxOptions>,
     ) -> Result<Self, PipelineError> {
-        let folder = folder.as_ref();
-        ModelIndex::open(folder, &["FluxPipeline"])?;
+        if folder.as_ref().is_file() {
+            return Err(single_file());
+        }
         if !options.embeddings.is_empty() {
             return Err(PipelineError::Unsupported {
                 family: "FLUX",
                 what: "textual inversion: its words would have to be learnt by T5 as well".into(),
             });
         }
-        let (config, file) = transformer_file(folder, &options, Files::Read)?;
-        let transformer_bytes = weight_bytes(&file, options.dtype);
-        let checked = Weights::from_checkpoint(file, &options.device, options.dtype);
+        let files = ModelFiles::open(folder.as_ref(), LAYOUT, &options)?;
+        let file = |name: &str| files.configuration(name).ok_or_else(single_file);
+        ModelIndex::open(&file("model_index.json")?, &["FluxPipeline"])?;
+        let (config, transformer) = transformer_file(&files, &options)?;
+        let transformer_bytes = weight_bytes(&transformer, options.dtype);
+        let checked = options.weights(transformer, options.dtype);
         drop(load_transformer(&config, checked, Residency::Disk)?);
-        let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
-        let clip_config = ClipTextConfig::from_file(folder.join("text_encoder/config.json"))?;
-        let t5_config = T5Config::from_file(folder.join("text_encoder_2/config.json"))?;
+        let vae_config = AutoencoderKlConfig::from_file(file("vae/config.json")?)?;
+        let clip_config = ClipTextConfig::from_file(file("text_encoder/config.json")?)?;
+        let t5_config = T5Config::from_file(file("text_encoder_2/config.json")?)?;
         check_parts(&config, &vae_config, &clip_config, &t5_config)?;
         let vae_dtype = vae_config.compute_dtype(options.dtype);
-        let vae_bytes = options.check(&folder.join("vae"), vae_dtype, |weights| {
+        let vae = autoencoder_kl::own_names(&files.checkpoint("vae")?)?;
+        let vae_bytes = options.check(vae, vae_dtype, |weights| {
             AutoencoderKl::new(&vae_config, weights)
         })?;
         let tokenizers = Tokenizers {
-            clip: ClipTokenizer::open(folder.join("tokenizer"))?,
-            t5: T5Tokenizer::open(folder.join("tokenizer_2"))?,
+            clip: ClipTokenizer::open(file("tokenizer")?)?,
+            t5: T5Tokenizer::open(file("tokenizer_2")?)?,
         };
-        let scheduler = scheduler_of(folder)?;
+        let scheduler = SchedulerConfig::open(&file("scheduler/scheduler_config.json")?)?;
+        let scheduler = checked_scheduler(scheduler)?;
 
         let (sites, device) = (attention_sites(&config), options.device.clone());
         let mut profile = Profile::new("FLUX", sites, SiteSelector::joint(), device, scheduler);
@@ -118,8 +148,8 @@ impl Flux {
         let merges = adapters.is_empty();
         let loras = Loras::open(&options, targets, merges)?;
         Ok(Self {
-            concept_block: concept_block_of(folder, ConceptBlock::joint)?,
-            folder: folder.to_owned(),
+            concept_block: concept_block_of(&file("conceptrol.json")?, ConceptBlock::joint)?,
+            files,
             profile,
             config,
             bytes: [transformer_bytes, vae_bytes],
@@ -168,7 +198,7 @@ impl Flux {
     pub fn prompt_encoders(&self) -> Result<Arc<PromptEncoders>, PipelineError> {
         self.encoders.get(|| {
             let merged = |part| self.loras.merged(part);
-            self.load_encoders(merged(Part::ClipL), merged(Part::T5))
+            self.load_encoders(merged(lora::Part::ClipL), merged(lora::Part::T5))
         })
     }
 
@@ -178,9 +208,9 @@ impl Flux {
         clip_deltas: Arc<Deltas>,
         t5_deltas: Arc<Deltas>,
     ) -> Result<PromptEncoders, PipelineError> {
-        let (folder, dtype) = (self.folder.join("text_encoder"), self.options.dtype);
+        let file = clip_text::own_names(&self.files.checkpoint("text_encoder")?)?;
         let clip = |weights: &_| ClipTextModel::new(&self.clip_config, weights);
-        let weights = self.options.weights(&folder, dtype)?;
+        let weights = self.options.weights(file, self.options.dtype);
         Ok(PromptEncoders {
             clip: weights.merging(clip_deltas).build(clip)?,
             t5: self.t5(t5_deltas)?,
@@ -189,13 +219,13 @@ impl Flux {
 
     fn t5(&self, deltas: Arc<Deltas>) -> Result<T5Encoder, PipelineError> {
         let (config, options) = (&self.t5_config, &self.options);
-        let folder = self.folder.join("text_encoder_2");
+        let file = t5::own_names(&self.files.checkpoint("text_encoder_2")?)?;
         if options.residency != Residency::Disk {
             let t5 = |weights: &_| T5Encoder::new(config, weights);
-            let weights = options.weights(&folder, options.dtype)?;
+            let weights = options.weights(file, options.dtype);
             return Ok(weights.merging(deltas).build(t5)?);
         }
-        let weights = options.weights(&folder, options.dtype)?.merging(deltas);
+        let weights = options.weights(file, options.dtype).merging(deltas);
         drop(T5Encoder::new(config, &weights.unread()));
         weights.clone().finish()?;
         Ok(T5Encoder::streamed(config, &weights))
@@ -209,9 +239,9 @@ impl Flux {
     pub fn transformer(&self) -> Result<Arc<FluxTransformer>, PipelineError> {
         self.transformer.get(|| {
             let options = &self.options;
-            let (config, file) = transformer_file(&self.folder, options, options.files)?;
-            let weights = Weights::from_checkpoint(file, &options.device, options.dtype);
-            let weights = weights.merging(self.loras.merged(Part::Denoiser));
+            let (config, file) = transformer_file(&self.files, options)?;
+            let weights = options.weights(file, options.dtype);
+            let weights = weights.merging(self.loras.merged(lora::Part::Denoiser));
             let mut transformer = load_transformer(&config, weights, options.residency)?;
             transformer.set_adapters(self.adapters.clone());
             Ok(transformer)
@@ -225,8 +255,9 @@ impl Flux {
     /// Those of loading it.
     pub fn vae(&self) -> Result<Arc<AutoencoderKl>, PipelineError> {
         self.vae.get(|| {
+            let file = autoencoder_kl::own_names(&self.files.checkpoint("vae")?)?;
             let vae = |weights: &_| AutoencoderKl::new(&self.vae_config, weights);
-            Ok((self.options).load(&self.folder.join("vae"), self.vae_dtype(), vae)?)
+            Ok(self.options.load(file, self.vae_dtype(), vae)?)
         })
     }
 
@@ -264,19 +295,29 @@ impl Flux {
     }
 }
 
-/// The transformer's sizes and its tensors under the names of diffusers.
-fn transformer_file(
-    folder: &Path,
-    options: &LoadOptions<FluxOptions>,
-    files: Files,
-) -> Result<(FluxConfig, Checkpoint), PipelineError> {
-    if let Some(path) = &options.extra.transformer {
-        let file = transformer_checkpoint(&Checkpoint::open_as(path, files)?)?;
-        return Ok((config_of(&file)?, file));
+fn single_file() -> PipelineError {
+    PipelineError::Unsupported {
+        family: "FLUX",
+        what: "tokenizers in a single file: give a folder as the model, and the file as its transformer".into(),
     }
-    let folder = folder.join("transformer");
-    let config = FluxConfig::from_file(folder.join("config.json"))?;
-    let file = transformer_checkpoint(&Checkpoint::open_as(folder, files)?)?;
+}
+
+/// The transformer's sizes and its tensors under the names of diffusers. A file beside the folder may be of other sizes.
+fn transformer_file(
+    files: &ModelFiles,
+    options: &LoadOptions<FluxOptions>,
+) -> Result<(FluxConfig, Checkpoint), PipelineError> {
+    let file = transformer_checkpoint(&files.checkpoint(TRANSFORMER)?)?;
+    let config = format!("{TRANSFORMER}/config.json");
+    let given = options.configurations.as_ref();
+    let given = given
+        .map(|folder| folder.join(&config))
+        .filter(|path| path.exists());
+    let config = match given {
+        Some(path) => FluxConfig::from_file(path)?,
+        None if options.parts.contains_key(TRANSFORMER) => config_of(&file)?,
+        None => FluxConfig::from_file(files.path().join(config))?,
+    };
     Ok((config, file))
 }
 
@@ -346,7 +387,7 @@ fn read_adapter(
     let adapter = LoraFile::open(&files.weights)?.read(&targets(), 1.0)?;
     let mut additions = HashMap::new();
     for (part, deltas) in adapter.parts() {
-        if part != Part::Denoiser {
+        if part != lora::Part::Denoiser {
             return unsupported("adapter of text encoders that reads reference pictures");
         }
         additions = deltas.apart(&options.device, options.dtype)?;

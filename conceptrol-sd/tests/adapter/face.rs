@@ -97,7 +97,7 @@ fn the_shortcut_adds_the_face() {
             hidden_dim: 12,
             tokens: 3,
             output_dim: 64,
-            perceiver: perceiver.then(|| ResamplerConfig {
+            perceiver: perceiver.then_some(ResamplerConfig {
                 dim: 64,
                 depth: 2,
                 heads: 1,

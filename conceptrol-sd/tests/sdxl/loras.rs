@@ -18,9 +18,9 @@ use conceptrol_core::{
 use conceptrol_sd::{
     StableDiffusion,
     config::UNetConfig,
-    lora::{SgmNames, text_target, unet_target},
+    lora::{original_name, text_target, unet_target},
     pipeline::Request,
-    unet::UNet2DConditionModel,
+    unet::{UNet2DConditionModel, original_modules},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -142,16 +142,17 @@ fn merged_and_apart_are_the_same_picture_and_nothing_stays() {
 
 #[test]
 fn names_of_sgm_and_of_old_processors() {
-    let sgm = SgmNames::new(&unet_config());
+    let modules = original_modules(&unet_config());
+    let sgm = |module: &str| original_name(&modules, module);
     let all = unet_shapes();
     let named = all
         .iter()
-        .filter(|(module, _)| sgm.of(module).is_some())
+        .filter(|(module, _)| sgm(module).is_some())
         .count();
     assert_eq!(named, all.len(), "every module has a name");
     let both = [
         adapter(|module| Some(kohya(module))),
-        adapter(|module| Some(kohya(&sgm.of(module)?))),
+        adapter(|module| Some(kohya(&sgm(module)?))),
     ];
     let [diffusers, sgm] = both
         .each_ref()
@@ -332,7 +333,8 @@ fn folder_of_model() -> PathBuf {
 #[test]
 fn full_size_names_both_ways() {
     for config in [UNetConfig::sd15(), UNetConfig::sdxl()] {
-        let sgm = SgmNames::new(&config);
+        let modules = original_modules(&config);
+        let sgm = |module: &str| original_name(&modules, module);
         let target: LoraTarget = unet_target(&config, &Device::flex());
         for naming in NAMINGS
             .iter()
@@ -344,16 +346,14 @@ fn full_size_names_both_ways() {
                 .collect();
             assert_eq!(own.len(), target.modules().count(), "{}", naming.prefix);
             let original = target.modules().map(|module| {
-                naming.spell(
-                    &sgm.of(module)
-                        .unwrap_or_else(|| panic!("no name for {module}")),
-                )
+                naming.spell(&sgm(module).unwrap_or_else(|| panic!("no name for {module}")))
             });
             let original: std::collections::BTreeSet<_> = original.collect();
             assert_eq!(original.len(), own.len(), "{}", naming.prefix);
         }
     }
-    let sgm = SgmNames::new(&UNetConfig::sd15());
+    let modules = original_modules(&UNetConfig::sd15());
+    let sgm = |module: &str| original_name(&modules, module);
     for (own, original) in [
         (
             "down_blocks.0.resnets.0.conv1",
@@ -375,6 +375,6 @@ fn full_size_names_both_ways() {
             "output_blocks.11.1.proj_out",
         ),
     ] {
-        assert_eq!(sgm.of(own).as_deref(), Some(original));
+        assert_eq!(sgm(own).as_deref(), Some(original));
     }
 }

@@ -1,6 +1,6 @@
 //! Whole generations, step by step.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, path::Path, sync::Arc};
 
 use burn::tensor::Device;
 use conceptrol_core::{
@@ -106,6 +106,13 @@ fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
             Some(strength) => options = options.lora(case.file("lora")?, strength),
             None => options = options.adapter(case.file("lora")?),
         }
+    }
+    if case.has_file("gguf") {
+        let config = case.file("transformer_config")?;
+        let folder = config.parent().and_then(Path::parent);
+        options = options
+            .part("transformer", case.file("gguf")?)
+            .configurations(folder.ok_or("a configuration without a folder")?);
     }
     Ok(Flux::open(case.file("model")?, options)?)
 }

@@ -34,13 +34,18 @@ pub(super) fn of_rules(
 ) -> Vec<(String, Place)> {
     let mut places = Vec::new();
     for rule in rules {
-        let first = match rule.target {
-            Target::Whole(to) | Target::SwappedHalves(to) => to,
+        let first = match &rule.target {
+            Target::Whole(to) => to.as_ref(),
+            Target::SwappedHalves(to) | Target::Matrix(to) => to,
             Target::Rows(to) => to[0].0,
-            Target::Nothing => continue,
+            // no adapter is made for a layout that turns its weights
+            Target::Transposed(_) | Target::Nothing => continue,
         };
         let mapped = |module: &String| match matches(first, module) {
-            Some((holes, "")) => Some((fill(rule.from, &holes, ""), place(rule, &holes, modules)?)),
+            Some((holes, "")) => {
+                let place = place(rule, &holes, modules)?;
+                Some((fill(&rule.from, &holes, ""), place))
+            }
             _ => None,
         };
         places.extend(modules.keys().filter_map(mapped));
@@ -55,9 +60,10 @@ fn place(
     modules: &BTreeMap<String, Vec<usize>>,
 ) -> Option<Place> {
     let outputs = |module: &str| modules.get(module)?.first().copied();
-    Some(match rule.target {
-        Target::Nothing => return None,
+    Some(match &rule.target {
+        Target::Transposed(_) | Target::Nothing => return None,
         Target::Whole(to) => Place::whole(&fill(to, holes, "")),
+        Target::Matrix(to) => Place::whole(&fill(to, holes, "")),
         Target::SwappedHalves(to) => {
             let module = fill(to, holes, "");
             let rows = outputs(&module)?;

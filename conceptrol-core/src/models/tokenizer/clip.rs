@@ -18,9 +18,9 @@ use crate::concept::{PromptTokens, Token, TokenStyle};
 /// `!` (id 0), and a `!` inside a prompt becomes that padding token, too.
 #[derive(Debug)]
 pub struct ClipTokenizer {
-    vocabulary: Vocabulary,
-    special: Special,
-    normalizer: Normalizer,
+    pub(super) vocabulary: Vocabulary,
+    pub(super) special: Special,
+    pub(super) normalizer: Normalizer,
 }
 
 impl ClipTokenizer {

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,6 +18,7 @@ use super::{
     open::{self, Files, Format},
     safetensors, torch,
 };
+use crate::models::file::Content;
 
 /// The tensors of one or several files, validated and not yet read.
 ///
@@ -98,10 +100,48 @@ impl Checkpoint {
         })
     }
 
+    /// As [`map`](Self::map), the other way round: tensors get the names and layouts that `rules` take them from, and what is
+    /// cut is fused. One table so serves both directions.
+    ///
+    /// ```
+    /// use conceptrol_core::models::weights::{Checkpoint, Format, KeyRule};
+    ///
+    /// # let header = br#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
+    /// # let file = [&(header.len() as u64).to_le_bytes(), &header[..], &[0; 16]].concat();
+    /// let checkpoint = Checkpoint::from_bytes("memory", Format::Safetensors, file)?; // a [2], b [2]
+    /// let fused = checkpoint.unmap(&[KeyRule::rows("ab", &[("a", 1), ("b", 1)])])?;
+    /// assert_eq!(fused.get("ab").expect("fused").1, [4]);
+    /// # Ok::<(), conceptrol_core::models::weights::WeightError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Map`] if a piece is not there or cannot be put beside the others, or two tensors get the same name.
+    pub fn unmap(&self, rules: &[KeyRule<'_>]) -> Result<Self, WeightError> {
+        Ok(Self {
+            path: self.path.clone(),
+            entries: Arc::new(map::unapply(&self.path, &self.entries, rules)?),
+        })
+    }
+
     /// Only the tensors whose names begin with `prefix`, without it. An empty checkpoint if there is none.
     #[must_use]
     pub fn strip_prefix(&self, prefix: &str) -> Self {
         self.rename(|name| name.strip_prefix(prefix).map(str::to_owned))
+    }
+
+    /// The tensors below the first of `prefixes` that one of `marks` is below, without it; all of them if there is none. So a
+    /// model is found in a file that holds others as well.
+    #[must_use]
+    pub fn below(&self, prefixes: &[&str], marks: &[&str]) -> Self {
+        let marked = |prefix: &&&str| {
+            let mut marks = marks.iter();
+            marks.any(|mark| self.contains(&format!("{prefix}{mark}")))
+        };
+        match prefixes.iter().find(marked) {
+            Some(prefix) => self.strip_prefix(prefix),
+            None => self.clone(),
+        }
     }
 
     /// The tensors for which `rename` returns a name, under that name.
@@ -143,6 +183,16 @@ impl Checkpoint {
     /// Whether a tensor of this full name is there.
     pub fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(name)
+    }
+
+    /// Whether a tensor's name begins with `prefix`.
+    pub fn has_below(&self, prefix: &str) -> bool {
+        let mut from_here = self
+            .entries
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from_here
+            .next()
+            .is_some_and(|(name, _)| name.starts_with(prefix))
     }
 
     /// Element type and shape of a tensor.
@@ -223,9 +273,7 @@ impl Checkpoint {
             .get(name)
             .filter(|entry| entry.dtype.is_float())
         {
-            Some(entry) => Ok(convert::read(entry, FloatDType::F32)?
-                .iter::<f32>()
-                .collect()),
+            Some(entry) => convert::read_f32(entry),
             None => Err(WeightError::NoTensor {
                 path: self.path.clone(),
                 name: name.to_owned(),
@@ -255,10 +303,13 @@ impl Checkpoint {
     /// [`WeightError::Io`] if the file cannot be read any more, [`WeightError::Malformed`] if the texts are no texts.
     pub fn metadata(&self) -> Result<BTreeMap<String, String>, WeightError> {
         let part = self.entries.values().find_map(|entry| entry.parts.first());
-        match part.map(|part| &part.file) {
-            None => Ok(BTreeMap::new()),
-            Some(file) if open::is_safetensors(file) => safetensors::metadata(file),
-            Some(file) => torch::texts(file),
+        let Some(file) = part.map(|part| &part.file) else {
+            return Ok(BTreeMap::new());
+        };
+        match open::begins_as(file) {
+            Some(Content::Safetensors) => safetensors::metadata(file),
+            Some(Content::Gguf) => Ok(BTreeMap::new()),
+            _ => torch::texts(file),
         }
     }
 

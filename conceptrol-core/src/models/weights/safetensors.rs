@@ -16,6 +16,7 @@ use super::{
     entry::{Entries, Entry, Part, byte_len},
     error::WeightError,
     file::WeightFile,
+    scale,
 };
 
 /// The format's own limit on the header.
@@ -26,7 +27,9 @@ const PREFIX: u64 = 8;
 /// Reads and validates the header of `file`.
 pub(super) fn entries(file: &Arc<WeightFile>) -> Result<Entries, WeightError> {
     let data = header_len(file)?;
-    validate(file, data.start, header(file, &data)?)
+    let mut entries = validate(file, data.start, header(file, &data)?)?;
+    scale::fold(&mut entries)?;
+    Ok(entries)
 }
 
 /// The free-form texts of the header.
