@@ -47,11 +47,12 @@ pub use concept::{
     TokenStyle, check_disjoint,
 };
 pub use seam::{
-    ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
+    Adaptation, ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
     AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
-    Capture, Captures, ConditionSchedule, Gate, Grid, GridRange, Identity, InstallError,
-    Installation, LayerFn, MaskError, Probe, ProcessorLayer, Projected, ProjectionCache, Sdpa,
-    Session, SiteId, SiteKind, SiteSelector, Stack, StepInfo, StepWindow, TokenLayout, layer_fn,
+    Capture, Captures, ConditionSchedule, ConvolutionShape, Gate, Grid, GridRange, Ground,
+    Identity, InstallError, Installation, LayerFn, LowRank, MaskError, Probe, ProcessorLayer,
+    Projected, ProjectionCache, Sdpa, Session, SiteId, SiteKind, SiteSelector, Stack, StepInfo,
+    StepWindow, TokenLayout, layer_fn,
 };
 
 /// The code of the README compiles.

@@ -5,6 +5,7 @@ mod common;
 use burn::tensor::{Device, FloatDType, Tensor};
 use common::{Case, fixtures};
 use conceptrol_core::mask::ConceptMaskSource;
+use conceptrol_core::models::lora::{LoraError, LoraFile, LoraTargets};
 use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_core::pipeline::Fidelity;
 use conceptrol_core::processors::{ConceptrolLayer, JointConditionLayer};
@@ -12,8 +13,8 @@ use conceptrol_core::{
     AttentionPlan, BatchLayout, Concept, Grid, Session, SiteSelector, TokenLayout, message::chain,
 };
 use conceptrol_flux::latents::{grid_positions, text_positions};
-use conceptrol_flux::load::{AdapterError, AdapterReader};
-use conceptrol_flux::mmdit::{Adapters, FluxInput, FluxTransformer, Rotary, Stream};
+use conceptrol_flux::load::transformer_target;
+use conceptrol_flux::mmdit::{FluxInput, FluxTransformer, Rotary};
 use conceptrol_flux::pipeline::concept_block;
 use conceptrol_flux::{FluxConfig, attention_sites};
 
@@ -85,24 +86,24 @@ fn schnell_equals_the_reference() {
 #[test]
 fn an_adapter_for_another_model_is_refused() {
     let device = Device::flex();
-    let reader = AdapterReader::new(&FluxConfig::dev(), &device, FloatDType::F32);
+    let targets = LoraTargets::new(vec![transformer_target(&FluxConfig::dev(), &device)]);
     let lora = fixtures().join("models/flux_dev_subject_lora/lora.safetensors");
     let file = Checkpoint::open(lora).expect("a file");
     let read = |file: &Checkpoint| {
-        reader
-            .read(file, Stream::Condition, 1.0, &mut Adapters::default())
+        let lora = LoraFile::of(file.clone());
+        lora.and_then(|lora| lora.read(&targets, 1.0))
             .expect_err("refused")
     };
     let error = read(&file);
-    assert!(matches!(error, AdapterError::Shape { .. }), "{error}");
+    assert!(matches!(error, LoraError::Shape { .. }), "{error}");
     let other = file.rename(|name| Some(name.replace("transformer_blocks", "down_blocks")));
     let error = read(&other);
-    assert!(matches!(error, AdapterError::OtherModel { .. }), "{error}");
+    assert!(matches!(error, LoraError::Unknown { .. }), "{error}");
     let halves = file.rename(|name| (!name.contains("lora_B")).then(|| name.to_owned()));
-    assert!(matches!(read(&halves), AdapterError::Unpaired { .. }));
+    assert!(matches!(read(&halves), LoraError::Incomplete { .. }));
     let model = fixtures().join("models/flux_dev/transformer");
     let model = Checkpoint::open(model).expect("a file");
-    assert!(matches!(read(&model), AdapterError::NoPairs { .. }));
+    assert!(matches!(read(&model), LoraError::NoLayers { .. }));
 }
 
 /// A session that is made by hand can name words that the text does not have.

@@ -8,7 +8,9 @@
 
 pub mod adapter;
 pub mod config;
+pub mod lora;
 pub mod pipeline;
+pub mod published;
 pub mod sites;
 pub mod text;
 pub mod topology;

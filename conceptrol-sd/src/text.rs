@@ -1,17 +1,19 @@
 //! Prompts: one CLIP text encoder for SD1.5, two for SDXL.
 
-use std::path::Path;
+use std::sync::Arc;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     models::{
-        clip_text::{ClipTextConfig, ClipTextModel, ClipTextStates},
+        clip_text::{ClipTextConfig, ClipTextModel, ClipTextStates, own_names},
+        lora::{Deltas, LoraTarget, Part},
+        textual_inversion::{Encoder, LearntWord, TextualInversion, TextualInversionError},
         tokenizer::ClipTokenizer,
     },
-    pipeline::{LoadOptions, PipelineError},
+    pipeline::{LoadOptions, ModelFiles, PipelineError},
 };
 
-use crate::config::UNetConfig;
+use crate::{config::UNetConfig, lora::text_target, published::Published};
 
 /// Subfolders of tokenizer and encoder, of the first and of the second text encoder.
 const FOLDERS: [[&str; 2]; 2] = [
@@ -30,24 +32,58 @@ pub struct TextParts {
 struct TextPart {
     tokenizer: ClipTokenizer,
     config: ClipTextConfig,
+    /// Files with words at the end of the vocabulary, in its order.
+    learnt: Vec<(TextualInversion, LearntWord)>,
 }
 
 impl TextParts {
-    /// Reads `tokenizer` and the configuration of `text_encoder` of a diffusers folder, and of `tokenizer_2` and
-    /// `text_encoder_2` where they are.
+    /// Reads `tokenizer` and the configuration of `text_encoder` of a model, and of `tokenizer_2` and `text_encoder_2` where
+    /// they are. What is in no file is as in the published model.
     ///
     /// # Errors
     ///
     /// [`PipelineError`] for files that are missing or malformed.
-    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
-        let [first, second] = FOLDERS;
-        let has_second = folder.join(second[1]).exists();
+    pub fn open(files: &ModelFiles, published: Option<Published>) -> Result<Self, PipelineError> {
+        let encoders = published.map(Published::text_encoders).unwrap_or_default();
+        let [_, second] = FOLDERS;
         Ok(Self {
-            first: TextPart::open(folder, first)?,
-            second: has_second
-                .then(|| TextPart::open(folder, second))
+            first: TextPart::open(files, 0, encoders.first())?,
+            second: files
+                .has(second[1])
+                .then(|| TextPart::open(files, 1, encoders.get(1)))
                 .transpose()?,
         })
+    }
+
+    /// Adds the learnt words of a file to the encoders they are for.
+    ///
+    /// # Errors
+    ///
+    /// [`TextualInversionError`] for vectors that fit no encoder, and words that are tokens already.
+    pub fn learn(&mut self, file: &TextualInversion) -> Result<(), TextualInversionError> {
+        for word in file.words() {
+            let mut parts: Vec<&mut TextPart> = match word.encoder {
+                Encoder::First => vec![&mut self.first],
+                Encoder::Second => self.second.iter_mut().collect(),
+                _ => std::iter::once(&mut self.first)
+                    .chain(&mut self.second)
+                    .collect(),
+            };
+            let width = |part: &TextPart| part.config.encoder.hidden_size;
+            let expected = parts.iter().map(|part| width(part)).collect();
+            match parts.iter_mut().find(|part| width(part) == word.width) {
+                Some(part) => part.learn(file, word)?,
+                None => {
+                    return Err(TextualInversionError::Width {
+                        path: file.path().to_owned(),
+                        token: word.token.clone(),
+                        found: word.width,
+                        expected,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The tokenizer that concepts are located with.
@@ -94,38 +130,106 @@ impl TextParts {
         expect("pooled text with picture sizes", found, added.input_dim)
     }
 
-    /// Loads the encoders.
+    /// Loads the encoders with these changes.
     ///
     /// # Errors
     ///
     /// [`PipelineError`] for weights that are missing, malformed or of another model.
     pub fn load<X>(
         &self,
-        folder: &Path,
+        files: &ModelFiles,
         options: &LoadOptions<X>,
+        deltas: impl Fn(Part) -> Arc<Deltas>,
     ) -> Result<TextEncoders, PipelineError> {
         let [first, second] = FOLDERS;
-        let load = |part: &TextPart, [_, name]: [&str; 2]| {
+        let load = |part: &TextPart, [_, name]: [&str; 2], which: Part| {
             let build = |weights: &_| ClipTextModel::new(&part.config, weights);
-            let model = options.load(&folder.join(name), options.dtype, build)?;
-            Ok::<_, PipelineError>(model)
+            let checkpoint = own_names(&files.checkpoint(name)?)?;
+            let weights = options.weights(checkpoint, options.dtype);
+            let model = weights.merging(deltas(which)).build(build)?;
+            part.with_words(model, &options.device)
         };
         Ok(TextEncoders {
-            first: load(&self.first, first)?,
+            first: load(&self.first, first, Part::ClipL)?,
             second: self
                 .second
                 .as_ref()
-                .map(|part| load(part, second))
+                .map(|part| load(part, second, Part::ClipG))
                 .transpose()?,
         })
+    }
+
+    /// What low-rank adapters may change of the encoders.
+    pub fn lora_targets(&self, device: &Device) -> Vec<LoraTarget> {
+        let first = text_target(&self.first.config, false, device);
+        let second = self.second.as_ref();
+        let second = second.map(|part| text_target(&part.config, true, device));
+        std::iter::once(first).chain(second).collect()
     }
 }
 
 impl TextPart {
-    fn open(folder: &Path, [tokenizer, encoder]: [&str; 2]) -> Result<Self, PipelineError> {
+    /// The first (0) or second (1) encoder.
+    fn open(
+        files: &ModelFiles,
+        index: usize,
+        published: Option<&ClipTextConfig>,
+    ) -> Result<Self, PipelineError> {
+        let [tokenizer, encoder] = FOLDERS[index];
+        let config = files.configuration(&format!("{encoder}/config.json"));
         Ok(Self {
-            tokenizer: ClipTokenizer::open(folder.join(tokenizer))?,
-            config: ClipTextConfig::from_file(folder.join(encoder).join("config.json"))?,
+            tokenizer: match files.configuration(tokenizer) {
+                Some(folder) => ClipTokenizer::open(folder)?,
+                None => Published::tokenizer(index == 1),
+            },
+            config: match (config, published) {
+                (Some(path), _) => ClipTextConfig::from_file(path)?,
+                (None, Some(config)) => config.clone(),
+                (None, None) => {
+                    let what = format!("published {encoder} of these sizes");
+                    return Err(PipelineError::Unsupported {
+                        family: "Stable Diffusion",
+                        what,
+                    });
+                }
+            },
+            learnt: Vec::new(),
+        })
+    }
+
+    /// Adds a word behind those that are there.
+    fn learn(
+        &mut self,
+        file: &TextualInversion,
+        word: &LearntWord,
+    ) -> Result<(), TextualInversionError> {
+        let learnt: usize = self.learnt.iter().map(|(_, word)| word.vectors).sum();
+        let id = |index| u32::try_from(index).expect("a vocabulary has fewer than 2^32 tokens");
+        let first = self.config.vocab_size + learnt;
+        let ids = id(first)..id(first + word.vectors);
+        let added = self.tokenizer.add(&word.token, ids);
+        added.map_err(|_| TextualInversionError::Known {
+            path: file.path().to_owned(),
+            token: word.token.clone(),
+        })?;
+        self.learnt.push((file.clone(), word.clone()));
+        Ok(())
+    }
+
+    /// The encoder with the vectors of learnt words.
+    fn with_words(
+        &self,
+        model: ClipTextModel,
+        device: &Device,
+    ) -> Result<ClipTextModel, PipelineError> {
+        let vectors = self
+            .learnt
+            .iter()
+            .map(|(file, word)| file.vectors(word, device));
+        let vectors: Vec<Tensor<2>> = vectors.collect::<Result<_, _>>()?;
+        Ok(match vectors.is_empty() {
+            true => model,
+            false => model.with_words(Tensor::cat(vectors, 0)),
         })
     }
 

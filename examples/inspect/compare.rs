@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use burn::tensor::FloatDType;
 use conceptrol_core::{
     message::chain,
-    message::{shown, shown_path},
+    message::shown_path,
     models::weights::{Checkpoint, WeightError, Weights},
 };
 
@@ -15,7 +15,7 @@ use crate::{
     model::device,
 };
 
-/// How many layers of a low-rank adapter are spelled out.
+/// How many problems of a low-rank adapter are spelled out.
 const SHOWN: usize = 8;
 
 /// What is printed about one checkpoint.
@@ -54,7 +54,7 @@ impl Report {
             if tensor.dtype.is_float() {
                 report.parameters += tensor.elements();
             }
-            report.bytes += tensor.elements() * tensor.dtype.size();
+            report.bytes += tensor.bytes();
             *report.types.entry(tensor.dtype.to_string()).or_default() += 1;
         }
         file.verify()?;
@@ -102,10 +102,9 @@ impl fmt::Display for Report {
             .collect();
         let model = match &self.verdict {
             Verdict::Fits { model, .. } | Verdict::Differs { model, .. } => model,
-            Verdict::Lora(lora) => &format!(
-                "low-rank adapter for FLUX, {} layers, rank {:?}",
-                lora.layers, lora.ranks
-            ),
+            Verdict::Lora(lora) => {
+                &format!("low-rank adapter for {}: {}", lora.family, lora.summary)
+            }
             Verdict::Unknown(what) => what,
         };
         writeln!(f, "  model       {model}")?;
@@ -121,9 +120,9 @@ impl fmt::Display for Report {
                 write!(f, "  keys        every layer is there and fits")
             }
             Verdict::Lora(lora) => {
-                write!(f, "  keys        {} layers do not fit", lora.problems.len())?;
+                write!(f, "  keys        {} problems", lora.problems.len())?;
                 let mut first = lora.problems.iter().take(SHOWN);
-                first.try_for_each(|problem| write!(f, "\n    {}", shown(problem)))
+                first.try_for_each(|problem| write!(f, "\n    {}", chain(problem)))
             }
             Verdict::Unknown(_) => write!(f, "  keys        nothing to compare with"),
         }

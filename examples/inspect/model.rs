@@ -89,6 +89,11 @@ impl Model {
                     AdapterKind::Base { .. } => "base",
                     AdapterKind::Plus(_) => "plus",
                     AdapterKind::Full { .. } => "full",
+                    AdapterKind::Face(config) => match (&config.perceiver, config.shortcut) {
+                        (None, _) => "faceid",
+                        (Some(_), false) => "faceid-plus",
+                        (Some(_), true) => "faceid-plusv2",
+                    },
                     _ => "other",
                 };
                 format!(

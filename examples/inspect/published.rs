@@ -21,18 +21,6 @@ pub(crate) fn models() -> Vec<Model> {
         });
         AutoencoderKlConfig::from_json(&config.to_string()).map(Model::Autoencoder)
     };
-    let text = |layers: usize, width: usize, heads: usize, act: &str, class: &str| {
-        let config = json!({
-            "architectures": [class],
-            "hidden_size": width,
-            "intermediate_size": 4 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "hidden_act": act,
-            "projection_dim": width,
-        });
-        ClipTextConfig::from_json(&config.to_string()).map(Model::ClipText)
-    };
     let vision = |layers: usize, width: usize, inner: usize, heads: usize, projection: usize| {
         let config = json!({
             "hidden_size": width,
@@ -48,8 +36,6 @@ pub(crate) fn models() -> Vec<Model> {
     let parsed = [
         vae(4, true),
         vae(16, false),
-        text(12, 768, 12, "quick_gelu", "CLIPTextModel"),
-        text(32, 1280, 20, "gelu", "CLIPTextModelWithProjection"),
         vision(32, 1280, 5120, 16, 1024),
         vision(48, 1664, 8192, 16, 1280),
     ];
@@ -57,7 +43,32 @@ pub(crate) fn models() -> Vec<Model> {
         Model::Unet(UNetConfig::sd15()),
         Model::Unet(UNetConfig::sdxl()),
         Model::T5(T5Config::xxl()),
+        Model::ClipText(clip_l()),
+        Model::ClipText(clip_g()),
     ];
     models.extend(parsed.into_iter().flatten());
     models
+}
+
+/// The text encoder of SD1.5, the first of SDXL and FLUX.
+pub(crate) fn clip_l() -> ClipTextConfig {
+    text(12, 768, 12, "quick_gelu", "CLIPTextModel")
+}
+
+/// The second text encoder of SDXL.
+pub(crate) fn clip_g() -> ClipTextConfig {
+    text(32, 1280, 20, "gelu", "CLIPTextModelWithProjection")
+}
+
+fn text(layers: usize, width: usize, heads: usize, act: &str, class: &str) -> ClipTextConfig {
+    let config = json!({
+        "architectures": [class],
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "hidden_act": act,
+        "projection_dim": width,
+    });
+    ClipTextConfig::from_json(&config.to_string()).expect("a published configuration")
 }

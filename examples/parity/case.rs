@@ -83,6 +83,21 @@ impl Case {
         Ok(self.directory.join(path))
     }
 
+    /// The files a case names as a list, or the one it names.
+    pub(crate) fn files(&self, name: &str) -> Vec<PathBuf> {
+        let named = &self.json["files"][name];
+        let list = named.as_array().into_iter().flatten();
+        let paths = list.chain(named.is_string().then_some(named));
+        paths
+            .filter_map(|path| Some(self.directory.join(path.as_str()?)))
+            .collect()
+    }
+
+    /// Whether the case names a file `name`.
+    pub(crate) fn has_file(&self, name: &str) -> bool {
+        !self.json["files"][name].is_null()
+    }
+
     /// A picture, relative to the set of cases.
     pub(crate) fn image(&self, path: &str) -> PathBuf {
         self.directory.join("..").join(path)

@@ -2,13 +2,15 @@
 //!
 //! `cargo run --release --example parity -- DIR...` runs each case directory, and every case below
 //! each other directory. One line a tensor: `case tensor max_abs max_rel tolerance ok|FAIL`; the last
-//! line is `N passed, N failed`, the exit status 1 on any failure. Tolerances come from the case.
+//! line is `N passed, N failed`, the exit status 1 on any failure. Tolerances come from the case. A case of a kind that is
+//! not built yet is one line, `SKIP case: reason`, and is not counted.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod case;
 mod component;
 mod flux;
+mod kinds;
 mod processor;
 mod report;
 mod request;
@@ -21,7 +23,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 use conceptrol_examples::{device::Backend, say, say_err};
 
-use crate::{case::Case, report::Report};
+use crate::{
+    case::Case,
+    kinds::{Runner, runner},
+    report::Report,
+};
 
 /// What a case can end with beside its report.
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -71,13 +77,13 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
     let mut report = Report::new(arguments.backend.tolerance_factor());
     for case in &cases {
         report.begin(case);
-        let outcome = match case.kind.as_str() {
-            "component" => component::run(case, &device, &mut report),
-            "processor" => processor::run(case, &device, &mut report),
-            "sd15" | "sdxl" => stable_diffusion::run(case, &device, &mut report),
-            "flux" => flux::run(case, &device, &mut report),
-            other => {
-                report.skipped(&format!("unknown kind `{other}`"));
+        let outcome = match runner(case) {
+            Ok(Runner::Component) => component::run(case, &device, &mut report),
+            Ok(Runner::Processor) => processor::run(case, &device, &mut report),
+            Ok(Runner::StableDiffusion) => stable_diffusion::run(case, &device, &mut report),
+            Ok(Runner::Flux) => flux::run(case, &device, &mut report),
+            Err(reason) => {
+                report.skipped(&reason);
                 Ok(())
             }
         };

@@ -44,10 +44,14 @@ impl Report {
 
     /// Compares an array with the tolerance of the case; exactly if it names none.
     pub(crate) fn array(&mut self, name: &str, actual: &Array, expected: &Array) {
-        let tolerance = self.noise_floor[name]["suggested_atol"]
-            .as_f64()
-            .unwrap_or(0.0);
+        let tolerance = self.tolerance(name);
         self.within(name, actual, expected, tolerance);
+    }
+
+    /// The case's tolerance of a tensor; 0 if it names none.
+    pub(crate) fn tolerance(&self, name: &str) -> f64 {
+        let tolerance = self.noise_floor[name]["suggested_atol"].as_f64();
+        tolerance.unwrap_or(0.0)
     }
 
     /// Compares values with the array of that name, if there is one; as many as it has take its shape.
@@ -92,6 +96,34 @@ impl Report {
         );
     }
 
+    /// Compares each element with a tolerance of its own: `relative` of it and `absolute`. What is not finite is the same.
+    pub(crate) fn each(
+        &mut self,
+        name: &str,
+        actual: &Array,
+        expected: &Array,
+        relative: f64,
+        absolute: f64,
+    ) {
+        let off = |(a, b): (&f32, &f32)| {
+            let (a, b) = (f64::from(*a), f64::from(*b));
+            let same = a == b || (a.is_nan() && b.is_nan());
+            let over = (a - b).abs() - relative * b.abs();
+            if same {
+                0.0
+            } else if over.is_nan() {
+                f64::INFINITY
+            } else {
+                over
+            }
+        };
+        let pairs = actual.values.iter().zip(&expected.values);
+        let worst = pairs.map(off).fold(0.0, f64::max);
+        let ok = actual.shape == expected.shape && worst <= absolute;
+        let shown = |number: f64| format!("{number:.2e}");
+        self.line(name, &shown(worst), "-", &shown(absolute), ok);
+    }
+
     /// Something that is the same or not.
     pub(crate) fn exact(&mut self, name: &str, same: bool, detail: impl FnOnce() -> String) {
         self.line(
@@ -106,9 +138,9 @@ impl Report {
         }
     }
 
-    /// A case, or a part of one, that cannot be run here.
+    /// A case, or a part of one, that cannot be run here. It is not counted.
     pub(crate) fn skipped(&self, reason: &str) {
-        say!("{} skipped: {reason}", self.case);
+        say!("SKIP {}: {reason}", self.case);
     }
 
     /// A case that ended in an error.

@@ -24,18 +24,22 @@ pub(crate) fn common<X: Default>(case: &Case) -> Result<Request<X>, Box<dyn Erro
         )?)
     };
     let prompt = params["prompt"].as_str().ok_or("no prompt")?;
-    let window = StepWindow::new(
-        number("control_guidance_start")?,
-        number("control_guidance_end")?,
-    )?;
     let mut request = Request::new(prompt)
-        .window(window)
         .steps(whole("num_inference_steps")?)
         .guidance_scale(number("guidance_scale")?)
         .size(ImageSize::new(whole("height")?, whole("width")?))
         .seed(whole("seed")? as u64)
-        .fidelity(Fidelity::Authors)
-        .mode(match params["method"] == "conceptrol" {
+        .fidelity(Fidelity::Authors);
+    let Some(method) = params["method"].as_str() else {
+        return Ok(request.mode(Mode::TextOnly));
+    };
+    let (start, end) = (
+        number("control_guidance_start")?,
+        number("control_guidance_end")?,
+    );
+    request = request
+        .window(StepWindow::new(start, end)?)
+        .mode(match method == "conceptrol" {
             true => Mode::Conceptrol,
             false => Mode::Adapter,
         });
@@ -59,15 +63,17 @@ pub(crate) fn stable_diffusion(case: &Case) -> Result<Request<Extra>, Box<dyn Er
         let text = params[field].as_str().map(str::to_owned);
         text.ok_or(format!("no string `{field}`"))
     };
-    #[expect(clippy::cast_possible_truncation, reason = "scales are short decimals")]
-    let scale = params["scale"].as_f64().ok_or("no number `scale`")? as f32;
     let mut scheduler = params["scheduler"]["config"].clone();
     scheduler["_class_name"] = params["scheduler"]["class"].clone();
-    let mut request = common(case)?
-        .scale(scale)
+    let mut request: Request<Extra> = common(case)?
         .negative_prompt(text("negative_prompt")?)
         .scheduler(SchedulerConfig::from_json(&scheduler.to_string())?);
     options(params, &mut request);
+    if let Some(scale) = params["scale"].as_f64() {
+        #[expect(clippy::cast_possible_truncation, reason = "scales are short decimals")]
+        let scale = scale as f32;
+        request = request.scale(scale);
+    }
     if request.mode == Mode::Conceptrol {
         let site = text("concept_mask_layer")?;
         let site = site.strip_suffix(".processor").unwrap_or(&site);

@@ -1,13 +1,16 @@
 //! Whole generations of Stable Diffusion 1.5 and SDXL.
 
-use std::ops::ControlFlow;
+use std::{error::Error, ops::ControlFlow};
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     Captures, SiteId, SiteSelector,
     mask::MaskNorm,
-    models::tokenizer::ClipTokenizer,
-    pipeline::{Conditioning, LoadOptions, Mode, Pipeline, StepReport},
+    models::{lora::Part, tokenizer::ClipTokenizer},
+    pipeline::{
+        ConceptRequest, Conditioning, Fidelity, Identity, LoadOptions, Mode, Pipeline, StepReport,
+        Words,
+    },
     processors::CaptureLayer,
 };
 use conceptrol_sd::{
@@ -24,10 +27,19 @@ use crate::{
 
 pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     let (inputs, expected) = (case.inputs()?, case.expected()?);
-    let options = LoadOptions::new(device.clone())
-        .adapter((case.file("ip_adapter")?, case.file("image_encoder")?));
-    let pipeline = StableDiffusion::open(case.file("model")?, options)?;
+    let pipeline = open(case, device)?;
     let mut request = request::stable_diffusion(case)?;
+    if let Some(face) = inputs.get("id_embedding") {
+        let rows = face.values.chunks(face.shape[1]).map(<[f32]>::to_vec);
+        let person = ConceptRequest::person("person", Identity::new(rows.collect())?);
+        request = request
+            .concept(person.words(Words::Everywhere))
+            .mode(Mode::Adapter)
+            .fidelity(Fidelity::Paper);
+    }
+    if case.has_file("peft") {
+        compare_deltas(case, &pipeline, &expected, device, report)?;
+    }
 
     compare_ids(case, &pipeline, &inputs, report)?;
     let seeded = pipeline.condition(&request)?;
@@ -52,6 +64,73 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
     let unscaled = pipeline.vae()?.unscale(latents.clone());
     report.tensor("vae_in", unscaled, &expected["vae_in"]);
     trace::compare_picture(&pipeline, latents, &expected, report)
+}
+
+/// The model of a case with what the case adds to it.
+fn open(case: &Case, device: &Device) -> Result<StableDiffusion, Box<dyn Error>> {
+    let mut options = LoadOptions::new(device.clone());
+    if case.kind == "faceid" {
+        options = options.adapter(case.file("ip_adapter")?);
+    } else if case.has_file("ip_adapter") {
+        options = options.adapter((case.file("ip_adapter")?, case.file("image_encoder")?));
+    }
+    // the weights of several files are in their order, a single file has none
+    let names = ["lora", "loras", "lora_unet", "lora_text_encoder", "lycoris"];
+    for (index, file) in names.iter().flat_map(|name| case.files(name)).enumerate() {
+        let strength = case.params()["weights"][index].as_f64().unwrap_or(1.0);
+        options = options.lora(file, strength);
+    }
+    for learnt in case.params()["load"].as_array().into_iter().flatten() {
+        let file = learnt["file"]
+            .as_str()
+            .ok_or("an embedding without a file")?;
+        let file = case.directory.join(file);
+        let token = learnt["token"]
+            .as_str()
+            .ok_or("an embedding without a token")?;
+        options = match learnt["token_given"].as_bool() {
+            Some(true) => options.embedding_as(file, token),
+            _ => options.embedding(file),
+        };
+    }
+    if case.has_file("single_file") {
+        options = options.configurations(case.file("config")?);
+        return Ok(StableDiffusion::open(case.file("single_file")?, options)?);
+    }
+    Ok(StableDiffusion::open(case.file("model")?, options)?)
+}
+
+/// What a `LyCORIS` file adds to each weight, and what the same layers in peft's folders add.
+fn compare_deltas(
+    case: &Case,
+    pipeline: &StableDiffusion,
+    expected: &Arrays,
+    device: &Device,
+    report: &mut Report,
+) -> Outcome {
+    let peft = (case.files("peft").into_iter())
+        .fold(LoadOptions::new(device.clone()), |options, folder| {
+            options.lora(folder, 1.0)
+        });
+    let peft = StableDiffusion::open(case.file("model")?, peft)?;
+    for (layout, pipeline) in [("", pipeline), ("peft.", &peft)] {
+        let deltas = pipeline.loras().merged(Part::Denoiser);
+        for (name, wanted) in expected {
+            let Some(module) = name.strip_prefix("delta.") else {
+                continue;
+            };
+            let [delta] = deltas.of_weight(&format!("{module}.weight")) else {
+                return Err(format!("not one change of {module}").into());
+            };
+            let found = Array {
+                shape: wanted.shape.clone(),
+                ..array(delta.dense(device)?)
+            };
+            let tolerance = report.tolerance(name);
+            report.within(&format!("{layout}{name}"), &found, wanted, tolerance);
+        }
+    }
+    Ok(())
 }
 
 fn compare_ids(
@@ -97,10 +176,12 @@ fn compare_conditioning(
     let conditional = references().map(|tokens| tokens.conditional.clone());
     let unconditional = references().map(|tokens| tokens.unconditional.clone());
     for (name, tokens) in [
-        ("image_tokens", conditional.collect()),
+        ("image_tokens", conditional.collect::<Vec<_>>()),
         ("uncond_image_tokens", unconditional.collect()),
     ] {
-        report.tensor::<3>(name, Tensor::cat(tokens, 0), &expected[name]);
+        if let Some(wanted) = expected.get(name) {
+            report.tensor::<3>(name, Tensor::cat(tokens, 0), wanted);
+        }
     }
     if let Some(added) = &states.added
         && let [negative, conditional] = added.time_ids.as_slice()

@@ -11,24 +11,40 @@ use conceptrol_core::{
 use conceptrol_examples::{
     device::{Backend, Precision},
     map::map,
+    model::PartArguments,
 };
 use conceptrol_flux::omini::Placement;
 
-use crate::concepts::{ConceptArgument, MaskArgument, Phrase, concept, mask, style};
+use crate::concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style};
 
 /// Personalise a picture with a reference for a phrase of the prompt.
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
-    /// A diffusers folder; the embedded model if absent.
-    #[arg(long, value_name = "DIR")]
+    /// A diffusers folder, or a single file of Stable Diffusion 1.x or XL (.safetensors, .ckpt); the embedded model if absent.
+    #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
-    /// The adapter that reads reference pictures: an IP-Adapter (.safetensors or .bin), or OminiControl's `LoRA` for FLUX.
-    #[arg(long, value_name = "FILE")]
-    pub adapter: Option<PathBuf>,
-    /// Folder of the image encoder that the IP-Adapter was trained with [default: `image_encoder` of the model].
-    #[arg(long, value_name = "DIR")]
-    pub image_encoder: Option<PathBuf>,
+    /// The adapter that reads reference pictures or faces: an IP-Adapter (.safetensors or .bin), or OminiControl's `LoRA` for
+    /// FLUX. Several are numbered from 1, and "cat@2=cat.png" is read by the second.
+    #[arg(long = "adapter", value_name = "FILE")]
+    pub adapters: Vec<PathBuf>,
+    /// Folder of the image encoder that the IP-Adapter was trained with [default: `image_encoder` of the model]. One for all
+    /// adapters, or one each.
+    #[arg(long = "image-encoder", value_name = "DIR")]
+    pub image_encoders: Vec<PathBuf>,
+    /// Whose face a phrase is, for `FaceID` adapters: the embedding of a face as .npy, .json, or .safetensors.
+    #[arg(long = "identity", value_name = "PHRASE[#N]=FILE", value_parser = mask())]
+    pub identities: Vec<MaskArgument>,
+    /// A low-rank adapter (`LoRA`, `LoHa`, `LoKr`; a file, or a folder of peft) with an optional strength, which may be negative:
+    /// "ink.safetensors:0.8". Several add up.
+    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = style())]
+    pub loras: Vec<(PathBuf, f64)>,
+    /// A low-rank adapter that acts where a phrase of the prompt acts: "cat=ink.safetensors:0.8".
+    #[arg(long = "lora-at", value_name = "PHRASE[#N]=FILE[:STRENGTH]", value_parser = concept())]
+    pub loras_at: Vec<ConceptArgument>,
+    /// Words of textual inversion, under the name in the file or another: "my-cat=learned_embeds.safetensors".
+    #[arg(long = "embedding", value_name = "[WORD=]FILE", value_parser = embedding())]
+    pub embeddings: Vec<(Option<String>, PathBuf)>,
     /// A phrase of the prompt and its reference picture, with an optional scale: "cat=cat.png:0.8". "cat#2=tom.png" is the
     /// second cat of the prompt.
     #[arg(long = "concept", value_name = "PHRASE[#N]=FILE[:SCALE]", value_parser = concept())]
@@ -108,6 +124,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub parts: PartArguments,
+    #[command(flatten)]
     pub flux: FluxArguments,
 }
 
@@ -118,12 +136,6 @@ pub(crate) struct FluxArguments {
     /// Keep the large models on disk and bring one block at a time into memory.
     #[arg(long, conflicts_with = "low_memory")]
     pub stream_weights: bool,
-    /// Another transformer than the folder's: a single file in the original or diffusers layout, fp8 too.
-    #[arg(long, value_name = "FILE")]
-    pub transformer: Option<PathBuf>,
-    /// A style `LoRA` with an optional strength: "ink.safetensors:0.8". Several add up.
-    #[arg(long = "lora", value_name = "FILE[:STRENGTH]", value_parser = style())]
-    pub loras: Vec<(PathBuf, f64)>,
     /// Where the adapter was trained to see the reference [default: right, as `subject_512`].
     #[arg(long)]
     pub placement: Option<PlacementArgument>,
@@ -147,8 +159,8 @@ impl Arguments {
                 });
             }
         }
-        if self.adapter.is_none() && self.image_encoder.is_none() {
-            self.adapter = Some(folder.join("ip-adapter.safetensors"));
+        if self.adapters.is_empty() && self.image_encoders.is_empty() {
+            self.adapters.push(folder.join("ip-adapter.safetensors"));
         }
         self.model = Some(folder);
         self
@@ -167,8 +179,6 @@ impl Arguments {
     pub(crate) fn flux_only(&self) -> Option<&'static str> {
         first_given(&[
             ("--stream-weights", self.flux.stream_weights),
-            ("--transformer", self.flux.transformer.is_some()),
-            ("--lora", !self.flux.loras.is_empty()),
             ("--placement", self.flux.placement.is_some()),
         ])
     }
@@ -176,7 +186,7 @@ impl Arguments {
     /// The first option that is given and does nothing if references act in none of these modes.
     pub(crate) fn idle_in(&self, modes: &[Mode]) -> Option<&'static str> {
         let act = modes.iter().any(|mode| *mode != Mode::TextOnly);
-        let masks = modes.contains(&Mode::Conceptrol);
+        let masks = modes.contains(&Mode::Conceptrol) || !self.loras_at.is_empty();
         let of_references = [
             ("--scale", self.scale.is_some()),
             ("--site-scale", !self.site_scales.is_empty()),

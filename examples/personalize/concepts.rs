@@ -9,11 +9,12 @@ use std::{
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-/// A phrase of the prompt; which of its occurrences, counted from 1.
+/// A phrase of the prompt; which of its occurrences, and which adapter reads its reference, both counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Phrase {
     pub text: String,
     pub occurrence: usize,
+    pub adapter: usize,
 }
 
 /// A concept of the command line.
@@ -37,24 +38,38 @@ impl Phrase {
         Self {
             text: text.into(),
             occurrence: 1,
+            adapter: 1,
         }
     }
 
-    /// `cat#2` is the second cat; without a number after the last `#` it belongs to the phrase.
+    /// `cat#2` is the second cat, `cat@2` the one whose reference the second adapter reads; without a number after it, a mark
+    /// belongs to the phrase.
     fn parse(text: &str) -> Result<Self, String> {
-        let numbered = text
-            .rsplit_once('#')
-            .and_then(|(phrase, number)| Some((phrase, number.parse::<usize>().ok()?)));
-        let (phrase, occurrence) = numbered.unwrap_or((text, 1));
-        match (phrase.trim(), occurrence) {
-            ("", _) => Err("expected PHRASE=FILE, neither empty".into()),
-            (_, 0) => Err("occurrences are counted from 1".into()),
-            (phrase, occurrence) => Ok(Self {
+        let (text, adapter) = numbered(text, '@');
+        let (phrase, occurrence) = numbered(text, '#');
+        match (phrase.trim(), occurrence, adapter) {
+            ("", ..) => Err("expected PHRASE=FILE, neither empty".into()),
+            (_, 0, _) => Err("occurrences are counted from 1".into()),
+            (.., 0) => Err("adapters are counted from 1".into()),
+            (phrase, occurrence, adapter) => Ok(Self {
                 text: phrase.to_owned(),
                 occurrence,
+                adapter,
             }),
         }
     }
+
+    /// Whether both mean the same words.
+    pub(crate) fn same_words(&self, other: &Self) -> bool {
+        (&self.text, self.occurrence) == (&other.text, other.occurrence)
+    }
+}
+
+/// What is before the last `mark`, and the number behind it; 1 if there is none.
+fn numbered(text: &str, mark: char) -> (&str, usize) {
+    let split = text.rsplit_once(mark);
+    let split = split.and_then(|(before, number)| Some((before, number.parse().ok()?)));
+    split.unwrap_or((text, 1))
 }
 
 impl Display for Phrase {
@@ -85,6 +100,25 @@ pub(crate) fn mask() -> impl TypedValueParser<Value = MaskArgument> {
         let (phrase, file) = split_phrase(&argument)?;
         let file = file.into();
         Ok::<_, String>(MaskArgument { phrase, file })
+    })
+}
+
+/// Parses `[WORD=]FILE`. A file of the whole name wins.
+pub(crate) fn embedding() -> impl TypedValueParser<Value = (Option<String>, PathBuf)> {
+    OsStringValueParser::new().try_map(|argument: OsString| {
+        let equals = |bytes: &[u8]| bytes.iter().position(|byte| *byte == b'=');
+        let whole = || Ok::<_, String>((None, PathBuf::from(&argument)));
+        if Path::new(&argument).exists() {
+            return whole();
+        }
+        let Some((word, file)) = split(&argument, equals) else {
+            return whole();
+        };
+        let word = word.into_string().map_err(|_| "the word is not UTF-8")?;
+        if word.is_empty() || file.is_empty() {
+            return Err("expected WORD=FILE, neither empty".into());
+        }
+        Ok((Some(word), file.into()))
     })
 }
 

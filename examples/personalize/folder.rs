@@ -1,14 +1,10 @@
-//! Which family a model is of.
+//! Which family a model is of, and how it is loaded.
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{error::Error, path::Path};
 
 use conceptrol_core::{
     models::config::Fields,
-    pipeline::{LoadOptions, Residency},
+    pipeline::{LoadOptions, Residency, model_at},
 };
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
@@ -21,10 +17,8 @@ const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let arguments = &arguments.clone().with_embedded(Path::new(ASSETS));
     let folder = arguments.model.clone().ok_or("no --model")?;
-    check_folder(&folder)?;
-    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
-    let class = index.optional_text("_class_name")?;
-    if class.is_some_and(|class| class.starts_with("Flux")) {
+    let folder = model_at(&folder)?;
+    if is_flux(&folder)? {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
         let request = request(arguments, &pipeline, 0.0)?;
         run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
@@ -45,38 +39,55 @@ fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn 
         (false, true) => Residency::WhileUsed,
         (false, false) => Residency::Memory,
     };
-    Ok(LoadOptions::new(device)
+    let mut options = LoadOptions::new(device)
         .dtype(arguments.dtype.into())
         .residency(residency)
-        .files(arguments.files()))
+        .files(arguments.files());
+    for (path, strength) in &arguments.loras {
+        options = options.lora(path, *strength);
+    }
+    for lora in &arguments.loras_at {
+        options = options.lora_apart(&lora.image);
+    }
+    for (word, path) in &arguments.embeddings {
+        options = match word {
+            Some(word) => options.embedding_as(path, word),
+            None => options.embedding(path),
+        };
+    }
+    Ok(arguments.parts.set(options))
 }
 
 fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
-    let options = options(arguments)?;
-    let encoder = || {
-        let given = arguments.image_encoder.clone();
-        given.unwrap_or_else(|| folder.join("image_encoder"))
-    };
-    match (&arguments.adapter, &arguments.image_encoder) {
-        (Some(adapter), _) => Ok(options.adapter((adapter, encoder()))),
-        (None, Some(_)) => Err("--image-encoder needs --adapter".into()),
-        (None, None) => Ok(options),
+    let mut options = options(arguments)?;
+    let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
+    match (adapters.len(), encoders.len()) {
+        (0, 1..) => return Err("--image-encoder needs --adapter".into()),
+        (all, given) if given > 1 && given != all => {
+            return Err(format!("{given} image encoders for {all} adapters").into());
+        }
+        _ => {}
     }
+    // beside a single file there is none
+    let configurations = arguments.parts.configurations.as_deref();
+    let beside = configurations
+        .filter(|_| folder.is_file())
+        .unwrap_or(folder);
+    for (index, adapter) in adapters.iter().enumerate() {
+        let given = encoders.get(index).or(encoders.first()).cloned();
+        let encoder = given.unwrap_or_else(|| beside.join("image_encoder"));
+        options = options.adapter((adapter, encoder));
+    }
+    Ok(options)
 }
 
 fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<dyn Error>> {
     let mut options = options::<FluxOptions>(arguments)?;
-    match (&arguments.adapter, &arguments.image_encoder) {
-        (_, Some(_)) => return Err("--image-encoder is not for FLUX models".into()),
-        (Some(adapter), None) => options = options.adapter(adapter.as_path()),
-        (None, None) => {}
+    if !arguments.image_encoders.is_empty() {
+        return Err("--image-encoder is not for FLUX models".into());
     }
-    options
-        .extra
-        .transformer
-        .clone_from(&arguments.flux.transformer);
-    for (path, strength) in &arguments.flux.loras {
-        options.extra = options.extra.lora(path, *strength);
+    for adapter in &arguments.adapters {
+        options = options.adapter(adapter.as_path());
     }
     if let Some(placement) = arguments.flux.placement {
         options.extra.placement = placement.into();
@@ -84,35 +95,12 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
     Ok(options)
 }
 
-/// What people give that is no folder of diffusers, in one sentence each.
-fn check_folder(path: &Path) -> Result<(), String> {
-    let shown = path.display();
-    if path.is_file() {
-        return Err(format!(
-            "{shown} is a single file: --model takes a folder as diffusers saves it, with model_index.json"
-        ));
+/// Whether `model_index.json` names a pipeline of FLUX. Single files are of Stable Diffusion.
+fn is_flux(model: &Path) -> Result<bool, Box<dyn Error>> {
+    if model.is_file() {
+        return Ok(false);
     }
-    if !path.exists() {
-        let parts: Vec<_> = path.iter().collect();
-        return Err(match (path.is_relative(), parts.as_slice()) {
-            (true, [_, _]) => format!(
-                "there is no folder {shown}; if it is a name on a hub, download it first and give its folder"
-            ),
-            _ => format!("there is no folder {shown}"),
-        });
-    }
-    if let Some(snapshot) = snapshot(path) {
-        return Err(format!(
-            "{shown} is a cache of a hub: give the model in it, {}",
-            snapshot.display()
-        ));
-    }
-    Ok(())
-}
-
-/// A model below the `snapshots` of a hub's cache.
-fn snapshot(path: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(path.join("snapshots")).ok()?;
-    let mut models = entries.flatten().map(|entry| entry.path());
-    models.find(|model| model.join("model_index.json").exists())
+    let index = Fields::open("pipeline", model.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    Ok(class.is_some_and(|class| class.starts_with("Flux")))
 }

@@ -59,6 +59,10 @@ impl Parameters {
                 concept.scale
             ));
         }
+        for identity in &arguments.identities {
+            let (phrase, file) = (&identity.phrase, named(&identity.file)?);
+            after.push(format!("Identity: {phrase} {file}"));
+        }
         for mask in &arguments.masks {
             let role = arguments.mask_role;
             after.push(format!(
@@ -75,14 +79,22 @@ impl Parameters {
         }
         after.push(format!("Fidelity: {:?}", request.fidelity));
         after.push(format!("Model: {}", folder.display()));
-        if let Some(adapter) = &arguments.adapter {
+        for adapter in &arguments.adapters {
             after.push(format!("Adapter: {}", adapter.display()));
         }
-        if let Some(transformer) = &arguments.flux.transformer {
-            after.push(format!("Transformer: {}", transformer.display()));
+        for (name, file) in arguments.parts.given() {
+            after.push(format!("{name}: {}", file.display()));
         }
-        for (file, strength) in &arguments.flux.loras {
+        for (file, strength) in &arguments.loras {
             after.push(format!("LoRA: {} {strength}", file.display()));
+        }
+        for lora in &arguments.loras_at {
+            let (phrase, file, strength) = (&lora.phrase, lora.image.display(), lora.scale);
+            after.push(format!("LoRA: {file} {strength} at {phrase}"));
+        }
+        for (word, file) in &arguments.embeddings {
+            let word = word.as_deref().unwrap_or_default();
+            after.push(format!("Embedding: {word} {}", file.display()));
         }
         if let Some(placement) = arguments.flux.placement {
             after.push(format!("Placement: {placement:?}"));

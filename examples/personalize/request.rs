@@ -4,12 +4,18 @@ use std::error::Error;
 
 use conceptrol_core::{
     MaskRole, SiteSelector, StepWindow,
-    models::image::{open, open_mask},
-    pipeline::{ConceptRequest, ImageSize, Pipeline, Request},
+    models::{
+        image::{open, open_mask},
+        lora::{LoraSummary, Part},
+    },
+    pipeline::{ConceptRequest, Identity, ImageSize, LoraRequest, Loras, Pipeline, Request},
 };
 use conceptrol_examples::say_err;
 
-use crate::{arguments::Arguments, concepts::ConceptArgument};
+use crate::{
+    arguments::Arguments,
+    concepts::{ConceptArgument, Phrase},
+};
 
 /// `warmup` is the family's, for a command line that has none.
 pub(crate) fn request<P: Pipeline>(
@@ -22,11 +28,20 @@ pub(crate) fn request<P: Pipeline>(
         .as_deref()
         .ok_or("--model needs --prompt")?;
     let concepts = &arguments.concepts;
-    if !concepts.is_empty() && pipeline.adapters() == 0 {
-        return Err("--concept needs --adapter".into());
+    if pipeline.adapters() == 0 {
+        if !concepts.is_empty() {
+            return Err("--concept needs --adapter".into());
+        }
+        if !arguments.identities.is_empty() {
+            return Err("--identity needs --adapter".into());
+        }
     }
-    let unnamed = (arguments.masks.iter())
-        .find(|mask| concepts.iter().all(|concept| concept.phrase != mask.phrase));
+    let phrases = phrases(arguments);
+    let unnamed = (arguments.masks.iter()).find(|mask| {
+        phrases
+            .iter()
+            .all(|phrase| !phrase.same_words(&mask.phrase))
+    });
     if let Some(mask) = unnamed {
         return Err(format!("--mask names `{}`, which no --concept does", mask.phrase).into());
     }
@@ -65,22 +80,68 @@ pub(crate) fn request<P: Pipeline>(
     for (sites, factor) in &arguments.site_scales {
         request = request.site_scale(SiteSelector::under(sites.clone()), *factor);
     }
-    for concept in concepts {
-        request = request.concept(self::concept(concept, arguments, pipeline)?);
+    for (index, phrase) in phrases.iter().enumerate() {
+        let picture = concepts.get(index);
+        request = request.concept(concept(phrase, picture, arguments, pipeline)?);
+    }
+    for (lora, summary) in arguments.loras_at.iter().zip(apart(pipeline)) {
+        let text = summary.total() - summary.layers.get(&Part::Denoiser).unwrap_or(&0);
+        if text > 0 {
+            let (file, phrase) = (lora.image.display(), &lora.phrase);
+            say_err!(
+                "warning: {file}: its {text} layers of text encoders are left out, as it acts at `{phrase}`"
+            );
+        }
+    }
+    for (index, lora) in arguments.loras_at.iter().enumerate() {
+        let mut places = phrases.iter();
+        let place = places.position(|phrase| phrase.same_words(&lora.phrase));
+        let place = place.expect("its phrase is among them");
+        request = request.lora(LoraRequest::new(index).strength(lora.scale).concept(place));
     }
     Ok(request)
 }
 
+/// The low-rank adapters that are kept apart.
+fn apart<P: Pipeline>(pipeline: &P) -> impl Iterator<Item = &LoraSummary> {
+    pipeline.loras().into_iter().flat_map(Loras::apart)
+}
+
+/// Every phrase that is to look like something, and then those where something acts only, each once.
+fn phrases(arguments: &Arguments) -> Vec<Phrase> {
+    let concepts = arguments.concepts.iter().map(|concept| &concept.phrase);
+    let identities = arguments.identities.iter().map(|identity| &identity.phrase);
+    let places = arguments.loras_at.iter().map(|lora| &lora.phrase);
+    // two references for one occurrence stay two concepts: the pipeline says what is wrong with them
+    let mut phrases: Vec<Phrase> = concepts.cloned().collect();
+    for phrase in identities.chain(places) {
+        if !phrases.iter().any(|known| known.same_words(phrase)) {
+            phrases.push(phrase.clone());
+        }
+    }
+    phrases
+}
+
+/// The concept of a phrase, with its picture if it has one.
 fn concept<P: Pipeline>(
-    argument: &ConceptArgument,
+    phrase: &Phrase,
+    picture: Option<&ConceptArgument>,
     arguments: &Arguments,
     pipeline: &P,
 ) -> Result<ConceptRequest, Box<dyn Error>> {
-    let phrase = &argument.phrase;
-    let concept = ConceptRequest::new(&phrase.text, open(&argument.image)?)
-        .scale(argument.scale)
-        .occurrence(phrase.occurrence - 1);
-    let Some(mask) = arguments.masks.iter().find(|mask| mask.phrase == *phrase) else {
+    let mut concept = ConceptRequest::words_only(&phrase.text)
+        .occurrence(phrase.occurrence - 1)
+        .adapter(phrase.adapter - 1);
+    if let Some(picture) = picture {
+        concept.image = Some(open(&picture.image)?);
+        concept.scale = picture.scale;
+    }
+    let mut faces = arguments.identities.iter();
+    if let Some(face) = faces.find(|face| face.phrase.same_words(phrase)) {
+        concept.identity = Some(Identity::open(&face.file)?);
+    }
+    let mut masks = arguments.masks.iter();
+    let Some(mask) = masks.find(|mask| mask.phrase.same_words(phrase)) else {
         return Ok(concept);
     };
     let drawn = open_mask(&mask.file)?;

@@ -44,7 +44,7 @@ pub(crate) fn run<P: Pipeline>(
 ) -> Result<(), Box<dyn Error>> {
     let interrupt = Interrupt::listen(&arguments.out);
     let request = request.cancel(interrupt.cancel());
-    let modes = modes(arguments, !request.concepts.is_empty())?;
+    let modes = modes(arguments, request.conditioned().next().is_some())?;
     if let Some(option) = arguments.idle_in(&modes) {
         return Err(
             format!("{option} does nothing here: no reference or mask acts in this mode").into(),

@@ -5,6 +5,7 @@ pub mod folder;
 pub mod machine;
 pub mod map;
 pub mod memory;
+pub mod model;
 pub mod output;
 pub mod progress;
 pub mod sheet;

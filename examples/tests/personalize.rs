@@ -73,7 +73,7 @@ fn pictures(folder: &TempDir) -> PathBuf {
 
 #[test]
 fn what_is_wrong_shows_before_the_first_step() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 16] = [
         (
             &["--concept-block", "nonsense", "--steps", "500"],
             "no site matches `nonsense`",
@@ -93,10 +93,9 @@ fn what_is_wrong_shows_before_the_first_step() {
             &["--mode", "adapter", "--concept-block", "x"],
             "--concept-block does nothing here",
         ),
-        (
-            &["--lora", "x.safetensors"],
-            "--lora is for FLUX models only",
-        ),
+        (&["--lora", "x.safetensors"], "cannot read x.safetensors"),
+        (&["--identity", "elephant=x.npy"], "cannot read x.npy"),
+        (&["--image-encoder", "a"], "--image-encoder needs --adapter"),
         (
             &["--lora", "x.safetensors:nan"],
             "the strength NaN is not finite",
@@ -107,11 +106,11 @@ fn what_is_wrong_shows_before_the_first_step() {
         ),
         (
             &["--model", "x.safetensors", "--prompt", "a"],
-            "there is no folder x.safetensors",
+            "x.safetensors: there is no such file or folder",
         ),
         (
             &["--model", "owner/name", "--prompt", "a"],
-            "download it first",
+            "for a model on the Hugging Face hub",
         ),
         (
             &["--width", "8192", "--height", "8192", "--images", "64"],
@@ -138,25 +137,26 @@ fn what_is_wrong_shows_before_the_first_step() {
 }
 
 #[test]
-fn a_single_file_and_a_cache_of_a_hub_are_told_apart() {
+fn what_is_no_model_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("model.safetensors");
-    fs::write(&file, "x").expect("a file");
-    let message = refused(&["--prompt", "a", "--model", &file.display().to_string()]);
-    assert!(message.contains("is a single file"), "{message}");
-    let snapshot = folder.path().join("snapshots/0a1b");
-    fs::create_dir_all(&snapshot).expect("a folder");
-    fs::write(snapshot.join("model_index.json"), "{}").expect("a file");
-    let message = refused(&[
-        "--prompt",
-        "a",
-        "--model",
-        &folder.path().display().to_string(),
-    ]);
-    assert!(
-        message.contains("is a cache of a hub") && message.contains("0a1b"),
-        "{message}"
-    );
+    for (name, content, expected) in [
+        (
+            "model.safetensors",
+            "x",
+            "a text that begins \"x\", not weights",
+        ),
+        ("model.ckpt", "<html>", "a web page, not weights"),
+        (
+            "notes.md",
+            "x",
+            "neither a folder of diffusers nor a file of weights",
+        ),
+    ] {
+        let file = folder.path().join(name);
+        fs::write(&file, content).expect("a file");
+        let message = refused(&["--prompt", "a", "--model", &file.display().to_string()]);
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub struct Concept {
     pub spans: Vec<Vec<Range<usize>>>,
     /// What the adapter made of the reference picture. FLUX has it in the sequence instead.
     pub reference: Option<ReferenceTokens>,
+    /// Whether a reference picture stands behind it. Otherwise it is there for its mask alone.
+    pub conditioned: bool,
     /// Factor on the strength of this concept's condition.
     pub scale: f32,
     /// A mask given by the user.
@@ -70,6 +72,7 @@ impl Concept {
             name: name.into(),
             spans: spans.into_iter().collect(),
             reference: None,
+            conditioned: true,
             scale: 1.0,
             mask: None,
             mask_role: MaskRole::default(),
@@ -79,6 +82,12 @@ impl Concept {
     /// Sets the reference tokens.
     pub fn reference(mut self, reference: ReferenceTokens) -> Self {
         self.reference = Some(reference);
+        self
+    }
+
+    /// Sets whether a reference picture stands behind it.
+    pub const fn conditioned(mut self, conditioned: bool) -> Self {
+        self.conditioned = conditioned;
         self
     }
 

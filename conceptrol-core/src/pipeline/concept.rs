@@ -7,7 +7,7 @@ use image::RgbImage;
 use crate::{
     concept::{MaskRole, Occurrence},
     mask::ConceptMask,
-    pipeline::PipelineError,
+    pipeline::{Identity, PipelineError},
 };
 
 /// Which words of a prompt a concept stands for.
@@ -34,6 +34,8 @@ pub struct ConceptRequest {
     pub words: Words,
     /// The reference picture; every mode but [`Mode::TextOnly`](super::Mode::TextOnly) needs one.
     pub image: Option<RgbImage>,
+    /// Whose face it is, for adapters that read the embedding of one (`FaceID`).
+    pub identity: Option<Identity>,
     /// Factor on the strength of its condition.
     pub scale: f32,
     /// Where it may act.
@@ -59,11 +61,23 @@ impl ConceptRequest {
             name: phrase.into(),
             words: Words::Named(Occurrence::Nth(0)),
             image: None,
+            identity: None,
             scale: 1.0,
             mask: None,
             mask_role: MaskRole::default(),
             adapter: 0,
         }
+    }
+
+    /// The first occurrence of `phrase` is to be this person.
+    pub fn person(phrase: impl Into<String>, identity: Identity) -> Self {
+        Self::words_only(phrase).identity(identity)
+    }
+
+    /// Sets whose face it is.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
     }
 
     /// Sets which words of the prompt it means.
@@ -99,6 +113,11 @@ impl ConceptRequest {
     pub fn adapter(mut self, adapter: usize) -> Self {
         self.adapter = adapter;
         self
+    }
+
+    /// Whether there is something it is to look like.
+    pub const fn has_reference(&self) -> bool {
+        self.image.is_some() || self.identity.is_some()
     }
 
     pub(super) fn check(&self) -> Result<(), PipelineError> {

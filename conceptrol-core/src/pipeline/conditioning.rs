@@ -8,7 +8,10 @@ use crate::{
     models::{scheduler::Scheduler, tokenizer::Truncation},
     pipeline::{
         ConceptRequest, Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds,
-        Stage, finite, locate::locate, memory, plan::check_adapters,
+        Stage, finite,
+        locate::locate,
+        memory,
+        plan::{check_adapters, check_loras},
     },
     seam::BatchLayout,
 };
@@ -93,6 +96,7 @@ pub(super) fn check<F: Family + ?Sized>(
     }
     family.check(request)?;
     check_adapters(family, request)?;
+    check_loras(family, request)?;
     let frame = frame(family, request)?;
     check_latents(request, &frame)?;
     memory::check(family, request, &frame)?;
@@ -204,6 +208,7 @@ fn concepts<X>(
         let mut concept =
             Concept::new(&asked.name, if nowhere { Vec::new() } else { spans }).scale(asked.scale);
         concept.reference = references.get(index).cloned().flatten();
+        concept.conditioned = asked.has_reference();
         concept.mask = asked.mask.clone();
         concept.mask_role = asked.mask_role;
         concept

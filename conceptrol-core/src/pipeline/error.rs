@@ -7,10 +7,10 @@ use crate::{
     message::{shown, shown_path},
     models::{
         autoencoder_kl::AutoencoderError, clip_text::ClipTextError, config::ConfigError,
-        image::ImageError, scheduler::SchedulerError, tokenizer::TokenizerError,
-        weights::WeightError,
+        image::ImageError, lora::LoraError, scheduler::SchedulerError,
+        textual_inversion::TextualInversionError, tokenizer::TokenizerError, weights::WeightError,
     },
-    pipeline::Stage,
+    pipeline::{IdentityError, Stage, model_files::no_model},
     seam::{AttentionError, InstallError, MaskError},
 };
 
@@ -27,6 +27,12 @@ pub enum PipelineError {
         class_name: String,
         /// The classes of the family.
         expected: String,
+    },
+    /// The path is neither a folder nor a file that a model can be in.
+    #[error("{}", no_model(path))]
+    NoModel {
+        /// The path.
+        path: PathBuf,
     },
     /// Two parts of a model that do not belong together.
     #[error("{part}: {found} {axis} instead of {expected}")]
@@ -126,6 +132,15 @@ pub enum PipelineError {
     /// A weight file.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// Learnt words.
+    #[error(transparent)]
+    TextualInversion(#[from] TextualInversionError),
+    /// The embedding of a face.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A low-rank adapter.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
     /// A configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -8,7 +8,7 @@ use crate::{
     concept::{Concept, ReferenceTokens, Token},
     mask::ConceptBlock,
     models::{noise::NoiseDtype, scheduler::SchedulerConfig, tokenizer::EncodedPrompt},
-    pipeline::{Fidelity, ImageSize, Mode, PipelineError, Request, Seeds},
+    pipeline::{Fidelity, ImageSize, Loras, Mode, PipelineError, Request, Seeds},
     seam::{
         AttentionPlanBuilder, AttentionSites, BatchLayout, Session, SiteKind, SiteSelector,
         StepInfo,
@@ -37,6 +37,11 @@ pub trait Family: fmt::Debug + Send + Sync {
 
     /// Number of adapters that can carry concepts.
     fn adapters(&self) -> usize;
+
+    /// Its low-rank adapters, if it can have any.
+    fn loras(&self) -> Option<&Loras> {
+        None
+    }
 
     /// A prompt as the encoder whose tokens attention sees splits it.
     ///

@@ -21,20 +21,19 @@ pub struct ModelIndex {
 }
 
 impl ModelIndex {
-    /// Reads the index of a folder that must hold one of these pipelines.
+    /// Reads a `model_index.json`, which must be of one of these pipelines.
     ///
     /// # Errors
     ///
     /// A file that cannot be read, and [`PipelineError::WrongFamily`].
-    pub fn open(folder: &Path, classes: &[&str]) -> Result<Self, PipelineError> {
-        let path = folder.join("model_index.json");
-        let fields = Fields::open("pipeline", &path)?;
+    pub fn open(path: &Path, classes: &[&str]) -> Result<Self, PipelineError> {
+        let fields = Fields::open("pipeline", path)?;
         let class_name = fields.optional_text("_class_name")?.unwrap_or_default();
         if !classes.contains(&class_name) {
             return Err(PipelineError::WrongFamily {
                 class_name: class_name.to_owned(),
                 expected: classes.join(" or "),
-                path,
+                path: path.to_owned(),
             });
         }
         Ok(Self {
@@ -52,21 +51,19 @@ impl Choice for MaskNorm {
     ];
 }
 
-/// The concept block that `conceptrol.json` of a folder names, if there is one; `block` says how the family reads masks
-/// at a site.
+/// The concept block that a `conceptrol.json` names, if there is one; `block` says how the family reads masks at a site.
 ///
 /// # Errors
 ///
 /// A file that is there and cannot be read.
 pub fn concept_block_of(
-    folder: &Path,
+    path: &Path,
     block: fn(SiteSelector) -> ConceptBlock,
 ) -> Result<Option<ConceptBlock>, PipelineError> {
-    let path = folder.join("conceptrol.json");
     if !path.exists() {
         return Ok(None);
     }
-    let fields = Fields::open("conceptrol", &path)?;
+    let fields = Fields::open("conceptrol", path)?;
     let fields = fields.object("concept_block", "concept block")?;
     let site = fields.optional_text("site")?;
     let site = site.ok_or_else(|| fields.error("site", "the name of a site"))?;
@@ -77,14 +74,13 @@ pub fn concept_block_of(
     }))
 }
 
-/// The scheduler of a folder, its fields checked as far as its class is known: one that is not computed here waits for a
-/// request that names another.
+/// A scheduler, its fields checked as far as its class is known: one that is not computed here waits for a request that names
+/// another.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, and a field that cannot be, with the file.
-pub fn scheduler_of(folder: &Path) -> Result<SchedulerConfig, PipelineError> {
-    let config = SchedulerConfig::open(&folder.join("scheduler/scheduler_config.json"))?;
+/// A field that cannot be read, with the file.
+pub fn checked_scheduler(config: SchedulerConfig) -> Result<SchedulerConfig, PipelineError> {
     if config.kind().is_ok() {
         config.build(1, &SchedulerOptions::default().image_tokens(4096))?;
     }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
+    concept::MaskRole,
     mask::{ConceptMaskSource, Fixed, OwnMask},
-    pipeline::{Family, Mode, PipelineError, Request, Words},
+    pipeline::{ConceptRequest, Family, Fidelity, Mode, PipelineError, Request, Words},
     processors::ConceptrolLayer,
     seam::{AttentionPlan, AttentionPlanBuilder},
 };
@@ -15,16 +16,72 @@ pub(super) fn fill<F: Family + ?Sized>(
     mut builder: AttentionPlanBuilder<'_>,
     request: &Request<F::Extra>,
 ) -> Result<AttentionPlan, PipelineError> {
-    if !request.has_references() {
-        return Ok(builder.build()?);
+    check_loras(family, request)?;
+    if let Some(loras) = family.loras() {
+        builder = loras.install(builder, &request.loras, family.profile())?;
     }
+    let references = request.has_references();
     check_adapters(family, request)?;
-    if request.mode == Mode::Conceptrol {
+    let gates = references && request.mode == Mode::Conceptrol;
+    if gates || places(request).any(|concept| !has_own_place(concept)) {
         let conditioned = family.profile().conditioned.clone();
         let source = mask_source(family, request)?;
-        builder = builder.layer(conditioned, ConceptrolLayer::new(source));
+        let layer = match gates {
+            true => ConceptrolLayer::new(source),
+            false => ConceptrolLayer::watching(source),
+        };
+        builder = builder.layer(conditioned, layer);
     }
-    Ok(family.install(builder, request)?.build()?)
+    if references {
+        builder = family.install(builder, request)?;
+    }
+    Ok(builder.build()?)
+}
+
+/// The concepts at which low-rank adapters act.
+fn places<X>(request: &Request<X>) -> impl Iterator<Item = &ConceptRequest> {
+    let named = request.loras.iter().filter_map(|lora| lora.concept);
+    named.filter_map(|index| request.concepts.get(index))
+}
+
+/// Whether its place is the user's own mask alone.
+fn has_own_place(concept: &ConceptRequest) -> bool {
+    let alone = concept.mask_role == MaskRole::Instead || concept.words == Words::Everywhere;
+    concept.mask.is_some() && alone
+}
+
+/// That every low-rank adapter the request uses is loaded, and acts at a concept that has a place.
+pub(super) fn check_loras<F: Family + ?Sized>(
+    family: &F,
+    request: &Request<F::Extra>,
+) -> Result<(), PipelineError> {
+    let loaded = family.loras().map_or(0, |loras| loras.apart().len());
+    if let Some(lora) = request.loras.iter().find(|lora| lora.lora >= loaded) {
+        let expected = format!("below the {loaded} that are kept apart");
+        let what = "the number of a low-rank adapter";
+        return Err(PipelineError::bad_request(what, lora.lora, expected));
+    }
+    let concepts = request.concepts.len();
+    let named = || request.loras.iter().filter_map(|lora| lora.concept);
+    if let Some(index) = named().find(|index| *index >= concepts) {
+        let expected = format!("below the {concepts} of the request");
+        let what = "the concept of a low-rank adapter";
+        return Err(PipelineError::bad_request(what, index, expected));
+    }
+    if named().next().is_some() && request.fidelity == Fidelity::Authors {
+        return Err(PipelineError::Unsupported {
+            family: "the authors' code",
+            what: "low-rank adapter that acts at a concept".into(),
+        });
+    }
+    let nowhere =
+        |concept: &&ConceptRequest| concept.words == Words::Everywhere && concept.mask.is_none();
+    match places(request).find(nowhere) {
+        None => Ok(()),
+        Some(concept) => Err(PipelineError::NoWords {
+            concept: concept.name.clone(),
+        }),
+    }
 }
 
 /// That every concept has a picture, an adapter that carries it, and words where a mask is read from them.
@@ -36,7 +93,7 @@ pub(super) fn check_adapters<F: Family + ?Sized>(
         return Ok(());
     }
     let loaded = family.adapters();
-    for concept in &request.concepts {
+    for concept in request.conditioned() {
         let name = || concept.name.clone();
         if loaded == 0 {
             let needed = format!("concept `{}`", concept.name);
@@ -47,7 +104,7 @@ pub(super) fn check_adapters<F: Family + ?Sized>(
             let what = "the adapter of a concept";
             return Err(PipelineError::bad_request(what, concept.adapter, expected));
         }
-        if concept.image.is_none() {
+        if !concept.has_reference() {
             return Err(PipelineError::NoPicture { concept: name() });
         }
         let reads_words = request.mode == Mode::Conceptrol && concept.mask.is_none();

@@ -8,7 +8,7 @@ use crate::{
     cancel::Cancel,
     mask::ConceptMaskSource,
     models::scheduler::{SchedulerConfig, SchedulerOptions},
-    pipeline::{ConceptRequest, Fidelity, Guidance, ImageSize, PipelineError},
+    pipeline::{ConceptRequest, Fidelity, Guidance, ImageSize, LoraRequest, PipelineError},
     seam::{SiteSelector, StepWindow},
 };
 
@@ -46,7 +46,9 @@ pub struct Request<X = ()> {
     pub images_per_prompt: usize,
     /// The personalised concepts.
     pub concepts: Vec<ConceptRequest>,
-    /// How their pictures act.
+    /// The low-rank adapters it uses of those that are kept apart.
+    pub loras: Vec<LoraRequest>,
+    /// How the concepts' pictures act.
     pub mode: Mode,
     /// Strength of the image condition.
     pub scale: f32,
@@ -90,6 +92,7 @@ impl<X: Default> Request<X> {
             negative_prompts: None,
             images_per_prompt: 1,
             concepts: Vec::new(),
+            loras: Vec::new(),
             mode: Mode::default(),
             scale: 1.0,
             window: StepWindow::ALWAYS,
@@ -176,6 +179,12 @@ impl<X> Request<X> {
         self
     }
 
+    /// Uses a low-rank adapter that is kept apart.
+    pub fn lora(mut self, lora: LoraRequest) -> Self {
+        self.loras.push(lora);
+        self
+    }
+
     /// Multiplies the strength of the image condition at some sites.
     pub fn site_scale(mut self, sites: SiteSelector, factor: f32) -> Self {
         self.site_scales.push((sites, factor));
@@ -201,7 +210,16 @@ impl<X> Request<X> {
 
     /// Whether reference pictures act at all.
     pub fn has_references(&self) -> bool {
-        self.mode != Mode::TextOnly && !self.concepts.is_empty()
+        self.mode != Mode::TextOnly && self.conditioned().next().is_some()
+    }
+
+    /// The concepts that are to look like a reference: all but those that only say where a low-rank adapter acts.
+    pub fn conditioned(&self) -> impl Iterator<Item = &ConceptRequest> {
+        let places = |index| self.loras.iter().any(|lora| lora.concept == Some(index));
+        let concepts = self.concepts.iter().enumerate();
+        let conditioned =
+            concepts.filter(move |(index, concept)| concept.has_reference() || !places(*index));
+        conditioned.map(|(_, concept)| concept)
     }
 
     /// Checks everything that needs no model.
@@ -243,6 +261,11 @@ impl<X> Request<X> {
         }
         if self.vae_tile == Some(0) {
             return refuse("the edge of a tile", "0".into(), "at least 1 pixel");
+        }
+        let mut strengths = (self.loras.iter()).flat_map(|lora| [lora.strength, lora.outside]);
+        if let Some(strength) = strengths.find(|strength| !strength.is_finite()) {
+            let value = strength.to_string();
+            return refuse("the strength of a low-rank adapter", value, "finite");
         }
         self.concepts.iter().try_for_each(ConceptRequest::check)
     }

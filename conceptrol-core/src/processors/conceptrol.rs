@@ -25,6 +25,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ConceptrolLayer<S> {
     source: Arc<S>,
+    gates: bool,
 }
 
 impl<S: ConceptMaskSource> ConceptrolLayer<S> {
@@ -32,6 +33,15 @@ impl<S: ConceptMaskSource> ConceptrolLayer<S> {
     pub fn new(source: S) -> Self {
         Self {
             source: Arc::new(source),
+            gates: true,
+        }
+    }
+
+    /// Asks `source` for masks, so that it publishes them for [adaptations](crate::Adaptation), and gates nothing.
+    pub fn watching(source: S) -> Self {
+        Self {
+            gates: false,
+            ..Self::new(source)
         }
     }
 }
@@ -52,6 +62,7 @@ impl<S: ConceptMaskSource + 'static> ProcessorLayer for ConceptrolLayer<S> {
         }
         Ok(Arc::new(Conceptrol {
             source: Arc::clone(&self.source),
+            gates: self.gates,
             inner,
         }))
     }
@@ -64,6 +75,7 @@ impl<S: ConceptMaskSource + 'static> ProcessorLayer for ConceptrolLayer<S> {
 #[derive(Debug)]
 struct Conceptrol<S> {
     source: Arc<S>,
+    gates: bool,
     inner: ArcProcessor,
 }
 
@@ -79,7 +91,8 @@ impl<S: ConceptMaskSource> AttentionProcessor for Conceptrol<S> {
     }
 
     fn describe(&self) -> String {
-        format!("Conceptrol({})", self.source.describe())
+        let name = if self.gates { "Conceptrol" } else { "Watch" };
+        format!("{name}({})", self.source.describe())
     }
 }
 
@@ -94,7 +107,8 @@ impl<S: ConceptMaskSource> Conceptrol<S> {
         let mut gates = Vec::with_capacity(cx.concepts.len());
         for (index, concept) in cx.concepts.iter().enumerate() {
             let query = MaskQuery::new(index, concept, &probe);
-            if let Some(mask) = self.source.mask(&query, cx.board)? {
+            let mask = self.source.mask(&query, cx.board)?;
+            if let Some(mask) = mask.filter(|_| self.gates && concept.conditioned) {
                 let mask = query.fitting(mask)?;
                 gates.push(Gate::new(index, mask.values().clone()));
             }

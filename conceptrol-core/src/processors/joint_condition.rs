@@ -28,8 +28,8 @@ const MASK_FLOOR: f32 = 1e-30;
 /// | text of the concept | `ln c` | `ln c` |
 /// | other text | blocked | `ln c` |
 ///
-/// and condition queries get `ln c` on latent keys, ungated also on text keys. Range `i` of
-/// the conditions belongs to concept `i`. The bias stays a few rows; no `s x s` matrix is built.
+/// and condition queries get `ln c` on latent keys, ungated also on text keys. The ranges of the
+/// conditions belong to the [conditioned](Concept::conditioned) concepts, in their order. The bias stays a few rows; no `s x s` matrix is built.
 ///
 /// # Source
 ///
@@ -91,10 +91,11 @@ impl AttentionProcessor for JointCondition {
         cx: &mut AttentionContext<'_>,
     ) -> Result<Tensor<4>, AttentionError> {
         let conditions = call.layout.conditions.len();
-        if conditions != cx.concepts.len() {
+        let concepts = conditioned(cx.concepts).count();
+        if conditions != concepts {
             return Err(AttentionError::ConditionCount {
                 conditions,
-                concepts: cx.concepts.len(),
+                concepts,
             });
         }
         let text_len = call.layout.text_len();
@@ -118,6 +119,12 @@ impl AttentionProcessor for JointCondition {
     }
 }
 
+/// The concepts a reference picture stands behind, with their index in the session.
+fn conditioned(concepts: &[Concept]) -> impl Iterator<Item = (usize, &Concept)> {
+    let numbered = concepts.iter().enumerate();
+    numbered.filter(|(_, concept)| concept.conditioned)
+}
+
 /// The bias of all conditions: one term for the keys of each condition, one for the latent keys,
 /// and one for the text keys if any condition is ungated.
 fn condition_bias(
@@ -132,13 +139,13 @@ fn condition_bias(
     };
     let strength = |concept: &Concept| log_strength(cx.condition_strength * concept.scale * scale);
     let gate = |index: usize| gates.iter().find(|gate| gate.concept == index);
+    let concepts: Vec<(usize, &Concept)> = conditioned(cx.concepts).collect();
 
     let mut keys = Vec::new();
     let mut terms = Vec::new();
-    for (index, (concept, condition)) in cx.concepts.iter().zip(&call.layout.conditions).enumerate()
-    {
+    for ((index, concept), condition) in concepts.iter().zip(&call.layout.conditions) {
         let c = strength(concept);
-        let (text, latents) = match gate(index) {
+        let (text, latents) = match gate(*index) {
             Some(gate) => (
                 parts.concept_text(concept, c, cx),
                 parts.gated_latents(gate, c),
@@ -149,20 +156,21 @@ fn condition_bias(
         terms.push(parts.term(text, latents, |_| 0.0));
     }
 
-    let of_conditions = |index: usize| strength(&cx.concepts[index]);
+    // by the number of the condition
+    let of_conditions = |number: usize| strength(concepts[number].1);
     keys.push(call.layout.latents.range.clone());
     terms.push(parts.term(parts.text(0.0), parts.latents(0.0), of_conditions));
     if let Some(text) = call
         .layout
         .text
         .clone()
-        .filter(|_| gates.len() < cx.concepts.len())
+        .filter(|_| gates.len() < concepts.len())
     {
-        let of_ungated = |index: usize| {
-            if gate(index).is_some() {
+        let of_ungated = |number: usize| {
+            if gate(concepts[number].0).is_some() {
                 0.0
             } else {
-                of_conditions(index)
+                of_conditions(number)
             }
         };
         keys.push(text);

@@ -40,6 +40,16 @@ pub struct ProjectionCache {
 }
 
 impl ProjectionCache {
+    /// The cached pair.
+    pub fn get(&self, key: CacheKey) -> Option<(Tensor<4>, Tensor<4>)> {
+        self.entries.get(&key).cloned()
+    }
+
+    /// Keeps a pair.
+    pub fn keep(&mut self, key: CacheKey, pair: (Tensor<4>, Tensor<4>)) {
+        self.entries.insert(key, pair);
+    }
+
     /// The cached pair, projected first if it is not there yet.
     pub fn get_or_project(
         &mut self,

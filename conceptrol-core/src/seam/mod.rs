@@ -4,11 +4,13 @@
 //! [plan](AttentionPlan) says which [processor](AttentionProcessor) computes which site; [layers](ProcessorLayer) wrap
 //! processors around each other.
 
+mod adaptation;
 mod cache;
 mod call;
 mod captures;
 mod context;
 mod error;
+mod gating;
 mod installation;
 mod layer;
 mod layered;
@@ -23,6 +25,7 @@ mod site;
 mod stack;
 mod step;
 
+pub use adaptation::{Adaptation, ConvolutionShape, Ground, LowRank};
 pub use cache::{CacheKey, Projected, ProjectionCache};
 pub use call::{AttentionCall, Gate};
 pub use captures::{Capture, Captures};

@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::seam::{
-    ArcProcessor, AttentionSite, AttentionSites, InstallError, Installation, ProcessorLayer, Sdpa,
-    SiteId, SiteKind, SiteSelector, layered, name::Enumeration,
+    Adaptation, ArcProcessor, AttentionSite, AttentionSites, InstallError, Installation,
+    ProcessorLayer, Sdpa, SiteId, SiteKind, SiteSelector, layered, name::Enumeration,
 };
 
 /// The resolved table of sites and processors: immutable, cheap to clone, shared by threads.
@@ -46,6 +46,7 @@ pub struct AttentionPlan {
 struct PlanTable {
     sites: AttentionSites,
     processors: Vec<ArcProcessor>,
+    adaptations: Vec<Adaptation>,
 }
 
 impl AttentionPlan {
@@ -54,6 +55,7 @@ impl AttentionPlan {
         AttentionPlanBuilder {
             sites,
             layers: Vec::new(),
+            adaptations: Vec::new(),
         }
     }
 
@@ -67,6 +69,7 @@ impl AttentionPlan {
             table: Arc::new(PlanTable {
                 sites: sites.clone(),
                 processors,
+                adaptations: Vec::new(),
             }),
         }
     }
@@ -74,6 +77,11 @@ impl AttentionPlan {
     /// The sites of the model it was built for.
     pub fn sites(&self) -> &AttentionSites {
         &self.table.sites
+    }
+
+    /// What is added to the outputs of modules.
+    pub fn adaptations(&self) -> &[Adaptation] {
+        &self.table.adaptations
     }
 
     /// Site and processor of a number.
@@ -100,7 +108,8 @@ impl fmt::Display for AttentionPlan {
                 write!(f, "\n{:digits$}   at {names}", "")?;
             }
         }
-        Ok(())
+        let mut adaptations = self.adaptations().iter();
+        adaptations.try_for_each(|adaptation| write!(f, "\n{adaptation}"))
     }
 }
 
@@ -135,12 +144,19 @@ impl AttentionPlan {
 pub struct AttentionPlanBuilder<'a> {
     sites: &'a AttentionSites,
     layers: Vec<(SiteSelector, Box<dyn ProcessorLayer>)>,
+    adaptations: Vec<Adaptation>,
 }
 
 impl AttentionPlanBuilder<'_> {
     /// Adds a layer inside those added before.
     pub fn layer(mut self, selector: SiteSelector, layer: impl ProcessorLayer + 'static) -> Self {
         self.layers.push((selector, Box::new(layer)));
+        self
+    }
+
+    /// Adds to the outputs of modules. Several add up.
+    pub fn adapt(mut self, adaptation: Adaptation) -> Self {
+        self.adaptations.push(adaptation);
         self
     }
 
@@ -164,6 +180,7 @@ impl AttentionPlanBuilder<'_> {
             table: Arc::new(PlanTable {
                 sites: self.sites.clone(),
                 processors,
+                adaptations: self.adaptations,
             }),
         })
     }

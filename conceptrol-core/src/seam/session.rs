@@ -1,22 +1,23 @@
 //! The session: everything that changes during one generation.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::{
     cancel::Cancel,
     concept::Concept,
     mask::MaskBoard,
     seam::{
-        AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
-        BatchLayout, CacheKey, Captures, ConditionSchedule, InstallError, Projected,
-        ProjectionCache, SiteId, StepInfo,
+        Adaptation, AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
+        BatchLayout, CacheKey, Captures, ConditionSchedule, ConvolutionShape, Grid, Ground,
+        InstallError, LowRank, Projected, ProjectionCache, SiteId, StepInfo, gating,
     },
 };
 
 /// The state of one generation: its step, published masks, cached keys and values, captures.
 ///
 /// Created per generation and dropped with it: nothing leaks into the next picture. A model
-/// sees two of its methods, [`attend`](Self::attend) and [`constant`](Self::constant).
+/// sees [`attend`](Self::attend) at its attentions with [`constant`](Self::constant), and, if its modules can be adapted,
+/// [`adapt`](Self::adapt).
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -61,6 +62,17 @@ impl Session {
             return Err(InstallError::EmptyBatch);
         }
         let concepts: Vec<Concept> = concepts.into_iter().collect();
+        let named = plan
+            .adaptations()
+            .iter()
+            .filter_map(|adaptation| adaptation.concept);
+        if let Some(index) = named.max().filter(|index| *index >= concepts.len()) {
+            return Err(InstallError::OutOfRange {
+                name: "the concept of an adaptation",
+                value: f64::from(u32::try_from(index).unwrap_or(u32::MAX)),
+                expected: "below the number of concepts",
+            });
+        }
         for concept in &concepts {
             concept.check(batch)?;
         }
@@ -143,15 +155,126 @@ impl Session {
             .map_err(|error| error.at(site))
     }
 
-    /// Keys and values that do not change over the steps: projected at the first call, kept for
-    /// the rest of the generation.
+    /// Whether the plan adds anything to the output of a module. Models ask before they call [`adapt`](Self::adapt).
+    pub fn adapts(&self, module: &str) -> bool {
+        let mut adaptations = self.plan.adaptations().iter();
+        adaptations.any(|adaptation| adaptation.modules.contains_key(module))
+    }
+
+    /// The output of a linear layer with what the plan adds to it, computed from its input.
+    ///
+    /// # Shapes
+    ///
+    /// `input` `[rows, tokens, in]`, `output` `[rows, tokens, out]`
+    pub fn adapt(
+        &mut self,
+        module: &str,
+        ground: Ground,
+        input: &Tensor<3>,
+        output: Tensor<3>,
+    ) -> Tensor<3> {
+        let [_, tokens, _] = output.dims();
+        self.additions(module, ground, tokens, &output.device())
+            .into_iter()
+            .fold(output, |output, (change, strength, gate)| {
+                let added = change.tokens(input.clone()).mul_scalar(strength);
+                let Some(gate) = gate else {
+                    return output + added;
+                };
+                let gate = gate.unsqueeze_dim(2).cast(output.dtype());
+                output + added * gate
+            })
+    }
+
+    /// The same for a convolution.
+    ///
+    /// # Shapes
+    ///
+    /// `input` `[rows, in, height, width]`, `output` `[rows, out, ..]`
+    pub fn adapt_convolution(
+        &mut self,
+        module: &str,
+        shape: ConvolutionShape,
+        input: &Tensor<4>,
+        output: Tensor<4>,
+    ) -> Tensor<4> {
+        let [_, _, height, width] = output.dims();
+        let grid = Grid::new(height, width);
+        self.additions(
+            module,
+            Ground::Latents(grid),
+            grid.cells(),
+            &output.device(),
+        )
+        .into_iter()
+        .fold(output, |output, (change, strength, gate)| {
+            let added = change.pixels(input.clone(), shape).mul_scalar(strength);
+            output.clone()
+                + match gate {
+                    Some(gate) => {
+                        let [rows, _] = gate.dims();
+                        let gate = gate.reshape([rows, 1, height, width]);
+                        added * gate.cast(output.dtype())
+                    }
+                    None => added,
+                }
+        })
+    }
+
+    /// The changes of a module that act at this step, with strength and gate `[rows, tokens]`.
+    fn additions(
+        &mut self,
+        module: &str,
+        ground: Ground,
+        tokens: usize,
+        device: &Device,
+    ) -> Vec<(LowRank, f32, Option<Tensor<2>>)> {
+        let mut additions = Vec::new();
+        for adaptation in self.plan.adaptations() {
+            let strength = adaptation.strength.at(self.step);
+            let Some(changes) = adaptation.modules.get(module).filter(|_| strength != 0.0) else {
+                continue;
+            };
+            let gate = match adaptation.concept {
+                None => None,
+                Some(index) => {
+                    let (board, batch) = (&mut self.board, self.batch);
+                    let gate = self.concepts.get(index).and_then(|concept| {
+                        gating::gate(concept, index, ground, tokens, batch, board, device)
+                    });
+                    // it does not act here, or not yet
+                    let Some(gate) = gate else { continue };
+                    Some(gate)
+                }
+            };
+            let changes = changes.iter().cloned();
+            additions.extend(changes.map(|change| (change, strength, gate.clone())));
+        }
+        additions
+    }
+
+    /// Keys and values of what is the same at every step, projected by these modules at the first call, kept for the rest of
+    /// the generation; projected at every call if the plan adds to one of the modules with a strength that changes.
     pub fn constant(
         &mut self,
         site: SiteId,
-        project: impl FnOnce() -> (Tensor<4>, Tensor<4>),
+        modules: &[&str],
+        project: impl FnOnce(&mut Self) -> (Tensor<4>, Tensor<4>),
     ) -> (Tensor<4>, Tensor<4>) {
-        self.cache
-            .get_or_project(CacheKey::new(site, Projected::Text), project)
+        let key = CacheKey::new(site, Projected::Text);
+        if let Some(kept) = self.cache.get(key) {
+            return kept;
+        }
+        let projected = project(self);
+        let changes = |adaptation: &Adaptation| {
+            let mut modules = modules.iter();
+            !adaptation.strength.is_constant()
+                && modules.any(|module| adaptation.modules.contains_key(*module))
+        };
+        if !self.plan.adaptations().iter().any(changes) {
+            self.cache.keep(key, projected.clone());
+        }
+        projected
     }
 
     /// The rows of the generation.

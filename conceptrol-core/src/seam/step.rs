@@ -135,6 +135,11 @@ impl ConditionSchedule {
         self
     }
 
+    /// Whether it is the same at every step.
+    pub fn is_constant(&self) -> bool {
+        self.window == StepWindow::ALWAYS || self.scale.to_bits() == self.outside.to_bits()
+    }
+
     /// Strength at a step.
     pub fn at(&self, step: StepInfo) -> f32 {
         if self.window.contains(step.index, step.total) {

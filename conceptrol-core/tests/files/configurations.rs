@@ -222,7 +222,7 @@ fn pipelines_and_pictures() {
         ("", "pipeline: an empty file, not a configuration"),
     ] {
         fs::write(&path, text).unwrap();
-        let error = ModelIndex::open(folder.path(), &["A"]).unwrap_err();
+        let error = ModelIndex::open(&path, &["A"]).unwrap_err();
         assert_eq!(error.to_string(), format!("{}: {expected}", path.display()));
     }
     for (field, value) in [

@@ -1,5 +1,6 @@
 //! Properties of the plug-in seam, against plain attention.
 
+mod adaptation;
 mod ask;
 mod bias;
 mod cancel;

@@ -2,6 +2,7 @@
 
 mod golden;
 mod hostile;
+mod learnt;
 
 use std::path::{Path, PathBuf};
 

@@ -3,7 +3,7 @@
 use conceptrol_core::models::weights::Format;
 use proptest::prelude::*;
 
-use crate::{counting, fixture, read_all::read_all};
+use crate::{counting, fixture, gguf, read_all::read_all, scaled};
 
 /// A seed file with bytes changed, removed, doubled and cut off.
 fn mutated(seed: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
@@ -41,13 +41,28 @@ proptest! {
         mutated(std::fs::read(fixture("nested.bin")).unwrap()),
         mutated(std::fs::read(fixture("views.pt")).unwrap()),
         mutated(std::fs::read(fixture("types.pt")).unwrap()),
+        mutated(std::fs::read(fixture("legacy.bin")).unwrap()),
     ]) {
         read_all(Format::Torch, bytes);
     }
 
     #[test]
+    fn gguf(bytes in prop_oneof![
+        mutated(std::fs::read(gguf::fixture("edge_kv.gguf")).unwrap()),
+        mutated(std::fs::read(gguf::fixture("q5_k.gguf")).unwrap()),
+    ]) {
+        read_all(Format::Gguf, bytes);
+    }
+
+    #[test]
+    fn scaled(bytes in mutated(std::fs::read(scaled::fixture("scaled.safetensors")).unwrap())) {
+        read_all(Format::Safetensors, bytes);
+    }
+
+    #[test]
     fn noise(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
         read_all(Format::Safetensors, bytes.clone());
-        read_all(Format::Torch, bytes);
+        read_all(Format::Torch, bytes.clone());
+        read_all(Format::Gguf, bytes);
     }
 }

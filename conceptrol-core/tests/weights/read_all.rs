@@ -12,10 +12,7 @@ pub(crate) fn read_all(format: Format, bytes: Vec<u8>) {
         return;
     };
     for info in checkpoint.tensors() {
-        assert!(
-            info.elements() * info.dtype.size() <= size,
-            "{info} in {size} bytes"
-        );
+        assert!(info.bytes() <= size, "{info} in {size} bytes");
         let loaded = checkpoint.load::<2>(&info.name, &Device::flex(), FloatDType::F32);
         if let Err(error) = loaded {
             assert!(

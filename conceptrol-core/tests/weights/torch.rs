@@ -92,14 +92,23 @@ fn stride_zero_does_not_unfold_a_small_file() {
 }
 
 #[test]
-fn the_format_before_1_6_is_refused() {
-    let text = message(Checkpoint::open(fixture("legacy.bin")));
-    assert!(text.contains("since version 1.6"), "{text}");
+fn the_format_before_1_6_is_read() {
+    let checkpoint = Checkpoint::open(fixture("legacy.bin")).unwrap();
+    let base = base();
+    assert_eq!(checkpoint.len(), 5);
+    assert_eq!(values::<2>(&checkpoint, "weight"), base);
+    assert_eq!(values::<1>(&checkpoint, "row"), base[12..18]);
+    let transposed: Vec<f32> = (0..24).map(|i| base[i % 4 * 6 + i / 4]).collect();
+    assert_eq!(values::<2>(&checkpoint, "transposed"), transposed);
+    let half = values::<2>(&checkpoint, "half.a");
+    assert!(half.iter().zip(base).all(|(x, base)| *x == base + 1.0));
+    let ids = checkpoint.get("half.ids");
+    assert_eq!(ids, Some((StoredDType::Int(8), &[3][..])));
 }
 
 #[test]
 fn every_truncation_is_an_error() {
-    for name in ["nested.bin", "views.pt", "module.pth"] {
+    for name in ["nested.bin", "views.pt", "module.pth", "legacy.bin"] {
         let bytes = std::fs::read(fixture(name)).unwrap();
         for len in 0..bytes.len() {
             let cut = bytes[..len].to_vec();

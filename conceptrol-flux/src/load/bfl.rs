@@ -7,12 +7,14 @@ use serde_json::Map;
 
 use crate::config::{FluxConfig, MODEL};
 
-/// Prefix of the transformer in files that carry other models as well.
-const BUNDLE_PREFIX: &str = "model.diffusion_model.";
+/// Prefixes of the transformer, in files that carry other models as well and in others.
+const PREFIXES: &[&str] = &["model.diffusion_model.", "diffusion_model.", "transformer."];
+/// A tensor every file of diffusers' layout has.
+const OWN_MARK: &str = "x_embedder.weight";
 /// A tensor every file of this layout has.
 const MARK: &str = "double_blocks.0.img_attn.qkv.weight";
 
-const RULES: &[KeyRule<'static>] = &[
+pub(super) const RULES: &[KeyRule<'static>] = &[
     KeyRule::rename("img_in", "x_embedder"),
     KeyRule::rename("txt_in", "context_embedder"),
     KeyRule::rename(
@@ -138,13 +140,18 @@ const RULES: &[KeyRule<'static>] = &[
 /// # Errors
 /// [`WeightError::Map`] if a fused tensor cannot be cut.
 pub fn transformer_checkpoint(file: &Checkpoint) -> Result<Checkpoint, WeightError> {
-    let bundled = file.strip_prefix(BUNDLE_PREFIX);
-    let file = if bundled.is_empty() { file } else { &bundled };
-    if file.contains(MARK) {
-        file.map(RULES)
-    } else {
-        Ok(file.clone())
+    let file = file.below(PREFIXES, &[MARK, OWN_MARK]);
+    match file.contains(MARK) {
+        true => file.map(RULES),
+        false => Ok(file),
     }
+}
+
+/// Channels of a head that turn with the first axis: an eighth, or the next number that leaves two even halves.
+fn rotary_of_index(head_dim: usize) -> usize {
+    let fits = |axis: &usize| head_dim.saturating_sub(*axis).is_multiple_of(4);
+    let mut axes = (head_dim / 16 * 2).max(2)..=head_dim;
+    axes.find(fits).unwrap_or(0)
 }
 
 /// The sizes of a transformer, read off the shapes of its tensors under diffusers names.
@@ -165,7 +172,7 @@ pub fn config_of(file: &Checkpoint) -> Result<FluxConfig, ConfigError> {
             .count()
     };
     let head_dim = shape("transformer_blocks.0.attn.norm_q.weight", 0)?;
-    let rotary = head_dim / 16 * 2;
+    let rotary = rotary_of_index(head_dim);
     let sizes = [
         ("in_channels", shape("x_embedder.weight", 1)?),
         ("num_layers", count("transformer_blocks")),

@@ -5,5 +5,5 @@ mod lora;
 mod transformer;
 
 pub use bfl::{config_of, transformer_checkpoint};
-pub use lora::{AdapterError, AdapterReader, AdapterSummary};
+pub use lora::{lora_targets, transformer_target};
 pub use transformer::load_transformer;

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::weights::Weights;
-use conceptrol_core::{AttentionError, Session, SiteId, kernel};
+use conceptrol_core::{AttentionError, Ground, Session, SiteId, kernel};
 
 use super::attend::BlockContext;
 use super::heads::{Heads, LATENT_NAMES, Qkv, TEXT_NAMES};
@@ -56,27 +56,29 @@ impl DoubleBlock {
         } = streams;
         let [text_len, latent_len] = [text.dims()[1], latents.dims()[1]];
 
-        let (text_qkv, text_rest) = self.text.before(text, cx.vector.clone(), Stream::Main);
-        let (latent_qkv, latent_rest) = self.image.before(latents, cx.vector.clone(), Stream::Main);
+        let words = Stream::Main(Ground::Text);
+        let picture = Stream::Main(Ground::Latents(cx.layout.grid()));
+        let (text_qkv, text_rest) = self.text.before(text, cx.vector.clone(), words, session);
+        let (latent_qkv, latent_rest) =
+            (self.image).before(latents, cx.vector.clone(), picture, session);
         let mut sequence = vec![text_qkv, latent_qkv];
         let condition_rest = condition
             .zip(cx.condition_vector.clone())
             .map(|(tokens, vector)| {
-                let (qkv, rest) = self.image.before(tokens, vector, Stream::Condition);
+                let (qkv, rest) = (self.image).before(tokens, vector, Stream::Condition, session);
                 sequence.push(qkv);
                 rest
             });
 
         let attended = cx.attend(self.site, Qkv::join(sequence), session)?;
         let part = |start: usize, len: usize| attended.clone().narrow(1, start, len);
-        let text = self.text.after(text_rest, part(0, text_len), Stream::Main);
-        let latents = self
-            .image
-            .after(latent_rest, part(text_len, latent_len), Stream::Main);
+        let text = (self.text).after(text_rest, part(0, text_len), words, session);
+        let latents = part(text_len, latent_len);
+        let latents = self.image.after(latent_rest, latents, picture, session);
         let condition = condition_rest.map(|rest| {
             let start = text_len + latent_len;
             let len = attended.dims()[1] - start;
-            self.image.after(rest, part(start, len), Stream::Condition)
+            (self.image).after(rest, part(start, len), Stream::Condition, session)
         });
         Ok(Streams {
             text: keep_finite(text),
@@ -145,12 +147,17 @@ impl Half {
         }
     }
 
-    fn before(&self, tokens: Tensor<3>, vector: Tensor<2>, stream: Stream) -> (Qkv, Rest) {
+    fn before(
+        &self,
+        tokens: Tensor<3>,
+        vector: Tensor<2>,
+        stream: Stream,
+        session: &mut Session,
+    ) -> (Qkv, Rest) {
         let [shift, scale, attention_gate, mlp_shift, mlp_scale, mlp_gate] =
-            self.norm.forward(vector, stream);
-        let qkv = self
-            .heads
-            .forward(modulate(tokens.clone(), &shift, &scale), stream);
+            self.norm.forward(vector, stream, session);
+        let hidden = modulate(tokens.clone(), &shift, &scale);
+        let qkv = self.heads.forward(hidden, stream, session);
         (
             qkv,
             Rest {
@@ -163,12 +170,19 @@ impl Half {
         )
     }
 
-    fn after(&self, rest: Rest, attended: Tensor<3>, stream: Stream) -> Tensor<3> {
-        let attended = self.out.forward(attended, stream);
+    fn after(
+        &self,
+        rest: Rest,
+        attended: Tensor<3>,
+        stream: Stream,
+        session: &mut Session,
+    ) -> Tensor<3> {
+        let attended = self.out.forward(attended, stream, session);
         let tokens = kernel::add_gated(rest.tokens, attended, &rest.attention_gate);
         let hidden = modulate(tokens.clone(), &rest.mlp_shift, &rest.mlp_scale);
-        let hidden = kernel::gelu_tanh(self.mlp_in.forward(hidden, stream));
-        kernel::add_gated(tokens, self.mlp_out.forward(hidden, stream), &rest.mlp_gate)
+        let hidden = kernel::gelu_tanh(self.mlp_in.forward(hidden, stream, session));
+        let fed = self.mlp_out.forward(hidden, stream, session);
+        kernel::add_gated(tokens, fed, &rest.mlp_gate)
     }
 
     fn linears(&mut self) -> Vec<&mut StreamLinear> {

@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use conceptrol_core::kernel;
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Session, kernel};
 
 use super::linear::{Stream, StreamLinear};
 use crate::config::FluxConfig;
@@ -30,9 +30,9 @@ impl Embedder {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, stream: Stream) -> Tensor<2> {
-        let hidden = kernel::silu(self.linear_1.forward(x, stream));
-        self.linear_2.forward(hidden, stream)
+    fn forward(&self, x: Tensor<2>, stream: Stream, session: &mut Session) -> Tensor<2> {
+        let hidden = kernel::silu(self.linear_1.forward(x, stream, session));
+        self.linear_2.forward(hidden, stream, session)
     }
 
     fn linears(&mut self) -> [&mut StreamLinear; 2] {
@@ -76,18 +76,19 @@ impl TimeTextEmbedding {
         guidance: f32,
         pooled: Tensor<2>,
         stream: Stream,
+        session: &mut Session,
     ) -> Tensor<2> {
         let device = pooled.device();
         let time = sinusoid(sigma * TRAINING_STEPS, &device, self.dtype);
-        let time = self.timestep_embedder.forward(time, stream);
+        let time = self.timestep_embedder.forward(time, stream, session);
         let scalars = match &self.guidance_embedder {
             Some(embedder) => {
                 let guidance = sinusoid(guidance * TRAINING_STEPS, &device, self.dtype);
-                time + embedder.forward(guidance, stream)
+                time + embedder.forward(guidance, stream, session)
             }
             None => time,
         };
-        scalars + self.text_embedder.forward(pooled, stream) // [1, inner] + [b, inner]
+        scalars + self.text_embedder.forward(pooled, stream, session) // [1, inner] + [b, inner]
     }
 
     pub(crate) fn linears(&mut self) -> Vec<&mut StreamLinear> {

@@ -2,8 +2,8 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use conceptrol_core::kernel;
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Session, kernel};
 
 use super::linear::{Stream, StreamLinear};
 use crate::config::FluxConfig;
@@ -81,12 +81,12 @@ impl Heads {
 
     /// # Shapes
     /// `x` `[batch, tokens, inner_dim]`
-    pub(crate) fn forward(&self, x: Tensor<3>, stream: Stream) -> Qkv {
+    pub(crate) fn forward(&self, x: Tensor<3>, stream: Stream, session: &mut Session) -> Qkv {
         let [batch, tokens, inner] = x.dims();
         let split = [batch, tokens, self.heads, inner / self.heads];
-        let q = self.to_q.forward(x.clone(), stream).reshape(split); // [b, n, h, d]
-        let k = self.to_k.forward(x.clone(), stream).reshape(split);
-        let v = self.to_v.forward(x, stream).reshape(split);
+        let q = (self.to_q.forward(x.clone(), stream, session)).reshape(split); // [b, n, h, d]
+        let k = (self.to_k.forward(x.clone(), stream, session)).reshape(split);
+        let v = self.to_v.forward(x, stream, session).reshape(split);
         Qkv {
             q: kernel::rms_norm(q, self.norm_q.val(), QK_NORM_EPS),
             k: kernel::rms_norm(k, self.norm_k.val(), QK_NORM_EPS),

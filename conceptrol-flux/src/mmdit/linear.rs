@@ -1,59 +1,36 @@
 //! A linear layer whose low-rank additions depend on the token stream that passes through it.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::Tensor;
-use conceptrol_core::kernel;
 use conceptrol_core::models::nn::Linear;
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Ground, LowRank, Session};
 
-/// The token streams that share weights but not adapters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Text and latent tokens: style adapters act here.
-    Main,
+/// The token streams that share weights but not additions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Text and latent tokens, and the vectors for all of them: what a plan adds acts here.
+    Main(Ground),
     /// Condition tokens: the adapter that teaches the model to read a reference acts here.
     Condition,
 }
 
-/// A low-rank addition `B (A x)` to a linear layer; its strength is already part of `B`.
-#[derive(Module, Debug)]
-pub struct LowRank {
-    /// `[rank, inputs]`
-    down: Param<Tensor<2>>,
-    /// `[outputs, rank]`
-    up: Param<Tensor<2>>,
-}
-
-impl LowRank {
-    /// The addition `scale * up (down x)`.
-    ///
-    /// # Shapes
-    /// `down` `[rank, inputs]`, `up` `[outputs, rank]`
-    pub fn new(down: Tensor<2>, up: Tensor<2>, scale: f64) -> Self {
-        Self {
-            down: Param::from_tensor(down),
-            up: Param::from_tensor(up.mul_scalar(scale)),
+impl Stream {
+    /// The same stream where a layer makes a vector for all tokens.
+    pub(crate) fn whole(self) -> Self {
+        match self {
+            Self::Main(_) => Self::Main(Ground::Whole),
+            Self::Condition => Self::Condition,
         }
     }
-
-    fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        kernel::linear(
-            kernel::linear(x, self.down.val(), None),
-            self.up.val(),
-            None,
-        )
-    }
 }
 
-/// `W x + b`, plus the low-rank additions of the stream `x` belongs to.
+/// `W x + b`, plus the additions of the stream `x` belongs to.
 #[derive(Module, Debug)]
 pub(crate) struct StreamLinear {
     base: Linear,
-    main: Vec<LowRank>,
-    condition: Vec<LowRank>,
-    /// Name of the layer in the checkpoint, by which adapters find it.
     #[module(skip)]
-    name: String,
+    condition: Vec<LowRank>,
 }
 
 impl StreamLinear {
@@ -61,34 +38,35 @@ impl StreamLinear {
     pub(crate) fn new(weights: &Weights, inputs: usize, outputs: usize) -> Self {
         Self {
             base: Linear::new(weights, inputs, outputs, true),
-            main: Vec::new(),
             condition: Vec::new(),
-            name: weights.path(),
         }
     }
 
+    /// Name of the layer in the checkpoint, by which adapters find it.
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        self.base.name()
     }
 
-    /// Replaces the additions of a stream.
-    pub(crate) fn set_additions(&mut self, stream: Stream, additions: Vec<LowRank>) {
-        match stream {
-            Stream::Main => self.main = additions,
-            Stream::Condition => self.condition = additions,
-        }
+    /// Replaces the additions for condition tokens.
+    pub(crate) fn set_condition(&mut self, additions: Vec<LowRank>) {
+        self.condition = additions;
     }
 
     /// # Shapes
     /// `x` `[..., inputs]` -> `[..., outputs]`
-    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>, stream: Stream) -> Tensor<D> {
-        let additions = match stream {
-            Stream::Main => &self.main,
-            Stream::Condition => &self.condition,
-        };
-        let y = self.base.forward(x.clone());
-        additions
-            .iter()
-            .fold(y, |y, addition| y + addition.forward(x.clone()))
+    pub(crate) fn forward<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        stream: Stream,
+        session: &mut Session,
+    ) -> Tensor<D> {
+        match stream {
+            Stream::Main(ground) => self.base.adapted(x, ground, session),
+            Stream::Condition => {
+                let y = self.base.forward(x.clone());
+                let additions = self.condition.iter();
+                additions.fold(y, |y, addition| y + addition.tokens(x.clone()))
+            }
+        }
     }
 }

@@ -12,6 +12,5 @@ mod single_block;
 mod transformer;
 
 pub use adapters::Adapters;
-pub use linear::{LowRank, Stream};
 pub use rotary::Rotary;
 pub use transformer::{FluxInput, FluxTransformer};

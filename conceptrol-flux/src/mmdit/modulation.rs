@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use conceptrol_core::kernel;
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Session, kernel};
 
 use super::linear::{Stream, StreamLinear};
 
@@ -26,11 +26,16 @@ impl<const N: usize> Modulation<N> {
 
     /// # Shapes
     /// `vector` `[batch, dim]` -> `N` of `[batch, 1, dim]`
-    pub(crate) fn forward(&self, vector: Tensor<2>, stream: Stream) -> [Tensor<3>; N] {
+    pub(crate) fn forward(
+        &self,
+        vector: Tensor<2>,
+        stream: Stream,
+        session: &mut Session,
+    ) -> [Tensor<3>; N] {
         let [batch, dim] = vector.dims();
         let all = self
             .linear
-            .forward(kernel::silu(vector), stream)
+            .forward(kernel::silu(vector), stream.whole(), session)
             .reshape([batch, N, dim]);
         std::array::from_fn(|index| all.clone().narrow(1, index, 1))
     }

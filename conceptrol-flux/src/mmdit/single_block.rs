@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::weights::Weights;
-use conceptrol_core::{AttentionError, Session, SiteId, kernel};
+use conceptrol_core::{AttentionError, Ground, Session, SiteId, kernel};
 
 use super::attend::BlockContext;
 use super::heads::{Heads, LATENT_NAMES, Qkv};
@@ -59,14 +59,18 @@ impl SingleBlock {
         session: &mut Session,
     ) -> Result<JoinedStreams, AttentionError> {
         let main_len = streams.main.dims()[1];
-        let (qkv, main_rest) = self.before(streams.main, cx.vector.clone(), Stream::Main);
+        let joint = Stream::Main(Ground::Joint {
+            text: cx.layout.text_len(),
+            grid: cx.layout.grid(),
+        });
+        let (qkv, main_rest) = self.before(streams.main, cx.vector.clone(), joint, session);
         let mut sequence = vec![qkv];
         let condition_rest =
             streams
                 .condition
                 .zip(cx.condition_vector.clone())
                 .map(|(tokens, vector)| {
-                    let (qkv, rest) = self.before(tokens, vector, Stream::Condition);
+                    let (qkv, rest) = self.before(tokens, vector, Stream::Condition, session);
                     sequence.push(qkv);
                     rest
                 });
@@ -78,25 +82,38 @@ impl SingleBlock {
                 rest,
                 attended.clone().narrow(1, main_len, len),
                 Stream::Condition,
+                session,
             )
         });
-        let main = self.after(main_rest, attended.narrow(1, 0, main_len), Stream::Main);
+        let main = self.after(main_rest, attended.narrow(1, 0, main_len), joint, session);
         Ok(JoinedStreams { main, condition })
     }
 
-    fn before(&self, tokens: Tensor<3>, vector: Tensor<2>, stream: Stream) -> (Qkv, Rest) {
-        let [shift, scale, gate] = self.norm.forward(vector, stream);
+    fn before(
+        &self,
+        tokens: Tensor<3>,
+        vector: Tensor<2>,
+        stream: Stream,
+        session: &mut Session,
+    ) -> (Qkv, Rest) {
+        let [shift, scale, gate] = self.norm.forward(vector, stream, session);
         let hidden = modulate(tokens.clone(), &shift, &scale);
-        let mlp = kernel::gelu_tanh(self.proj_mlp.forward(hidden.clone(), stream));
+        let mlp = kernel::gelu_tanh(self.proj_mlp.forward(hidden.clone(), stream, session));
         (
-            self.heads.forward(hidden, stream),
+            self.heads.forward(hidden, stream, session),
             Rest { tokens, mlp, gate },
         )
     }
 
-    fn after(&self, rest: Rest, attended: Tensor<3>, stream: Stream) -> Tensor<3> {
+    fn after(
+        &self,
+        rest: Rest,
+        attended: Tensor<3>,
+        stream: Stream,
+        session: &mut Session,
+    ) -> Tensor<3> {
         let joined = Tensor::cat(vec![attended, rest.mlp], 2);
-        let joined = self.proj_out.forward(joined, stream);
+        let joined = self.proj_out.forward(joined, stream, session);
         keep_finite(kernel::add_gated(rest.tokens, joined, &rest.gate))
     }
 

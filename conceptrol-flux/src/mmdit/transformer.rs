@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::weights::Weights;
-use conceptrol_core::{AttentionError, Session, SiteId, TokenLayout};
+use conceptrol_core::{AttentionError, Ground, Session, SiteId, TokenLayout};
 
 use super::adapters::Adapters;
 use super::attend::BlockContext;
@@ -45,8 +45,8 @@ pub struct FluxInput<'a> {
 /// The FLUX multimodal diffusion transformer: predicts the velocity of packed latents.
 ///
 /// Text and latents pass through `num_layers` double blocks and `num_single_layers` single blocks. Condition tokens, when
-/// given, travel along with the latents' weights, a modulation of their own (noise level 0) and the adapters of
-/// [`Stream::Condition`]. Every block makes one [`Session::attend`] call.
+/// given, travel along with the latents' weights, a modulation of their own (noise level 0) and
+/// [adapters](Adapters) of their own. Every block makes one [`Session::attend`] call.
 ///
 /// Mirrors `FluxTransformer2DModel` of diffusers 0.32.2.
 #[derive(Module, Debug)]
@@ -115,7 +115,7 @@ impl FluxTransformer {
         &self.config
     }
 
-    /// Installs low-rank additions in place of those installed before.
+    /// Installs additions for condition tokens in place of those installed before.
     pub fn set_adapters(&mut self, adapters: Adapters) {
         for linear in self.outer_linears() {
             adapters.attach(linear);
@@ -170,12 +170,12 @@ impl FluxTransformer {
             layout,
         } = input;
         let latent_range = layout.latents.range.clone();
-        let embed = |sigma, pooled, stream| {
-            self.time_text_embed
-                .forward(sigma, guidance, pooled, stream)
+        let whole = Stream::Main(Ground::Whole);
+        let mut embed = |sigma, pooled, stream| {
+            (self.time_text_embed).forward(sigma, guidance, pooled, stream, session)
         };
         let cx = BlockContext {
-            vector: embed(sigma, pooled.clone(), Stream::Main),
+            vector: embed(sigma, pooled.clone(), whole),
             // The condition is a finished picture: its own time is 0 at every step.
             condition_vector: condition
                 .as_ref()
@@ -183,11 +183,13 @@ impl FluxTransformer {
             rotary,
             layout,
         };
+        let picture = Stream::Main(Ground::Latents(layout.grid()));
 
         let mut streams = Streams {
-            text: self.context_embedder.forward(text, Stream::Main),
-            latents: self.x_embedder.forward(latents, Stream::Main),
-            condition: condition.map(|tokens| self.x_embedder.forward(tokens, Stream::Condition)),
+            text: (self.context_embedder).forward(text, Stream::Main(Ground::Text), session),
+            latents: self.x_embedder.forward(latents, picture, session),
+            condition: condition
+                .map(|tokens| (self.x_embedder).forward(tokens, Stream::Condition, session)),
         };
         for index in 0..self.config.num_layers {
             streams = self.double_block(index).forward(streams, &cx, session)?;
@@ -203,10 +205,9 @@ impl FluxTransformer {
         let latents = streams
             .main
             .narrow(1, latent_range.start, latent_range.len());
-        let [scale, shift] = self.norm_out.forward(cx.vector, Stream::Main);
-        Ok(self
-            .proj_out
-            .forward(modulate(latents, &shift, &scale), Stream::Main))
+        let [scale, shift] = self.norm_out.forward(cx.vector, whole, session);
+        let latents = modulate(latents, &shift, &scale);
+        Ok(self.proj_out.forward(latents, picture, session))
     }
 
     fn double_block(&self, index: usize) -> Cow<'_, DoubleBlock> {

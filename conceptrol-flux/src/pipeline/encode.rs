@@ -1,11 +1,14 @@
 //! Prompts and reference pictures as the transformer takes them.
 
+use std::sync::Arc;
+
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use conceptrol_core::{
     Grid,
     models::{
         clip_text::ClipTextModel,
         image::{Filter, RgbImage, image_to_tensor, resize},
+        lora::{Deltas, Part},
         t5::T5Encoder,
         tokenizer::{ClipTokenizer, EncodedPrompt, T5Tokenizer},
     },
@@ -113,7 +116,11 @@ impl Flux {
         frame: &Frame,
         seeds: &mut Seeds,
     ) -> Result<Encoded, PipelineError> {
-        let (text, pooled) = self.encode_prompts(&request.prompts, &frame.prompts)?;
+        let encoders = self.encoders_for(request)?;
+        let (tokenizers, device) = (self.tokenizers(), &self.profile.device);
+        let (text, pooled) =
+            encoders.encode(tokenizers, &request.prompts, &frame.prompts, device)?;
+        drop(encoders);
         let mut conditions = Vec::new();
         let pictures = request
             .concepts
@@ -149,6 +156,20 @@ impl Flux {
             conditions,
             grid,
         })
+    }
+
+    /// The text encoders with what the request's low-rank adapters change of them; those are merged for this request alone.
+    fn encoders_for(&self, request: &Request) -> Result<Arc<PromptEncoders>, PipelineError> {
+        let own = |part| self.loras.merged_for(&request.loras, part);
+        match [own(Part::ClipL), own(Part::T5)] {
+            [None, None] => self.prompt_encoders(),
+            [clip, t5] => {
+                let or =
+                    |own: Option<Arc<Deltas>>, part| own.unwrap_or_else(|| self.loras.merged(part));
+                let encoders = self.load_encoders(or(clip, Part::ClipL), or(t5, Part::T5))?;
+                Ok(Arc::new(encoders))
+            }
+        }
     }
 
     /// T5 states `[prompts, text tokens, joint_attention_dim]` and pooled CLIP states `[prompts, pooled_projection_dim]` of

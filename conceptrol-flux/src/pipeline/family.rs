@@ -8,7 +8,7 @@ use conceptrol_core::{
     mask::ConceptBlock,
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, Mode, PipelineError, Profile, Seeds,
+        Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
     },
     processors::JointConditionLayer,
 };
@@ -31,6 +31,10 @@ impl Family for Flux {
         Some(self.named_concept_block().cloned().unwrap_or_else(usual))
     }
 
+    fn loras(&self) -> Option<&Loras> {
+        Some(&self.loras)
+    }
+
     fn adapters(&self) -> usize {
         self.condition_adapters()
     }
@@ -48,6 +52,16 @@ impl Family for Flux {
         if !(1..=TEXT_LIMIT).contains(&tokens) {
             let name = "the number of text tokens";
             return Err(PipelineError::bad_request(name, tokens, "1 to 512"));
+        }
+        if request
+            .concepts
+            .iter()
+            .any(|concept| concept.identity.is_some())
+        {
+            return Err(PipelineError::Unsupported {
+                family: "FLUX",
+                what: "adapter that reads the embedding of a face".into(),
+            });
         }
         let strengths = [request.scale, request.outside.unwrap_or_default()];
         let concepts = request.concepts.iter().map(|concept| concept.scale);

@@ -9,7 +9,7 @@ mod sequence;
 
 pub use encode::{Encoded, PromptEncoders, Tokenizers};
 pub use model::Flux;
-pub use options::{Extra, FluxOptions, LoraFile};
+pub use options::{Extra, FluxOptions};
 pub use plan::concept_block;
 
 /// A request of FLUX.

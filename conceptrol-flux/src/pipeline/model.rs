@@ -1,36 +1,60 @@
 //! Opening a FLUX folder with its adapters.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::{
     SiteSelector,
     mask::ConceptBlock,
     models::{
-        autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
-        clip_text::{ClipTextConfig, ClipTextModel},
+        autoencoder_kl::{self, AutoencoderKl, AutoencoderKlConfig},
+        clip_text::{self, ClipTextConfig, ClipTextModel},
+        lora::{self, Deltas, LoraFile, LoraTargets},
         noise::NoiseDtype,
-        t5::{T5Config, T5Encoder},
+        scheduler::SchedulerConfig,
+        t5::{self, T5Config, T5Encoder},
         tokenizer::{ClipTokenizer, T5Tokenizer},
-        weights::{Checkpoint, Files, Weights},
+        weights::Checkpoint,
     },
     pipeline::{
-        Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile, Residency,
-        Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of, weight_bytes,
+        Footprint, Frame, ImageSize, Layout, LoadOptions, Loras, ModelFiles, ModelIndex, Part,
+        PipelineError, Profile, Residency, Slot, checked_scheduler, concept_block_of,
+        decoding_bytes, product, size_of, weight_bytes,
     },
 };
 
 use crate::config::FluxConfig;
 use crate::latents::{PIXELS_PER_TOKEN, SIDE_LIMIT};
-use crate::load::{
-    AdapterReader, AdapterSummary, config_of, load_transformer, transformer_checkpoint,
-};
-use crate::mmdit::{Adapters, FluxTransformer, Stream};
+use crate::load::{config_of, load_transformer, lora_targets, transformer_checkpoint};
+use crate::mmdit::{Adapters, FluxTransformer};
 use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
 use crate::sites::attention_sites;
+
+const TRANSFORMER: &str = "transformer";
+
+/// The parts of a FLUX folder. A single file holds the transformer, perhaps with others, and is given as that part.
+const LAYOUT: Layout = Layout {
+    family: "FLUX",
+    parts: &[
+        Part {
+            name: TRANSFORMER,
+            prefixes: &[],
+        },
+        Part {
+            name: "vae",
+            prefixes: &[],
+        },
+        Part {
+            name: "text_encoder",
+            prefixes: &[],
+        },
+        Part {
+            name: "text_encoder_2",
+            prefixes: &[],
+        },
+    ],
+    left: &[],
+};
 
 /// FLUX.1 with OminiControl. Shared by threads: a generation takes `&self`.
 ///
@@ -38,7 +62,7 @@ use crate::sites::attention_sites;
 /// their configurations; weights are loaded when they are first needed.
 #[derive(Debug)]
 pub struct Flux {
-    folder: PathBuf,
+    files: ModelFiles,
     pub(super) options: LoadOptions<FluxOptions>,
     pub(super) profile: Profile,
     config: FluxConfig,
@@ -50,14 +74,15 @@ pub struct Flux {
     tokenizers: Tokenizers,
     concept_block: Option<ConceptBlock>,
     adapters: Adapters,
-    summaries: Vec<AdapterSummary>,
+    pub(super) loras: Loras,
     encoders: Slot<PromptEncoders>,
     transformer: Slot<FluxTransformer>,
     vae: Slot<AutoencoderKl>,
 }
 
 impl Flux {
-    /// Opens a diffusers folder, optionally with the transformer of another file.
+    /// Opens a diffusers folder, perhaps with [parts](conceptrol_core::pipeline::LoadOptions::part) of other files: a
+    /// transformer in diffusers' or the original layout, the original autoencoder, a T5 as GGUF, any of them in fp8.
     ///
     /// # Errors
     ///
@@ -67,25 +92,37 @@ impl Flux {
         folder: impl AsRef<Path>,
         options: LoadOptions<FluxOptions>,
     ) -> Result<Self, PipelineError> {
-        let folder = folder.as_ref();
-        ModelIndex::open(folder, &["FluxPipeline"])?;
-        let (config, file) = transformer_file(folder, &options, Files::Read)?;
-        let transformer_bytes = weight_bytes(&file, options.dtype);
-        let checked = Weights::from_checkpoint(file, &options.device, options.dtype);
+        if folder.as_ref().is_file() {
+            return Err(single_file());
+        }
+        if !options.embeddings.is_empty() {
+            return Err(PipelineError::Unsupported {
+                family: "FLUX",
+                what: "textual inversion: its words would have to be learnt by T5 as well".into(),
+            });
+        }
+        let files = ModelFiles::open(folder.as_ref(), LAYOUT, &options)?;
+        let file = |name: &str| files.configuration(name).ok_or_else(single_file);
+        ModelIndex::open(&file("model_index.json")?, &["FluxPipeline"])?;
+        let (config, transformer) = transformer_file(&files, &options)?;
+        let transformer_bytes = weight_bytes(&transformer, options.dtype);
+        let checked = options.weights(transformer, options.dtype);
         drop(load_transformer(&config, checked, Residency::Disk)?);
-        let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
-        let clip_config = ClipTextConfig::from_file(folder.join("text_encoder/config.json"))?;
-        let t5_config = T5Config::from_file(folder.join("text_encoder_2/config.json"))?;
+        let vae_config = AutoencoderKlConfig::from_file(file("vae/config.json")?)?;
+        let clip_config = ClipTextConfig::from_file(file("text_encoder/config.json")?)?;
+        let t5_config = T5Config::from_file(file("text_encoder_2/config.json")?)?;
         check_parts(&config, &vae_config, &clip_config, &t5_config)?;
         let vae_dtype = vae_config.compute_dtype(options.dtype);
-        let vae_bytes = options.check(&folder.join("vae"), vae_dtype, |weights| {
+        let vae = autoencoder_kl::own_names(&files.checkpoint("vae")?)?;
+        let vae_bytes = options.check(vae, vae_dtype, |weights| {
             AutoencoderKl::new(&vae_config, weights)
         })?;
         let tokenizers = Tokenizers {
-            clip: ClipTokenizer::open(folder.join("tokenizer"))?,
-            t5: T5Tokenizer::open(folder.join("tokenizer_2"))?,
+            clip: ClipTokenizer::open(file("tokenizer")?)?,
+            t5: T5Tokenizer::open(file("tokenizer_2")?)?,
         };
-        let scheduler = scheduler_of(folder)?;
+        let scheduler = SchedulerConfig::open(&file("scheduler/scheduler_config.json")?)?;
+        let scheduler = checked_scheduler(scheduler)?;
 
         let (sites, device) = (attention_sites(&config), options.device.clone());
         let mut profile = Profile::new("FLUX", sites, SiteSelector::joint(), device, scheduler);
@@ -105,10 +142,14 @@ impl Flux {
         // the authors' 0.5, below which OminiControl loses the reference altogether
         profile.defaults.outside = 0.5;
 
-        let (adapters, summaries) = read_adapters(&config, &options)?;
+        let targets = || lora_targets(&config, &clip_config, &t5_config, &options.device);
+        let adapters = read_adapter(&options, targets)?;
+        // the additions of a style are for text and latents: they are not merged where condition tokens share the weights
+        let merges = adapters.is_empty();
+        let loras = Loras::open(&options, targets, merges)?;
         Ok(Self {
-            concept_block: concept_block_of(folder, ConceptBlock::joint)?,
-            folder: folder.to_owned(),
+            concept_block: concept_block_of(&file("conceptrol.json")?, ConceptBlock::joint)?,
+            files,
             profile,
             config,
             bytes: [transformer_bytes, vae_bytes],
@@ -117,7 +158,7 @@ impl Flux {
             t5_config,
             tokenizers,
             adapters,
-            summaries,
+            loras,
             encoders: Slot::new(options.residency),
             // with its blocks on disk it is small
             transformer: match options.residency {
@@ -139,9 +180,9 @@ impl Flux {
         self.concept_block.as_ref()
     }
 
-    /// What was read of each adapter: first the one that reads reference pictures, if there is one, then the styles.
-    pub fn adapter_summaries(&self) -> &[AdapterSummary] {
-        &self.summaries
+    /// The low-rank adapters.
+    pub const fn loras(&self) -> &Loras {
+        &self.loras
     }
 
     /// The tokenizers of the text encoders.
@@ -156,23 +197,35 @@ impl Flux {
     /// Those of loading them.
     pub fn prompt_encoders(&self) -> Result<Arc<PromptEncoders>, PipelineError> {
         self.encoders.get(|| {
-            let (folder, dtype) = (self.folder.join("text_encoder"), self.options.dtype);
-            let clip = |weights: &_| ClipTextModel::new(&self.clip_config, weights);
-            Ok(PromptEncoders {
-                clip: self.options.load(&folder, dtype, clip)?,
-                t5: self.t5()?,
-            })
+            let merged = |part| self.loras.merged(part);
+            self.load_encoders(merged(lora::Part::ClipL), merged(lora::Part::T5))
         })
     }
 
-    fn t5(&self) -> Result<T5Encoder, PipelineError> {
+    /// The text encoders with these changes.
+    pub(super) fn load_encoders(
+        &self,
+        clip_deltas: Arc<Deltas>,
+        t5_deltas: Arc<Deltas>,
+    ) -> Result<PromptEncoders, PipelineError> {
+        let file = clip_text::own_names(&self.files.checkpoint("text_encoder")?)?;
+        let clip = |weights: &_| ClipTextModel::new(&self.clip_config, weights);
+        let weights = self.options.weights(file, self.options.dtype);
+        Ok(PromptEncoders {
+            clip: weights.merging(clip_deltas).build(clip)?,
+            t5: self.t5(t5_deltas)?,
+        })
+    }
+
+    fn t5(&self, deltas: Arc<Deltas>) -> Result<T5Encoder, PipelineError> {
         let (config, options) = (&self.t5_config, &self.options);
-        let folder = self.folder.join("text_encoder_2");
+        let file = t5::own_names(&self.files.checkpoint("text_encoder_2")?)?;
         if options.residency != Residency::Disk {
             let t5 = |weights: &_| T5Encoder::new(config, weights);
-            return Ok(options.load(&folder, options.dtype, t5)?);
+            let weights = options.weights(file, options.dtype);
+            return Ok(weights.merging(deltas).build(t5)?);
         }
-        let weights = options.weights(&folder, options.dtype)?;
+        let weights = options.weights(file, options.dtype).merging(deltas);
         drop(T5Encoder::new(config, &weights.unread()));
         weights.clone().finish()?;
         Ok(T5Encoder::streamed(config, &weights))
@@ -186,8 +239,9 @@ impl Flux {
     pub fn transformer(&self) -> Result<Arc<FluxTransformer>, PipelineError> {
         self.transformer.get(|| {
             let options = &self.options;
-            let (config, file) = transformer_file(&self.folder, options, options.files)?;
-            let weights = Weights::from_checkpoint(file, &options.device, options.dtype);
+            let (config, file) = transformer_file(&self.files, options)?;
+            let weights = options.weights(file, options.dtype);
+            let weights = weights.merging(self.loras.merged(lora::Part::Denoiser));
             let mut transformer = load_transformer(&config, weights, options.residency)?;
             transformer.set_adapters(self.adapters.clone());
             Ok(transformer)
@@ -201,8 +255,9 @@ impl Flux {
     /// Those of loading it.
     pub fn vae(&self) -> Result<Arc<AutoencoderKl>, PipelineError> {
         self.vae.get(|| {
+            let file = autoencoder_kl::own_names(&self.files.checkpoint("vae")?)?;
             let vae = |weights: &_| AutoencoderKl::new(&self.vae_config, weights);
-            Ok((self.options).load(&self.folder.join("vae"), self.vae_dtype(), vae)?)
+            Ok(self.options.load(file, self.vae_dtype(), vae)?)
         })
     }
 
@@ -240,19 +295,29 @@ impl Flux {
     }
 }
 
-/// The transformer's sizes and its tensors under the names of diffusers.
-fn transformer_file(
-    folder: &Path,
-    options: &LoadOptions<FluxOptions>,
-    files: Files,
-) -> Result<(FluxConfig, Checkpoint), PipelineError> {
-    if let Some(path) = &options.extra.transformer {
-        let file = transformer_checkpoint(&Checkpoint::open_as(path, files)?)?;
-        return Ok((config_of(&file)?, file));
+fn single_file() -> PipelineError {
+    PipelineError::Unsupported {
+        family: "FLUX",
+        what: "tokenizers in a single file: give a folder as the model, and the file as its transformer".into(),
     }
-    let folder = folder.join("transformer");
-    let config = FluxConfig::from_file(folder.join("config.json"))?;
-    let file = transformer_checkpoint(&Checkpoint::open_as(folder, files)?)?;
+}
+
+/// The transformer's sizes and its tensors under the names of diffusers. A file beside the folder may be of other sizes.
+fn transformer_file(
+    files: &ModelFiles,
+    options: &LoadOptions<FluxOptions>,
+) -> Result<(FluxConfig, Checkpoint), PipelineError> {
+    let file = transformer_checkpoint(&files.checkpoint(TRANSFORMER)?)?;
+    let config = format!("{TRANSFORMER}/config.json");
+    let given = options.configurations.as_ref();
+    let given = given
+        .map(|folder| folder.join(&config))
+        .filter(|path| path.exists());
+    let config = match given {
+        Some(path) => FluxConfig::from_file(path)?,
+        None if options.parts.contains_key(TRANSFORMER) => config_of(&file)?,
+        None => FluxConfig::from_file(files.path().join(config))?,
+    };
     Ok((config, file))
 }
 
@@ -302,39 +367,30 @@ fn check_parts(
     Ok(())
 }
 
-/// The adapter that reads reference pictures, and the styles.
-fn read_adapters(
-    config: &FluxConfig,
+/// The adapter that reads reference pictures, empty if there is none.
+fn read_adapter(
     options: &LoadOptions<FluxOptions>,
-) -> Result<(Adapters, Vec<AdapterSummary>), PipelineError> {
+    targets: impl Fn() -> LoraTargets,
+) -> Result<Adapters, PipelineError> {
     let unsupported = |what: &str| {
         let (family, what) = ("FLUX", what.to_owned());
         Err(PipelineError::Unsupported { family, what })
     };
-    if options.adapters.len() > 1 {
-        return unsupported("second adapter that reads reference pictures");
-    }
-    if options
-        .adapters
-        .iter()
-        .any(|files| files.image_encoder.is_some())
-    {
+    let files = match options.adapters.as_slice() {
+        [] => return Ok(Adapters::default()),
+        [files] => files,
+        _ => return unsupported("second adapter that reads reference pictures"),
+    };
+    if files.image_encoder.is_some() {
         return unsupported("image encoder: OminiControl reads pictures with the autoencoder");
     }
-    let reader = AdapterReader::new(config, &options.device, options.dtype);
-    let (mut adapters, mut summaries) = (Adapters::default(), Vec::new());
-    let condition = options
-        .adapters
-        .iter()
-        .map(|files| (&files.weights, Stream::Condition, 1.0));
-    let styles = options
-        .extra
-        .loras
-        .iter()
-        .map(|lora| (&lora.path, Stream::Main, lora.strength));
-    for (path, stream, strength) in condition.chain(styles) {
-        let file = Checkpoint::open(path)?;
-        summaries.push(reader.read(&file, stream, strength, &mut adapters)?);
+    let adapter = LoraFile::open(&files.weights)?.read(&targets(), 1.0)?;
+    let mut additions = HashMap::new();
+    for (part, deltas) in adapter.parts() {
+        if part != lora::Part::Denoiser {
+            return unsupported("adapter of text encoders that reads reference pictures");
+        }
+        additions = deltas.apart(&options.device, options.dtype)?;
     }
-    Ok((adapters, summaries))
+    Ok(Adapters::new(additions))
 }

@@ -1,7 +1,5 @@
 //! What loading and requests have for FLUX only.
 
-use std::path::PathBuf;
-
 use crate::omini::{ConditionSize, Placement};
 
 /// Most text tokens the published models were trained with.
@@ -11,37 +9,11 @@ pub(super) const TEXT_LIMIT: usize = 512;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct FluxOptions {
-    /// Takes the transformer from this file instead: diffusers or the original single-file layout, any float type.
-    pub transformer: Option<PathBuf>,
-    /// Style adapters that act on text and latents, beside the adapter that reads reference pictures.
-    pub loras: Vec<LoraFile>,
     /// Where reference pictures lie beside the picture: what the adapter was trained with.
     pub placement: Placement,
 }
 
-/// A style adapter and its strength.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LoraFile {
-    /// The file.
-    pub path: PathBuf,
-    /// Factor on what it adds.
-    pub strength: f64,
-}
-
 impl FluxOptions {
-    /// Takes the transformer from `file`.
-    pub fn transformer(mut self, file: impl Into<PathBuf>) -> Self {
-        self.transformer = Some(file.into());
-        self
-    }
-
-    /// Adds a style adapter.
-    pub fn lora(mut self, path: impl Into<PathBuf>, strength: f64) -> Self {
-        let path = path.into();
-        self.loras.push(LoraFile { path, strength });
-        self
-    }
-
     /// Sets where reference pictures lie.
     pub fn placement(mut self, placement: Placement) -> Self {
         self.placement = placement;

@@ -2,10 +2,7 @@
 
 use burn::tensor::FloatDType;
 use conceptrol_core::pipeline::Mode;
-use conceptrol_flux::{
-    Flux,
-    pipeline::{FluxOptions, Request},
-};
+use conceptrol_flux::{Flux, pipeline::Request};
 
 use crate::tiny::{flux, lora, open, options, pictures, request};
 
@@ -26,8 +23,7 @@ fn check(flux: &Flux, change: impl Fn(Request) -> Request, what: &str) {
 #[test]
 fn a_picture_of_a_batch_is_that_of_its_seed() {
     for dtype in [FloatDType::F32, FloatDType::BF16, FloatDType::F16] {
-        let style = FluxOptions::default().lora(lora(), 0.5);
-        let flux = open(options().dtype(dtype).extra(style));
+        let flux = open(options().dtype(dtype).lora(lora(), 0.5));
         check(&flux, |request| request, &format!("{dtype:?}"));
     }
 }

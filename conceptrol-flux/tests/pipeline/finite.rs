@@ -4,10 +4,7 @@ use std::{fs, path::Path};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::pipeline::{Pipeline, PipelineError, Silent, Stage};
-use conceptrol_flux::{
-    Flux,
-    pipeline::{FluxOptions, Request},
-};
+use conceptrol_flux::{Flux, pipeline::Request};
 use safetensors::SafeTensors;
 
 use crate::tiny::{bare, copy, flux, latents, lora, open, options, request};
@@ -104,7 +101,7 @@ fn strengths_that_overflow() {
     assert_eq!(stage, FIRST);
     let (_, stage, _) = not_finite(&flux, &request().guidance_scale(3e38));
     assert_eq!(stage, FIRST);
-    let style = open(options().extra(FluxOptions::default().lora(lora(), 1e308)));
+    let style = open(options().lora(lora(), 1e308));
     let (_, stage, _) = not_finite(&style, &request());
     assert_eq!(stage, FIRST);
 }

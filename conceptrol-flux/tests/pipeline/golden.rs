@@ -55,7 +55,6 @@ fn check(name: &str, residency: Residency) {
     };
     let options = LoadOptions::new(case.device.clone()).residency(residency);
     let flux = Flux::open(case.file("model"), options.adapter(case.file("lora"))).expect("opens");
-    assert_eq!(flux.adapter_summaries()[0].ranks, (4, 4));
     let mut request = request(&case);
     let blocks = case.json["params"]["NUM_BLOCKS"].as_u64();
     if blocks != Some(flux.config().num_layers as u64) {

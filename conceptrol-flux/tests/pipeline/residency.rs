@@ -8,15 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use conceptrol_core::{models::weights::Files, pipeline::Residency};
-use conceptrol_flux::pipeline::FluxOptions;
 
 use crate::tiny::{flux, latents, lora, open, options, request};
 
 #[test]
 fn residency_does_not_change_the_picture() {
     let run = |residency| {
-        let style = FluxOptions::default().lora(lora(), 0.5);
-        let flux = open(options().residency(residency).extra(style));
+        let flux = open(options().residency(residency).lora(lora(), 0.5));
         // Twice: nothing is left behind by the first generation.
         let [first, second] = [(); 2].map(|()| latents(&flux, &request()));
         assert_eq!(first, second, "{residency:?}");

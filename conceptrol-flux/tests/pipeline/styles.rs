@@ -1,13 +1,15 @@
 //! Style adapters beside the one that reads reference pictures.
 
 use conceptrol_core::pipeline::Mode;
-use conceptrol_flux::{Flux, pipeline::FluxOptions};
+use conceptrol_flux::Flux;
 
 use crate::tiny::{bare, difference, flux, latents, lora, open, options, request};
 
 fn styled(strengths: &[f64]) -> Flux {
-    let add = |extra: FluxOptions, strength: &f64| extra.lora(lora(), *strength);
-    open(options().extra(strengths.iter().fold(FluxOptions::default(), add)))
+    let styles = strengths.iter();
+    open(styles.fold(options(), |options, strength| {
+        options.lora(lora(), *strength)
+    }))
 }
 
 #[test]
@@ -32,7 +34,6 @@ fn styles_add_up_in_any_order() {
 #[test]
 fn a_style_needs_no_condition() {
     let text_only = request().mode(Mode::TextOnly);
-    let style = FluxOptions::default().lora(lora(), 1.0);
-    let styled = latents(&open(bare().extra(style)), &text_only);
+    let styled = latents(&open(bare().lora(lora(), 1.0)), &text_only);
     assert!(difference(&styled, &latents(&flux(), &text_only)) > 0.01);
 }

@@ -21,7 +21,7 @@ pub enum AdapterError {
     },
     /// An adapter of a kind that is recognised but not supported.
     #[error(
-        "{}: this is {kind}, which is not supported (supported are base, plus and full ip-adapters)",
+        "{}: this is {kind}, which is not supported (supported are base, plus, full and faceid ip-adapters)",
         shown_path(path)
     )]
     Unsupported {
@@ -74,6 +74,9 @@ pub enum AdapterError {
         /// Width of the encoder.
         actual: usize,
     },
+    /// Tokens of a `FaceID` adapter were asked for without a face.
+    #[error("the adapter reads the embedding of a face, and there is none")]
+    NeedsFace,
     /// A picture could not be encoded.
     #[error(transparent)]
     Vision(#[from] ClipVisionError),

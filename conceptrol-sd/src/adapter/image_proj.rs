@@ -5,7 +5,7 @@ use conceptrol_core::models::nn::{Activation, LayerNorm, Linear};
 use conceptrol_core::models::weights::Weights;
 
 use super::resampler::NORM_EPS;
-use super::{AdapterError, AdapterKind, Resampler};
+use super::{AdapterError, AdapterKind, FaceProjection, Resampler};
 
 /// Which output of the image encoder a projection looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub enum ImageFeature {
 
 /// From what the image encoder sees to image tokens.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an adapter has one, most of whose size is in its tensors"
+)]
 pub enum ImageProjection {
     /// A few tokens from the projected class state (`ip-adapter_*`).
     Base(ImageProjModel),
@@ -25,6 +29,8 @@ pub enum ImageProjection {
     Plus(Resampler),
     /// A token for every state (`ip-adapter-full-face_*`).
     Full(FullProjection),
+    /// A few tokens from the embedding of a face (`ip-adapter-faceid*`).
+    Face(FaceProjection),
 }
 
 impl ImageProjection {
@@ -47,6 +53,7 @@ impl ImageProjection {
                 *output_dim,
                 w,
             )),
+            AdapterKind::Face(config) => Self::Face(FaceProjection::new(config, w)),
         }
     }
 
@@ -57,8 +64,8 @@ impl ImageProjection {
     /// - output: `[pictures, tokens, cross_attention_dim]`
     ///
     /// # Errors
-    /// If `pixels` has another size than the encoder's. That encoder and adapter belong together is checked by
-    /// [`AdapterKind::check_encoder`].
+    /// If `pixels` has another size than the encoder's, and [`AdapterError::NeedsFace`] of a `FaceID` adapter. That encoder and
+    /// adapter belong together is checked by [`AdapterKind::check_encoder`].
     pub fn image_tokens(
         &self,
         encoder: &ClipVisionModel,
@@ -68,6 +75,7 @@ impl ImageProjection {
             Self::Base(projection) => projection.forward(encoder.image_embeds(pixels)?),
             Self::Plus(projection) => projection.forward(encoder.penultimate(pixels)?),
             Self::Full(projection) => projection.forward(encoder.penultimate(pixels)?),
+            Self::Face(_) => return Err(AdapterError::NeedsFace),
         })
     }
 
@@ -94,7 +102,9 @@ impl ImageProjection {
                 );
                 Ok(projection.forward(embeds))
             }
-            Self::Plus(_) | Self::Full(_) => self.image_tokens(encoder, encoder.zero_pixels()),
+            Self::Plus(_) | Self::Full(_) | Self::Face(_) => {
+                self.image_tokens(encoder, encoder.zero_pixels())
+            }
         }
     }
 }
@@ -104,7 +114,15 @@ impl AdapterKind {
     pub fn feature(&self) -> ImageFeature {
         match self {
             Self::Base { .. } => ImageFeature::Embeds,
-            Self::Plus(_) | Self::Full { .. } => ImageFeature::Penultimate,
+            Self::Plus(_) | Self::Full { .. } | Self::Face(_) => ImageFeature::Penultimate,
+        }
+    }
+
+    /// Whether it looks at a picture: all do but `FaceID` adapters that are not plus.
+    pub fn sees_picture(&self) -> bool {
+        match self {
+            Self::Face(config) => config.perceiver.is_some(),
+            Self::Base { .. } | Self::Plus(_) | Self::Full { .. } => true,
         }
     }
 
@@ -114,6 +132,7 @@ impl AdapterKind {
             Self::Base { tokens, .. } => *tokens,
             Self::Plus(config) => config.queries,
             Self::Full { .. } => encoder.tokens(),
+            Self::Face(config) => config.tokens,
         }
     }
 
@@ -134,6 +153,14 @@ impl AdapterKind {
             Self::Full { embedding_dim, .. } => {
                 ("hidden state", *embedding_dim, encoder.encoder.hidden_size)
             }
+            Self::Face(config) => match &config.perceiver {
+                None => return Ok(()),
+                Some(perceiver) => (
+                    "hidden state",
+                    perceiver.embedding_dim,
+                    encoder.encoder.hidden_size,
+                ),
+            },
         };
         if expected == actual {
             Ok(())

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use conceptrol_core::models::weights::Checkpoint;
 
-use super::{AdapterError, ResamplerConfig};
+use super::{AdapterError, FaceConfig, ResamplerConfig};
 
 /// The kind of an IP-Adapter with the sizes of its image projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum AdapterKind {
         /// Width of the image tokens.
         output_dim: usize,
     },
+    /// A few tokens from the embedding of a face, which look at the picture as well in plus adapters.
+    Face(FaceConfig),
 }
 
 impl AdapterKind {
@@ -37,6 +39,7 @@ impl AdapterKind {
         match self {
             Self::Base { output_dim, .. } | Self::Full { output_dim, .. } => *output_dim,
             Self::Plus(config) => config.output_dim,
+            Self::Face(config) => config.output_dim,
         }
     }
 }
@@ -55,7 +58,7 @@ impl IpAdapterLayout {
     /// Recognises an adapter by its keys.
     ///
     /// # Errors
-    /// If it is no IP-Adapter, or one of a kind that is not supported (`FaceID`, FLUX).
+    /// If it is no IP-Adapter, or one for FLUX.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self, AdapterError> {
         refuse_unsupported(checkpoint)?;
         Ok(Self {
@@ -68,49 +71,20 @@ impl IpAdapterLayout {
 /// Kinds whose keys are known, by a key only they have.
 fn refuse_unsupported(checkpoint: &Checkpoint) -> Result<(), AdapterError> {
     let has = |name: &str| checkpoint.contains(name);
-    let faceid_projection = has("image_proj.norm.weight") && has("image_proj.proj.0.weight");
-    let kind = if has("image_proj.perceiver_resampler.proj_in.weight") {
-        "a faceid-plus adapter"
-    } else if has("ip_adapter.0.to_q_lora.down.weight")
-        || (faceid_projection && !has("image_proj.proj.3.weight"))
-    {
-        "a faceid adapter"
-    } else if has("ip_adapter_proj_model.proj.weight") || has("ip_adapter.0.to_k_ip.bias") {
-        "an ip-adapter for flux"
-    } else {
+    if !has("ip_adapter_proj_model.proj.weight") && !has("ip_adapter.0.to_k_ip.bias") {
         return Ok(());
-    };
+    }
     Err(AdapterError::Unsupported {
         path: checkpoint.path().to_owned(),
-        kind,
+        kind: "an ip-adapter for flux",
     })
 }
 
 fn kind(checkpoint: &Checkpoint) -> Result<AdapterKind, AdapterError> {
     let file = Shapes { checkpoint };
     if checkpoint.contains("image_proj.latents") {
-        let [_, queries, dim] = file.shape("image_proj.latents")?;
-        let [_, embedding_dim] = file.shape("image_proj.proj_in.weight")?;
-        let [output_dim, _] = file.shape("image_proj.proj_out.weight")?;
-        let [attention_dim, _] = file.shape("image_proj.layers.0.0.to_q.weight")?;
-        let [inner_dim, _] = file.shape("image_proj.layers.0.1.1.weight")?;
-        let heads = ResamplerConfig::heads_of(attention_dim).ok_or_else(|| {
-            file.error(format!(
-                "its queries have {attention_dim} channels, no multiple of 64"
-            ))
-        })?;
-        let is_layer =
-            |i: &usize| checkpoint.contains(&format!("image_proj.layers.{i}.0.to_q.weight"));
-        let depth = (0..).take_while(is_layer).count();
-        return Ok(AdapterKind::Plus(ResamplerConfig {
-            dim,
-            depth,
-            heads,
-            queries,
-            embedding_dim,
-            output_dim,
-            inner_dim,
-        }));
+        let [_, queries, _] = file.shape("image_proj.latents")?;
+        return Ok(AdapterKind::Plus(file.perceiver("image_proj", queries)?));
     }
     if checkpoint.contains("image_proj.proj.3.weight") {
         let [hidden_dim, embedding_dim] = file.shape("image_proj.proj.0.weight")?;
@@ -120,6 +94,9 @@ fn kind(checkpoint: &Checkpoint) -> Result<AdapterKind, AdapterError> {
             hidden_dim,
             output_dim,
         });
+    }
+    if checkpoint.contains("image_proj.proj.2.weight") {
+        return Ok(AdapterKind::Face(face(&file)?));
     }
     let [rows, embedding_dim] = file.shape("image_proj.proj.weight")?;
     let [output_dim] = file.shape("image_proj.norm.weight")?;
@@ -132,6 +109,34 @@ fn kind(checkpoint: &Checkpoint) -> Result<AdapterKind, AdapterError> {
         embedding_dim,
         tokens: rows / output_dim,
         output_dim,
+    })
+}
+
+fn face(file: &Shapes<'_>) -> Result<FaceConfig, AdapterError> {
+    let [hidden_dim, embedding_dim] = file.shape("image_proj.proj.0.weight")?;
+    let [rows, _] = file.shape("image_proj.proj.2.weight")?;
+    let [output_dim] = file.shape("image_proj.norm.weight")?;
+    if !rows.is_multiple_of(output_dim) {
+        return Err(file.error(format!(
+            "{rows} projected channels are no multiple of the token width {output_dim}"
+        )));
+    }
+    let tokens = rows / output_dim;
+    let has = |name: &str| file.checkpoint.contains(name);
+    let perceiver = has("image_proj.perceiver_resampler.proj_in.weight")
+        .then(|| file.perceiver("image_proj.perceiver_resampler", tokens));
+    let pair = "ip_adapter.0.to_q_lora.down.weight";
+    let rank = has(pair).then(|| file.shape::<2>(pair));
+    let name = file.checkpoint.path().file_name().unwrap_or_default();
+    Ok(FaceConfig {
+        embedding_dim,
+        hidden_dim,
+        tokens,
+        output_dim,
+        perceiver: perceiver.transpose()?,
+        // nothing in the file tells the versions apart
+        shortcut: name.to_string_lossy().to_lowercase().contains("plusv2"),
+        rank: rank.transpose()?.map(|[rank, _]| rank),
     })
 }
 
@@ -167,6 +172,30 @@ impl Shapes<'_> {
             Ok(shape) if shape.iter().all(|&axis| axis > 0) => Ok(shape),
             _ => Err(self.error(format!("{name} has shape {shape:?}, expected {D} axes"))),
         }
+    }
+
+    /// Sizes of a perceiver with so many queries.
+    fn perceiver(&self, at: &str, queries: usize) -> Result<ResamplerConfig, AdapterError> {
+        let [dim, embedding_dim] = self.shape(&format!("{at}.proj_in.weight"))?;
+        let [output_dim, _] = self.shape(&format!("{at}.proj_out.weight"))?;
+        let [attention_dim, _] = self.shape(&format!("{at}.layers.0.0.to_q.weight"))?;
+        let [inner_dim, _] = self.shape(&format!("{at}.layers.0.1.1.weight"))?;
+        let heads = ResamplerConfig::heads_of(attention_dim).ok_or_else(|| {
+            self.error(format!(
+                "its queries have {attention_dim} channels, no multiple of 64"
+            ))
+        })?;
+        let is_layer =
+            |i: &usize| (self.checkpoint).contains(&format!("{at}.layers.{i}.0.to_q.weight"));
+        Ok(ResamplerConfig {
+            dim,
+            depth: (0..).take_while(is_layer).count(),
+            heads,
+            queries,
+            embedding_dim,
+            output_dim,
+            inner_dim,
+        })
     }
 
     fn error(&self, reason: String) -> AdapterError {

@@ -1,12 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_core::processors::{IpAdapterLayer, IpProjection};
-use conceptrol_core::{AttentionSite, AttentionSites, SiteKind};
+use conceptrol_core::{Adaptation, AttentionSite, AttentionSites, LowRank, SiteKind};
 
+use super::face::{FacePair, face_pairs};
 use super::{AdapterError, AdapterKind, ImageProjection, IpAdapterLayout};
 
 /// The weights of an IP-Adapter: the projection to image tokens and the image keys and values of every
@@ -15,6 +17,8 @@ use super::{AdapterError, AdapterKind, ImageProjection, IpAdapterLayout};
 pub struct IpAdapterWeights {
     image_proj: ImageProjection,
     layers: Vec<IpAdapterSite>,
+    /// The low-rank layers of a `FaceID` adapter.
+    pairs: Vec<FacePair>,
     #[module(skip)]
     kind: AdapterKind,
 }
@@ -80,6 +84,28 @@ impl IpAdapterWeights {
         dtype: FloatDType,
     ) -> Result<Self, AdapterError> {
         let layout = IpAdapterLayout::of(&checkpoint)?;
+        Self::from_layout(
+            layout,
+            checkpoint,
+            sites,
+            cross_attention_dim,
+            device,
+            dtype,
+        )
+    }
+
+    /// As [`from_checkpoint`](Self::from_checkpoint), for a layout that was read before.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load) that are about content.
+    pub fn from_layout(
+        layout: IpAdapterLayout,
+        checkpoint: Checkpoint,
+        sites: &AttentionSites,
+        cross_attention_dim: usize,
+        device: &Device,
+        dtype: FloatDType,
+    ) -> Result<Self, AdapterError> {
         check_family(checkpoint.path(), &layout, sites, cross_attention_dim)?;
         let weights = Weights::from_checkpoint(checkpoint, device, dtype);
         let adapter = Self::new(layout.kind, sites, &weights);
@@ -92,8 +118,13 @@ impl IpAdapterWeights {
         let layers = numbered(sites).into_iter().map(|(number, site)| {
             IpAdapterSite::new(site, kind.output_dim(), &w.at("ip_adapter").at(number))
         });
+        let pairs = match &kind {
+            AdapterKind::Face(config) => face_pairs(config, sites, &w.at("ip_adapter")),
+            _ => Vec::new(),
+        };
         Self {
             layers: layers.collect(),
+            pairs,
             image_proj: ImageProjection::new(&kind, &w.at("image_proj")),
             kind,
         }
@@ -113,6 +144,13 @@ impl IpAdapterWeights {
     pub fn layer(&self) -> IpAdapterLayer {
         let site = |site: &IpAdapterSite| (site.name.clone(), site.projection());
         IpAdapterLayer::new(self.layers.iter().map(site))
+    }
+
+    /// What it adds to projections beside the image branch, with strength 1; nothing but in `FaceID` adapters.
+    pub fn adaptation(&self) -> Option<Adaptation> {
+        let pair = |pair: &FacePair| (pair.module.clone(), vec![pair.low_rank()]);
+        let modules: HashMap<String, Vec<LowRank>> = self.pairs.iter().map(pair).collect();
+        (!modules.is_empty()).then(|| Adaptation::new("FaceID", Arc::new(modules)))
     }
 
     /// The kind of adapter and its sizes.

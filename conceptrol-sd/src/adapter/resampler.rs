@@ -40,23 +40,15 @@ impl ResamplerConfig {
 #[derive(Module, Debug)]
 pub struct Resampler {
     latents: Param<Tensor<3>>,
-    proj_in: Linear,
-    layers: Vec<ResamplerLayer>,
-    proj_out: Linear,
-    norm_out: LayerNorm,
+    perceiver: Perceiver,
 }
 
 impl Resampler {
     /// Builds the module from `image_proj` of an adapter file.
     pub fn new(config: &ResamplerConfig, w: &Weights) -> Self {
-        let dim = config.dim;
-        let layers = (0..config.depth).map(|i| ResamplerLayer::new(config, &w.at("layers").at(i)));
         Self {
-            latents: w.tensor("latents", [1, config.queries, dim]),
-            proj_in: Linear::new(&w.at("proj_in"), config.embedding_dim, dim, true),
-            layers: layers.collect(),
-            proj_out: Linear::new(&w.at("proj_out"), dim, config.output_dim, true),
-            norm_out: LayerNorm::new(&w.at("norm_out"), config.output_dim, NORM_EPS),
+            latents: w.tensor("latents", [1, config.queries, config.dim]),
+            perceiver: Perceiver::new(config, w),
         }
     }
 
@@ -70,6 +62,36 @@ impl Resampler {
         let latents = self.latents.val();
         let [_, queries, dim] = latents.dims();
         let latents = latents.expand([pictures, queries, dim]);
+        self.perceiver.forward(latents, states)
+    }
+}
+
+/// Layers in which latents look at the states of an image encoder.
+#[derive(Module, Debug)]
+pub(super) struct Perceiver {
+    proj_in: Linear,
+    layers: Vec<ResamplerLayer>,
+    proj_out: Linear,
+    norm_out: LayerNorm,
+}
+
+impl Perceiver {
+    pub(super) fn new(config: &ResamplerConfig, w: &Weights) -> Self {
+        let dim = config.dim;
+        let layers = (0..config.depth).map(|i| ResamplerLayer::new(config, &w.at("layers").at(i)));
+        Self {
+            proj_in: Linear::new(&w.at("proj_in"), config.embedding_dim, dim, true),
+            layers: layers.collect(),
+            proj_out: Linear::new(&w.at("proj_out"), dim, config.output_dim, true),
+            norm_out: LayerNorm::new(&w.at("norm_out"), config.output_dim, NORM_EPS),
+        }
+    }
+
+    /// # Shapes
+    /// - `latents`: `[pictures, queries, dim]`
+    /// - `states`: `[pictures, tokens, embedding_dim]`
+    /// - output: `[pictures, queries, output_dim]`
+    pub(super) fn forward(&self, latents: Tensor<3>, states: Tensor<3>) -> Tensor<3> {
         let states = self.proj_in.forward(states);
         let latents = self
             .layers

@@ -37,7 +37,7 @@ impl StableDiffusion {
         frame: &Frame,
         references: &[Option<ReferenceTokens>],
     ) -> Result<Encoded, PipelineError> {
-        let text = self.text_encoders()?;
+        let text = self.text_encoders_for(request)?;
         let parts = &self.text_parts;
         let (extra, count) = (&request.extra, request.prompts.len());
         let encode = |prompts: &[String], prompts_2: &[String]| {

@@ -8,13 +8,13 @@ use conceptrol_core::{
     mask::ConceptBlock,
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, Mode, PipelineError, Profile, Seeds,
+        Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
         check_count,
     },
 };
 
 use crate::{
-    pipeline::{Encoded, Extra, Request, StableDiffusion},
+    pipeline::{Encoded, Extra, Request, StableDiffusion, references::check_reference},
     unet::UNet2DConditionModel,
 };
 
@@ -29,6 +29,10 @@ impl Family for StableDiffusion {
 
     fn concept_block(&self, _fidelity: Fidelity) -> Option<ConceptBlock> {
         self.concept_block().cloned()
+    }
+
+    fn loras(&self) -> Option<&Loras> {
+        Some(self.loras())
     }
 
     fn adapters(&self) -> usize {
@@ -63,11 +67,20 @@ impl Family for StableDiffusion {
         mut builder: AttentionPlanBuilder<'a>,
         request: &Request,
     ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
-        let used: BTreeSet<usize> = (request.concepts.iter())
+        let used: BTreeSet<usize> = (request.conditioned())
             .map(|concept| concept.adapter)
             .collect();
         for index in used {
-            let mut layer = self.adapter(index)?.layer().adapter(index);
+            let adapter = self.adapter(index)?;
+            let mut carried = request
+                .conditioned()
+                .filter(|concept| concept.adapter == index);
+            carried.try_for_each(|concept| check_reference(concept, adapter.kind()))?;
+            builder = match adapter.adaptation() {
+                Some(adaptation) => builder.adapt(adaptation),
+                None => builder,
+            };
+            let mut layer = adapter.layer().adapter(index);
             for (sites, scale) in &request.site_scales {
                 layer = layer.site_scale(sites.clone(), *scale);
             }

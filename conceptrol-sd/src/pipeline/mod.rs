@@ -1,5 +1,6 @@
 //! Stable Diffusion with IP-Adapter and Conceptrol, from a diffusers folder to pictures.
 
+mod configurations;
 mod encode;
 mod extra;
 mod family;

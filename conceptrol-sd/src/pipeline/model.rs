@@ -1,32 +1,36 @@
-//! Opening a diffusers folder with its adapters.
+//! Opening a model with its adapters.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use conceptrol_core::{
     SiteSelector,
     mask::ConceptBlock,
     models::{
-        autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
+        autoencoder_kl::{self, AutoencoderKl, AutoencoderKlConfig},
         clip_vision::{ClipVisionConfig, ClipVisionModel},
+        lora::{Deltas, LoraTargets, Part},
+        textual_inversion::TextualInversion,
         weights::Checkpoint,
     },
     pipeline::{
-        AdapterFiles, Footprint, Frame, ImageSize, LoadOptions, ModelIndex, PipelineError, Profile,
-        Residency, Slot, concept_block_of, decoding_bytes, product, scheduler_of, size_of,
+        AdapterFiles, Footprint, Frame, ImageSize, LoadOptions, Loras, ModelFiles, PipelineError,
+        Profile, Residency, Slot, concept_block_of, decoding_bytes, product, size_of,
     },
 };
 
 use crate::{
-    adapter::{AdapterKind, IpAdapterWeights},
+    adapter::{AdapterKind, IpAdapterLayout, IpAdapterWeights},
     config::UNetConfig,
-    pipeline::extra::SIZES,
+    lora::unet_target,
+    pipeline::{
+        Request,
+        configurations::{Configurations, FAMILY, LAYOUT},
+        extra::SIZES,
+    },
     sites::attention_sites,
     text::{TextEncoders, TextParts},
     topology::Topology,
-    unet::UNet2DConditionModel,
+    unet::{self, UNet2DConditionModel},
 };
 
 /// A Stable Diffusion 1.x or XL pipeline. Shared by threads: a generation takes `&self`.
@@ -34,7 +38,7 @@ use crate::{
 /// Opening reads configurations and tokenizers only; weights are loaded when they are first needed.
 #[derive(Debug)]
 pub struct StableDiffusion {
-    folder: PathBuf,
+    files: ModelFiles,
     options: LoadOptions,
     pub(super) profile: Profile,
     unet_config: UNetConfig,
@@ -43,6 +47,7 @@ pub struct StableDiffusion {
     vae_config: AutoencoderKlConfig,
     concept_block: Option<ConceptBlock>,
     pub(super) force_zeros: bool,
+    loras: Loras,
     pub(super) text_parts: TextParts,
     text: Slot<TextEncoders>,
     unet: Slot<UNet2DConditionModel>,
@@ -58,40 +63,53 @@ struct AdapterParts {
 }
 
 impl StableDiffusion {
-    /// Opens a diffusers folder.
+    /// Opens a diffusers folder, or one file with the whole model: `.safetensors` or `.ckpt`, under the names of LDM. Its
+    /// configuration is then that of the published model, or comes from
+    /// [a folder](conceptrol_core::pipeline::LoadOptions::configurations).
     ///
     /// # Errors
     ///
-    /// [`PipelineError`] for a folder of another family, with missing or malformed configurations or tokenizers, or with
+    /// [`PipelineError`] for a model of another family, with missing or malformed configurations or tokenizers, or with
     /// parts that do not fit each other.
-    pub fn open(folder: impl AsRef<Path>, options: LoadOptions) -> Result<Self, PipelineError> {
-        let folder = folder.as_ref();
-        let classes = ["StableDiffusionPipeline", "StableDiffusionXLPipeline"];
-        let index = ModelIndex::open(folder, &classes)?;
+    pub fn open(path: impl AsRef<Path>, options: LoadOptions) -> Result<Self, PipelineError> {
         if options.residency == Residency::Disk {
             return Err(PipelineError::Unsupported {
-                family: "Stable Diffusion",
+                family: FAMILY,
                 what: "weights that stay on disk: keep them in memory while they are used".into(),
             });
         }
-        let unet_config = UNetConfig::from_file(folder.join("unet/config.json"))?;
-        let vae_config = AutoencoderKlConfig::from_file(folder.join("vae/config.json"))?;
+        let files = ModelFiles::open(path.as_ref(), LAYOUT, &options)?;
+        let parts = Configurations::read(&files)?;
+        let (unet_config, vae_config) = (parts.unet, parts.vae);
         check_latents(&unet_config, &vae_config)?;
-        let text_parts = TextParts::open(folder)?;
+        let mut text_parts = parts.text;
+        for (path, token) in &options.embeddings {
+            text_parts.learn(&TextualInversion::open(path, token.as_deref())?)?;
+        }
         text_parts.check(&unet_config, SIZES)?;
         let vae_dtype = vae_config.compute_dtype(options.dtype);
+        let unet = unet::own_names(&unet_config, &files.checkpoint("unet")?)?;
+        let vae = autoencoder_kl::own_names(&files.checkpoint("vae")?)?;
         let bytes = [
-            options.check(&folder.join("unet"), options.dtype, |weights| {
+            options.check(unet, options.dtype, |weights| {
                 UNet2DConditionModel::new(&unet_config, weights)
             })?,
-            options.check(&folder.join("vae"), vae_dtype, |weights| {
+            options.check(vae, vae_dtype, |weights| {
                 AutoencoderKl::new(&vae_config, weights)
             })?,
         ];
-        let scheduler = scheduler_of(folder)?;
+        let targets = || {
+            let mut targets = vec![unet_target(&unet_config, &options.device)];
+            targets.extend(text_parts.lora_targets(&options.device));
+            LoraTargets::new(targets)
+        };
+        let loras = Loras::open(&options, targets, true)?;
+        let scheduler = parts.scheduler;
         let sites = attention_sites(&unet_config);
-        let concept_block = concept_block_of(folder, ConceptBlock::cross)?
-            .or_else(|| Topology::of(&sites).concept_block());
+        let named = files.configuration("conceptrol.json");
+        let named = named.map(|path| concept_block_of(&path, ConceptBlock::cross));
+        let concept_block =
+            (named.transpose()?.flatten()).or_else(|| Topology::of(&sites).concept_block());
 
         let device = options.device.clone();
         let cross = SiteSelector::cross();
@@ -109,13 +127,14 @@ impl StableDiffusion {
             image_encoder: Slot::new(options.residency),
         };
         Ok(Self {
-            folder: folder.to_owned(),
+            files,
             profile,
             unet_config,
             bytes,
             vae_config,
             concept_block,
-            force_zeros: index.force_zeros_for_empty_prompt,
+            force_zeros: parts.force_zeros,
+            loras,
             text_parts,
             text: Slot::new(options.residency),
             unet: Slot::new(options.residency),
@@ -133,6 +152,11 @@ impl StableDiffusion {
     /// Where the model's concept masks are read, as its folder or its topology says.
     pub const fn concept_block(&self) -> Option<&ConceptBlock> {
         self.concept_block.as_ref()
+    }
+
+    /// The low-rank adapters.
+    pub const fn loras(&self) -> &Loras {
+        &self.loras
     }
 
     /// The UNet's configuration.
@@ -157,7 +181,33 @@ impl StableDiffusion {
     /// Those of loading them.
     pub fn text_encoders(&self) -> Result<Arc<TextEncoders>, PipelineError> {
         self.text
-            .get(|| self.text_parts.load(&self.folder, &self.options))
+            .get(|| self.load_text(|part| self.loras.merged(part)))
+    }
+
+    /// The text encoders with what the request's low-rank adapters change of them; those are merged for this request alone.
+    pub(super) fn text_encoders_for(
+        &self,
+        request: &Request,
+    ) -> Result<Arc<TextEncoders>, PipelineError> {
+        let own = |part| self.loras.merged_for(&request.loras, part);
+        let (first, second) = (own(Part::ClipL), own(Part::ClipG));
+        if first.is_none() && second.is_none() {
+            return self.text_encoders();
+        }
+        let own = |part| match part {
+            Part::ClipG => second.clone(),
+            _ => first.clone(),
+        };
+        let encoders =
+            self.load_text(|part| own(part).unwrap_or_else(|| self.loras.merged(part)))?;
+        Ok(Arc::new(encoders))
+    }
+
+    fn load_text(
+        &self,
+        deltas: impl Fn(Part) -> Arc<Deltas>,
+    ) -> Result<TextEncoders, PipelineError> {
+        self.text_parts.load(&self.files, &self.options, deltas)
     }
 
     /// The UNet.
@@ -167,9 +217,12 @@ impl StableDiffusion {
     /// Those of loading it.
     pub fn unet(&self) -> Result<Arc<UNet2DConditionModel>, PipelineError> {
         self.unet.get(|| {
-            let (folder, dtype) = (self.folder.join("unet"), self.options.dtype);
-            let unet = |weights: &_| UNet2DConditionModel::new(&self.unet_config, weights);
-            Ok(self.options.load(&folder, dtype, unet)?)
+            let config = &self.unet_config;
+            let checkpoint = unet::own_names(config, &self.files.checkpoint("unet")?)?;
+            let unet = |weights: &_| UNet2DConditionModel::new(config, weights);
+            let weights = self.options.weights(checkpoint, self.options.dtype);
+            let deltas = self.loras.merged(Part::Denoiser);
+            Ok(weights.merging(deltas).build(unet)?)
         })
     }
 
@@ -197,8 +250,9 @@ impl StableDiffusion {
     pub fn vae(&self) -> Result<Arc<AutoencoderKl>, PipelineError> {
         self.vae.get(|| {
             let dtype = self.vae_config.compute_dtype(self.options.dtype);
+            let checkpoint = autoencoder_kl::own_names(&self.files.checkpoint("vae")?)?;
             let vae = |weights: &_| AutoencoderKl::new(&self.vae_config, weights);
-            Ok((self.options).load(&self.folder.join("vae"), dtype, vae)?)
+            Ok(self.options.load(checkpoint, dtype, vae)?)
         })
     }
 
@@ -215,7 +269,8 @@ impl StableDiffusion {
         let adapter = &self.adapters[index];
         adapter.weights.get(|| {
             let checkpoint = Checkpoint::open_as(&adapter.files.weights, self.options.files)?;
-            Ok(IpAdapterWeights::from_checkpoint(
+            Ok(IpAdapterWeights::from_layout(
+                self.layout(&adapter.files, &checkpoint)?,
                 checkpoint,
                 &self.profile.sites,
                 self.unet_config.context_dim,
@@ -223,6 +278,28 @@ impl StableDiffusion {
                 self.options.dtype,
             )?)
         })
+    }
+
+    /// What an adapter's file holds, and what only its caller knows.
+    fn layout(
+        &self,
+        files: &AdapterFiles,
+        checkpoint: &Checkpoint,
+    ) -> Result<IpAdapterLayout, PipelineError> {
+        let mut layout = IpAdapterLayout::of(checkpoint)?;
+        match (&mut layout.kind, files.face_shortcut) {
+            (_, None) => {}
+            (AdapterKind::Face(config), Some(shortcut)) if config.perceiver.is_some() => {
+                config.shortcut = shortcut;
+            }
+            (_, Some(_)) => {
+                return Err(PipelineError::Unsupported {
+                    family: "the adapter",
+                    what: "shortcut: it is no FaceID plus".into(),
+                });
+            }
+        }
+        Ok(layout)
     }
 
     /// The image encoder of an adapter.
@@ -252,7 +329,8 @@ impl StableDiffusion {
             let config = ClipVisionConfig::from_file(folder.join("config.json"))?;
             kind.check_encoder(&config)?;
             let encoder = |weights: &_| ClipVisionModel::new(&config, weights);
-            Ok(self.options.load(folder, self.options.dtype, encoder)?)
+            let checkpoint = Checkpoint::open_as(folder, self.options.files)?;
+            Ok(self.options.load(checkpoint, self.options.dtype, encoder)?)
         })
     }
 

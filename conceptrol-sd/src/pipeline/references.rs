@@ -1,6 +1,6 @@
-//! From reference pictures to image tokens.
+//! From reference pictures and faces to image tokens.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use burn::tensor::Tensor;
 use conceptrol_core::{
@@ -9,17 +9,17 @@ use conceptrol_core::{
         clip_vision::ClipVisionModel,
         image::{ClipImageConfig, clip_tensor},
     },
-    pipeline::PipelineError,
+    pipeline::{ConceptRequest, PipelineError},
 };
 use image::RgbImage;
 
 use crate::{
-    adapter::IpAdapterWeights,
+    adapter::{AdapterError, AdapterKind, ImageProjection, IpAdapterWeights},
     pipeline::{Request, StableDiffusion},
 };
 
 impl StableDiffusion {
-    /// The image tokens of each concept that has a picture. One adapter after the other, so that with little memory no image
+    /// The image tokens of each concept that has a reference. One adapter after the other, so that with little memory no image
     /// encoder is loaded twice and no two at once.
     pub(super) fn encode_references(
         &self,
@@ -29,33 +29,70 @@ impl StableDiffusion {
         if !request.has_references() {
             return Ok(references);
         }
-        let used: BTreeSet<usize> = (request.concepts.iter())
+        let used: BTreeSet<usize> = (request.conditioned())
             .map(|concept| concept.adapter)
             .collect();
         for index in used {
             let adapter = self.adapter(index)?;
-            let encoder = self.image_encoder(index, adapter.kind())?;
-            let unconditional = adapter.image_proj().unconditional_tokens(&encoder)?;
+            let sees = adapter.kind().sees_picture();
+            let encoder = sees.then(|| self.image_encoder(index, adapter.kind()));
+            let encoder = encoder.transpose()?;
             for (reference, concept) in references.iter_mut().zip(&request.concepts) {
-                let Some(picture) = concept.image.as_ref().filter(|_| concept.adapter == index)
-                else {
+                if concept.adapter != index || !concept.has_reference() {
                     continue;
-                };
-                let conditional = self.image_tokens(&adapter, &encoder, picture)?;
-                let tokens = ReferenceTokens::new(conditional, unconditional.clone());
+                }
+                check_reference(concept, adapter.kind())?;
+                let tokens = self.tokens(&adapter, encoder.as_ref(), concept)?;
                 *reference = Some(tokens.adapter(index));
             }
         }
         Ok(references)
     }
 
-    /// What an adapter makes of a picture, `[1, tokens, context]`.
-    fn image_tokens(
+    /// What an adapter makes of a concept's reference, and what stands for none.
+    fn tokens(
         &self,
         adapter: &IpAdapterWeights,
+        encoder: Option<&Arc<ClipVisionModel>>,
+        concept: &ConceptRequest,
+    ) -> Result<ReferenceTokens, PipelineError> {
+        let pixels = concept.image.as_ref().zip(encoder);
+        let pixels = pixels.map(|(picture, encoder)| self.pixels(encoder, picture));
+        let pixels = pixels.transpose()?;
+        let checked = "the reference was compared with the adapter";
+        let (conditional, unconditional) = match adapter.image_proj() {
+            ImageProjection::Face(face) => {
+                let faces = concept.identity.as_ref().expect(checked);
+                let faces = faces.tensor(&self.profile.device).cast(self.profile.dtype);
+                let nobody = faces.zeros_like();
+                let states = |pixels: Option<Tensor<4>>| -> Result<_, PipelineError> {
+                    let seen = encoder.zip(pixels);
+                    let seen = seen.map(|(encoder, pixels)| encoder.penultimate(pixels));
+                    Ok(seen.transpose().map_err(AdapterError::from)?)
+                };
+                let nothing = encoder.map(|encoder| encoder.zero_pixels());
+                (
+                    face.forward(faces, states(pixels)?),
+                    face.forward(nobody, states(nothing)?),
+                )
+            }
+            projection => {
+                let encoder = encoder.expect(checked);
+                (
+                    projection.image_tokens(encoder, pixels.expect(checked))?,
+                    projection.unconditional_tokens(encoder)?,
+                )
+            }
+        };
+        Ok(ReferenceTokens::new(conditional, unconditional))
+    }
+
+    /// A picture as an encoder takes it, `[1, 3, size, size]`.
+    fn pixels(
+        &self,
         encoder: &ClipVisionModel,
         picture: &RgbImage,
-    ) -> Result<Tensor<3>, PipelineError> {
+    ) -> Result<Tensor<4>, PipelineError> {
         let side =
             u32::try_from(encoder.config().image_size).expect("validated with the configuration");
         let config = ClipImageConfig {
@@ -65,8 +102,52 @@ impl StableDiffusion {
         };
         let pictures = std::slice::from_ref(picture);
         let pixels = clip_tensor(pictures, &config, &self.profile.device)?;
-        Ok(adapter
-            .image_proj()
-            .image_tokens(encoder, pixels.cast(self.profile.dtype))?)
+        Ok(pixels.cast(self.profile.dtype))
+    }
+}
+
+/// That a concept has what its adapter reads, and nothing else.
+pub(super) fn check_reference(
+    concept: &ConceptRequest,
+    kind: &AdapterKind,
+) -> Result<(), PipelineError> {
+    let refuse = |what: String| {
+        Err(PipelineError::Unsupported {
+            family: "the adapter",
+            what,
+        })
+    };
+    let name = &concept.name;
+    match (kind, &concept.identity) {
+        (AdapterKind::Face(_), None) => refuse(format!(
+            "face for concept `{name}`: it reads the embedding of one"
+        )),
+        (AdapterKind::Face(config), Some(identity)) => {
+            let portraits = identity.faces();
+            if identity.width() != config.embedding_dim {
+                return Err(PipelineError::Mismatch {
+                    part: "the embedding of a face",
+                    axis: "numbers",
+                    found: identity.width(),
+                    expected: config.embedding_dim,
+                });
+            }
+            match (config.perceiver.is_some(), concept.image.is_some()) {
+                (true, false) => Err(PipelineError::NoPicture {
+                    concept: name.clone(),
+                }),
+                (false, true) => refuse(format!(
+                    "use for the picture of concept `{name}`: it reads the face alone"
+                )),
+                (true, true) if portraits > 1 => refuse(format!(
+                    "place for {portraits} portraits of concept `{name}`: it reads one with its picture"
+                )),
+                _ => Ok(()),
+            }
+        }
+        (_, Some(_)) => refuse(format!(
+            "use for the face of concept `{name}`: it reads pictures"
+        )),
+        (_, None) => Ok(()),
     }
 }

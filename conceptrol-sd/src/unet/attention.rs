@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use conceptrol_core::models::nn::Linear;
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{
-    AttentionCall, AttentionError, AttentionSite, Grid, Session, SiteId, SiteKind,
+    AttentionCall, AttentionError, AttentionSite, Grid, Ground, Session, SiteId, SiteKind,
 };
 
 /// The projections around one attention site.
@@ -60,26 +60,36 @@ impl Attention {
         grid: Grid,
         session: &mut Session,
     ) -> Result<Tensor<3>, AttentionError> {
-        let q = self.heads(self.to_q.forward(tokens.clone()));
+        let latents = Ground::Latents(grid);
+        let q = self.heads(self.to_q.adapted(tokens.clone(), latents, session));
         let call = if self.reads_text {
-            // The text is the same at every step of a session.
-            let (k, v) = session.constant(self.site, || self.keys_values(context.clone()));
+            let (k, v) = self.text_keys_values(context, session);
             AttentionCall::cross(q, k, v, grid)
         } else {
-            let (k, v) = self.keys_values(tokens);
-            AttentionCall::self_attention(q, k, v, grid)
+            let k = self.to_k.adapted(tokens.clone(), latents, session);
+            let v = self.to_v.adapted(tokens, latents, session);
+            AttentionCall::self_attention(q, self.heads(k), self.heads(v), grid)
         };
         let out = session.attend(self.site, call)?; // [batch, heads, cells, head_dim]
         let [batch, heads, cells, head_dim] = out.dims();
         let out = out
             .swap_dims(1, 2)
             .reshape([batch, cells, heads * head_dim]);
-        Ok(self.to_out.forward(out))
+        Ok(self.to_out.adapted(out, latents, session))
     }
 
-    fn keys_values(&self, tokens: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
-        let k = self.heads(self.to_k.forward(tokens.clone()));
-        (k, self.heads(self.to_v.forward(tokens)))
+    /// The text is the same at every step of a session.
+    fn text_keys_values(
+        &self,
+        context: &Tensor<3>,
+        session: &mut Session,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let modules = [self.to_k.name(), self.to_v.name()];
+        session.constant(self.site, &modules, |session| {
+            let k = self.to_k.adapted(context.clone(), Ground::Text, session);
+            let v = self.to_v.adapted(context.clone(), Ground::Text, session);
+            (self.heads(k), self.heads(v))
+        })
     }
 
     /// `[batch, tokens, heads * head_dim]` -> `[batch, heads, tokens, head_dim]`, a view.

@@ -50,14 +50,14 @@ impl DownBlock {
         session: &mut Session,
     ) -> Result<Tensor<4>, AttentionError> {
         for (index, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(x, time);
+            x = resnet.forward(x, time, session);
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(x, context, session)?;
             }
             skips.push(x.clone());
         }
         if let Some(downsampler) = &self.downsampler {
-            x = downsampler.forward(x);
+            x = downsampler.forward(x, session);
             skips.push(x.clone());
         }
         Ok(x)

@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 use conceptrol_core::kernel;
 use conceptrol_core::models::nn::Linear;
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Grid, Ground, Session};
 
 /// How much wider the hidden layer is than the tokens.
 const EXPANSION: usize = 4;
@@ -32,8 +33,20 @@ impl FeedForward {
     /// # Shapes
     /// - tokens: `[batch, tokens, dim]`
     /// - output: as tokens
-    pub(super) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        self.forward_within(MAX_HIDDEN, tokens)
+    pub(super) fn forward(
+        &self,
+        tokens: Tensor<3>,
+        grid: Grid,
+        session: &mut Session,
+    ) -> Tensor<3> {
+        let adapts = [&self.proj_in, &self.proj_out].map(|linear| session.adapts(linear.name()));
+        if adapts == [false, false] {
+            return self.forward_within(MAX_HIDDEN, tokens);
+        }
+        // at once: what is added may depend on the place of a token
+        let latents = Ground::Latents(grid);
+        let hidden = kernel::geglu(self.proj_in.adapted(tokens, latents, session));
+        self.proj_out.adapted(hidden, latents, session)
     }
 
     /// In parts whose hidden layer holds at most `max_hidden` numbers: tokens do not see each other here.

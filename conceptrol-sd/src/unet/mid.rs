@@ -65,12 +65,12 @@ impl MidBlock {
         context: &Tensor<3>,
         session: &mut Session,
     ) -> Result<Tensor<4>, AttentionError> {
-        let mut x = self.first.forward(x, time);
+        let mut x = self.first.forward(x, time, session);
         if let Some(attention) = &self.attention {
             x = attention.forward(x, context, session)?;
         }
         if let Some(last) = &self.last {
-            x = last.forward(x, time);
+            x = last.forward(x, time, session);
         }
         Ok(x)
     }

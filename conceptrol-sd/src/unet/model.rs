@@ -126,9 +126,9 @@ impl UNet2DConditionModel {
         let outer_dtype = FloatDType::from(latents.dtype());
         let latents = latents.cast(self.dtype);
         let context = context.cast(self.dtype);
-        let time = self.time(&latents, &timesteps, added);
+        let time = self.time(&latents, &timesteps, added, session);
 
-        let mut x = self.conv_in.forward(latents);
+        let mut x = self.conv_in.adapted(latents, session);
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
             x = block.forward(x, &time, &context, &mut skips, session)?;
@@ -143,7 +143,7 @@ impl UNet2DConditionModel {
             Activation::Silu => self.conv_norm_out.forward_silu(x),
             activation => activation.forward(self.conv_norm_out.forward(x)),
         };
-        Ok(self.conv_out.forward(x).cast(outer_dtype))
+        Ok(self.conv_out.adapted(x, session).cast(outer_dtype))
     }
 
     /// The embedding every residual block projects, activated here once for all of them: `[batch or 1, embed_dim]`.
@@ -152,12 +152,13 @@ impl UNet2DConditionModel {
         latents: &Tensor<4>,
         timesteps: &Timesteps,
         added: Option<AddedConditions>,
+        session: &mut Session,
     ) -> Tensor<2> {
         let (device, dtype) = (latents.device(), DType::from(self.dtype));
-        let mut time = self.time_embedding.forward(timesteps, &device, dtype);
+        let mut time = (self.time_embedding).forward(timesteps, &device, dtype, session);
         if let (Some(embedding), Some(mut added)) = (&self.add_embedding, added) {
             added.text_embeds = added.text_embeds.cast(self.dtype);
-            time = embedding.forward(added, &device, dtype) + time;
+            time = embedding.forward(added, &device, dtype, session) + time;
         }
         self.config.activation.forward(time)
     }

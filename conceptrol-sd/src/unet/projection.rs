@@ -2,6 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use conceptrol_core::kernel::linear;
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Grid, Ground, Session};
 
 /// The way into or out of a transformer: a matrix per token, which SD1.5 stores as a 1x1 convolution.
 ///
@@ -10,6 +11,9 @@ use conceptrol_core::models::weights::Weights;
 pub(super) struct Projection {
     weight: ProjectionWeight,
     bias: Param<Tensor<1>>,
+    /// By which a plan finds it.
+    #[module(skip)]
+    name: String,
 }
 
 #[derive(Module, Debug)]
@@ -30,6 +34,7 @@ impl Projection {
         Self {
             weight,
             bias: w.tensor("bias", [d_out]),
+            name: w.path(),
         }
     }
 
@@ -38,9 +43,10 @@ impl Projection {
     /// # Shapes
     /// - pixels: `[batch, d_in, height, width]`
     /// - output: `[batch, height * width, d_out]`
-    pub(super) fn tokens(&self, pixels: Tensor<4>) -> Tensor<3> {
+    pub(super) fn tokens(&self, pixels: Tensor<4>, session: &mut Session) -> Tensor<3> {
+        let [_, _, height, width] = pixels.dims();
         let tokens = pixels.flatten::<3>(2, 3).swap_dims(1, 2); // [batch, cells, d_in]
-        linear(tokens, self.matrix(), Some(self.bias.val()))
+        self.adapted(tokens, Grid::new(height, width), session)
     }
 
     /// Tokens to pixels.
@@ -48,12 +54,21 @@ impl Projection {
     /// # Shapes
     /// - tokens: `[batch, height * width, d_in]`
     /// - output: `[batch, d_out, height, width]`
-    pub(super) fn pixels(&self, tokens: Tensor<3>, [height, width]: [usize; 2]) -> Tensor<4> {
-        let tokens = linear(tokens, self.matrix(), Some(self.bias.val()));
+    pub(super) fn pixels(&self, tokens: Tensor<3>, grid: Grid, session: &mut Session) -> Tensor<4> {
+        let tokens = self.adapted(tokens, grid, session);
         let [batch, _, d_out] = tokens.dims();
         tokens
             .swap_dims(1, 2)
-            .reshape([batch, d_out, height, width])
+            .reshape([batch, d_out, grid.height, grid.width])
+    }
+
+    fn adapted(&self, tokens: Tensor<3>, grid: Grid, session: &mut Session) -> Tensor<3> {
+        let apply = |tokens| linear(tokens, self.matrix(), Some(self.bias.val()));
+        if !session.adapts(&self.name) {
+            return apply(tokens);
+        }
+        let output = apply(tokens.clone());
+        session.adapt(&self.name, Ground::Latents(grid), &tokens, output)
     }
 
     /// `[d_out, d_in]`

@@ -1,8 +1,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
-use conceptrol_core::kernel;
 use conceptrol_core::models::nn::Conv2d;
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Session, kernel};
 
 /// Halves height and width, rounding up, with a strided convolution.
 #[derive(Module, Debug)]
@@ -20,8 +20,8 @@ impl Downsample {
     /// # Shapes
     /// - x: `[batch, channels, height, width]`
     /// - output: `[batch, channels, height / 2, width / 2]`, rounded up
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.conv.forward(x)
+    pub(super) fn forward(&self, x: Tensor<4>, session: &mut Session) -> Tensor<4> {
+        self.conv.adapted(x, session)
     }
 }
 
@@ -41,7 +41,12 @@ impl Upsample {
     /// # Shapes
     /// - x: `[batch, channels, height, width]`
     /// - output: `[batch, channels, size]`, where `size` is `2 * height - (0 or 1)` and `2 * width - (0 or 1)`
-    pub(super) fn forward(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        x: Tensor<4>,
+        size: [usize; 2],
+        session: &mut Session,
+    ) -> Tensor<4> {
         let mut x = kernel::upsample_nearest2x(x);
         // Nearest interpolation to an odd size takes the same pixels as doubling and leaving out the last.
         for (dim, length) in [(2, size[0]), (3, size[1])] {
@@ -49,6 +54,6 @@ impl Upsample {
                 x = x.narrow(dim, 0, length);
             }
         }
-        self.conv.forward(x)
+        self.conv.adapted(x, session)
     }
 }

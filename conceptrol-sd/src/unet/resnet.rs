@@ -2,6 +2,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::nn::{Activation, Conv2d, GroupNorm, Linear};
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Ground, Session};
 
 use crate::config::UNetConfig;
 
@@ -40,16 +41,22 @@ impl ResnetBlock {
     /// - x: `[batch, c_in, height, width]`
     /// - time: `[batch or 1, embed_dim]`, the activated embedding
     /// - output: `[batch, c_out, height, width]`
-    pub(super) fn forward(&self, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        x: Tensor<4>,
+        time: &Tensor<2>,
+        session: &mut Session,
+    ) -> Tensor<4> {
         // The shortcut first: where it narrows, the wide input is gone before the convolutions.
         let residual = match &self.conv_shortcut {
-            Some(shortcut) => shortcut.forward(x.clone()),
+            Some(shortcut) => shortcut.adapted(x.clone(), session),
             None => x.clone(),
         };
-        let hidden = self.conv1.forward(self.activated(&self.norm1, x));
-        let shift = self.time_emb_proj.forward(time.clone()); // [batch or 1, c_out]
+        let hidden = self.conv1.adapted(self.activated(&self.norm1, x), session);
+        let shift = (self.time_emb_proj).adapted(time.clone(), Ground::Whole, session); // [batch or 1, c_out]
         let hidden = hidden + shift.unsqueeze_dims::<4>(&[2, 3]);
-        self.conv2.forward(self.activated(&self.norm2, hidden)) + residual
+        let hidden = self.activated(&self.norm2, hidden);
+        self.conv2.adapted(hidden, session) + residual
     }
 
     fn activated(&self, norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {

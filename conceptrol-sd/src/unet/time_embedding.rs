@@ -2,6 +2,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use conceptrol_core::models::nn::{Activation, Linear};
 use conceptrol_core::models::weights::Weights;
+use conceptrol_core::{Ground, Session};
 
 use super::{AddedConditions, Timesteps};
 use crate::config::{AddedConfig, TimeConfig};
@@ -72,6 +73,7 @@ impl TimeEmbedding {
         timesteps: &Timesteps,
         device: &Device,
         dtype: DType,
+        session: &mut Session,
     ) -> Tensor<2> {
         let TimeConfig {
             sinusoid_dim,
@@ -89,9 +91,10 @@ impl TimeEmbedding {
         ) {
             // Consistency distillation embeds the excess over 1, in thousandths, sines first.
             let row = sinusoids(&[(scale - 1.0) as f32 * 1000.0], dim, false, 1.0);
-            embedding = embedding + proj.forward(upload(row, dim, device, dtype));
+            let row = upload(row, dim, device, dtype);
+            embedding = embedding + proj.adapted(row, Ground::Whole, session);
         }
-        self.layers.forward(embedding)
+        self.layers.forward(embedding, session)
     }
 }
 
@@ -125,6 +128,7 @@ impl AddedEmbedding {
         added: AddedConditions,
         device: &Device,
         dtype: DType,
+        session: &mut Session,
     ) -> Tensor<2> {
         let ids = added.time_ids.concat();
         let sizes = sinusoids(
@@ -135,8 +139,8 @@ impl AddedEmbedding {
         );
         let width = sizes.len() / added.time_ids.len();
         let sizes = upload(sizes, width, device, dtype); // [batch, ids * sinusoid_dim]
-        self.layers
-            .forward(Tensor::cat(vec![added.text_embeds, sizes], 1))
+        let joined = Tensor::cat(vec![added.text_embeds, sizes], 1);
+        self.layers.forward(joined, session)
     }
 }
 
@@ -164,8 +168,9 @@ impl TwoLayers {
         }
     }
 
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let x = self.linear_1.forward(x);
-        self.linear_2.forward(self.activation.forward(x))
+    fn forward(&self, x: Tensor<2>, session: &mut Session) -> Tensor<2> {
+        let x = self.linear_1.adapted(x, Ground::Whole, session);
+        let x = self.activation.forward(x);
+        self.linear_2.adapted(x, Ground::Whole, session)
     }
 }

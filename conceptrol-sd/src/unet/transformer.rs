@@ -62,11 +62,11 @@ impl Transformer2d {
     ) -> Result<Tensor<4>, AttentionError> {
         let [_, _, height, width] = x.dims();
         let grid = Grid::new(height, width);
-        let mut tokens = self.proj_in.tokens(self.norm.forward(x.clone()));
+        let mut tokens = (self.proj_in).tokens(self.norm.forward(x.clone()), session);
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, context, grid, session)?;
         }
-        Ok(self.proj_out.pixels(tokens, [height, width]) + x)
+        Ok(self.proj_out.pixels(tokens, grid, session) + x)
     }
 }
 
@@ -118,6 +118,7 @@ impl TransformerBlock {
             .attn2
             .forward(self.norm2.forward(x.clone()), context, grid, session)?
             + x;
-        Ok(self.ff.forward(self.norm3.forward(x.clone())) + x)
+        let fed = (self.ff).forward(self.norm3.forward(x.clone()), grid, session);
+        Ok(fed + x)
     }
 }

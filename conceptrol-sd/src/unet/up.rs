@@ -54,14 +54,14 @@ impl UpBlock {
             let skip = skips
                 .pop()
                 .expect("the down blocks leave a skip for every residual block");
-            x = resnet.forward(Tensor::cat(vec![x, skip], 1), time);
+            x = resnet.forward(Tensor::cat(vec![x, skip], 1), time, session);
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(x, context, session)?;
             }
         }
         if let (Some(upsampler), Some(next)) = (&self.upsampler, skips.last()) {
             let [_, _, height, width] = next.dims();
-            x = upsampler.forward(x, [height, width]);
+            x = upsampler.forward(x, [height, width], session);
         }
         Ok(x)
     }

@@ -1,6 +1,7 @@
 //! The IP-Adapter loader against `transformers` and `diffusers`.
 
 mod case;
+mod face;
 mod keys;
 mod projections;
 mod refusals;

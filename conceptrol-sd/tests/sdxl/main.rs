@@ -8,6 +8,7 @@ mod common;
 mod finite;
 mod folders;
 mod golden;
+mod loras;
 mod memory;
 mod pipeline;
 mod threads;

@@ -44,5 +44,6 @@ fn project(
         ImageProjection::Base(base) => base.forward(inputs["image_embeds"].tensor(device)?),
         ImageProjection::Plus(plus) => plus.forward(inputs["penultimate"].tensor(device)?),
         ImageProjection::Full(full) => full.forward(inputs["penultimate"].tensor(device)?),
+        ImageProjection::Face(_) => return Err("no case has faces alone".into()),
     })
 }

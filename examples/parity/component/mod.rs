@@ -1,5 +1,6 @@
 //! Models, schedulers, tokenizers and random numbers alone.
 
+mod formats;
 mod image_proj;
 mod resize;
 mod rng;
@@ -24,6 +25,8 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         vision::run(case, device, report)
     } else if is("comp_concept_spans") {
         spans::run(case, report)
+    } else if is("comp_gguf") || is("comp_fp8") {
+        formats::run(case, device, report)
     } else if is("comp_image_proj") {
         image_proj::run(case, device, report)
     } else if is("comp_resize512") {

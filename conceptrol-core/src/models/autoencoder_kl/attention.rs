@@ -11,7 +11,7 @@ use crate::models::weights::Weights;
 const MAX_SCORES: usize = 1 << 24;
 
 /// What `AttentionBlock` called its projections before `Attention` replaced it.
-const OLD_NAMES: [(&str, &str); 4] = [
+pub(super) const OLD_NAMES: [(&str, &str); 4] = [
     ("to_q", "query"),
     ("to_k", "key"),
     ("to_v", "value"),

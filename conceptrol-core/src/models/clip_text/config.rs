@@ -11,13 +11,29 @@ const MODEL: &str = "clip text encoder";
 /// The `eos_token_id` of files written before the value was corrected; it asks for the older pooling rule.
 const LEGACY_EOS: u32 = 2;
 
-/// `config.json` of a `CLIPTextModel` or `CLIPTextModelWithProjection`.
+/// The class of both towers.
+const WHOLE: &str = "CLIPModel";
+
+/// The fields of one tower, which the configuration of a whole `CLIPModel` has in an object of its own; both project to the
+/// same width, which is outside.
+pub(in crate::models) fn half(fields: &Fields, half: &'static str) -> Result<Fields, ConfigError> {
+    if fields.value(half).is_none() || fields.value("hidden_size").is_some() {
+        return Ok(fields.clone());
+    }
+    let tower = fields.object(half, fields.model())?;
+    Ok(match fields.value("projection_dim") {
+        Some(width) => tower.with("projection_dim", width.clone()),
+        None => tower,
+    })
+}
+
+/// `config.json` of a `CLIPTextModel` or `CLIPTextModelWithProjection`, or of a whole `CLIPModel`.
 ///
 /// The sizes of the transformer must be in the file; the rest has the defaults of `transformers`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ClipTextConfig {
-    /// Whether the model ends in a text projection: one of its `architectures` ends in `WithProjection`.
+    /// Whether the model ends in a text projection: one of its `architectures` ends in `WithProjection` or is `CLIPModel`.
     pub has_projection: bool,
     /// Rows of the token embedding.
     pub vocab_size: usize,
@@ -51,8 +67,10 @@ impl ClipTextConfig {
     fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
         let names = fields.value("architectures").and_then(Value::as_array);
         let mut names = names.into_iter().flatten().filter_map(Value::as_str);
+        let has_projection = names.any(|name| name.ends_with("WithProjection") || name == WHOLE);
+        let fields = &half(fields, "text_config")?;
         Ok(Self {
-            has_projection: names.any(|name| name.ends_with("WithProjection")),
+            has_projection,
             vocab_size: fields.size_or("vocab_size", 1..=1 << 22, 49408)?,
             max_position_embeddings: fields.size_or("max_position_embeddings", 1..=1 << 16, 77)?,
             encoder: ClipEncoderConfig::from_fields(fields)?,

@@ -4,10 +4,13 @@ mod config;
 mod encoder;
 mod error;
 mod model;
+mod names;
 mod states;
 
 pub use config::ClipTextConfig;
+pub(in crate::models) use config::half;
 pub use encoder::{ClipEncoder, ClipEncoderConfig, ClipEncoderLayer};
 pub use error::ClipTextError;
 pub use model::ClipTextModel;
+pub use names::{open_clip_names, own_names};
 pub use states::ClipTextStates;

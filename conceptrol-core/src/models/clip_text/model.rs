@@ -5,9 +5,13 @@ use super::{ClipEncoder, ClipTextConfig, ClipTextError, ClipTextStates};
 use crate::models::nn::{Embedding, LayerNorm, Linear};
 use crate::models::weights::Weights;
 
+/// What a whole CLIP has beside its text tower.
+const OTHER_HALF: [&str; 3] = ["vision_model.", "visual_projection.", "logit_scale"];
+
 /// CLIP's text tower: `CLIPTextModel`, or `CLIPTextModelWithProjection` if the configuration says so.
 ///
-/// A `text_model.embeddings.position_ids` buffer, which old files carry, is ignored.
+/// A `text_model.embeddings.position_ids` buffer, which old files carry, is ignored, and so are the other half of a whole
+/// `CLIPModel` and a projection that the configuration does not ask for.
 ///
 /// ```
 /// use burn::tensor::{Device, FloatDType};
@@ -43,6 +47,12 @@ impl ClipTextModel {
     /// Builds the model from the root of a text encoder's checkpoint.
     pub fn new(config: &ClipTextConfig, w: &Weights) -> Self {
         let dim = config.encoder.hidden_size;
+        for part in OTHER_HALF {
+            w.ignore_unexpected(part);
+        }
+        if !config.has_projection {
+            w.ignore_unexpected("text_projection.");
+        }
         let text = w.at("text_model");
         let embeddings = text.at("embeddings");
         embeddings.ignore_unexpected("position_ids");
@@ -66,6 +76,17 @@ impl ClipTextModel {
                 .then(|| Linear::new(&w.at("text_projection"), dim, config.projection_dim, false)),
             config: config.clone(),
         }
+    }
+
+    /// The model with more words at the end of its vocabulary, `[words, hidden_size]`.
+    ///
+    /// # Panics
+    ///
+    /// If the vectors are not `hidden_size` wide.
+    #[must_use]
+    pub fn with_words(mut self, vectors: Tensor<2>) -> Self {
+        self.token_embedding = self.token_embedding.extended(vectors);
+        self
     }
 
     /// The configuration the model was built from.
@@ -127,7 +148,7 @@ impl ClipTextModel {
         if tokens > positions {
             return Err(ClipTextError::TooLong { tokens, positions });
         }
-        let vocab_size = self.config.vocab_size;
+        let vocab_size = self.token_embedding.entries();
         for (row, ids) in ids.iter().map(AsRef::as_ref).enumerate() {
             if ids.len() != tokens {
                 return Err(ClipTextError::Ragged {

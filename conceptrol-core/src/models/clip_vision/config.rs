@@ -1,12 +1,12 @@
 use std::path::Path;
 
-use crate::models::clip_text::ClipEncoderConfig;
+use crate::models::clip_text::{ClipEncoderConfig, half};
 use crate::models::config::{ConfigError, Fields};
 
 /// What errors call the model.
 const MODEL: &str = "clip vision encoder";
 
-/// `config.json` of a `CLIPVisionModelWithProjection`.
+/// `config.json` of a `CLIPVisionModelWithProjection`, or of a whole `CLIPModel`.
 ///
 /// The sizes of the transformer must be in the file; the rest has the defaults of `transformers`.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,7 @@ impl ClipVisionConfig {
     }
 
     fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
+        let fields = &half(fields, "vision_config")?;
         let image_size = fields.size_or("image_size", 1..=1 << 12, 224)?;
         Ok(Self {
             num_channels: fields.size_or("num_channels", 1..=1 << 6, 3)?,

@@ -25,7 +25,10 @@ pub enum ClipVisionError {
     },
 }
 
-/// CLIP's image tower with projection, as IP-Adapter uses it.
+/// What a whole CLIP has beside its image tower.
+const OTHER_HALF: [&str; 3] = ["text_model.", "text_projection.", "logit_scale"];
+
+/// CLIP's image tower with projection, as IP-Adapter uses it. The other half of a whole `CLIPModel` is left out.
 ///
 /// Takes normalised pixel values, as CLIP's preprocessing makes them of a picture.
 #[derive(Module, Debug)]
@@ -46,6 +49,9 @@ impl ClipVisionModel {
     pub fn new(config: &ClipVisionConfig, w: &Weights) -> Self {
         let dim = config.encoder.hidden_size;
         let patch = config.patch_size;
+        for part in OTHER_HALF {
+            w.ignore_unexpected(part);
+        }
         let vision = w.at("vision_model");
         let embeddings = vision.at("embeddings");
         embeddings.ignore_unexpected("position_ids");

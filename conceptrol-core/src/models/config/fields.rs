@@ -134,6 +134,11 @@ impl Fields {
         }
     }
 
+    /// Every field with its value.
+    pub fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.values.iter()
+    }
+
     /// The value of a field, unless it is absent or null.
     pub fn value(&self, field: &str) -> Option<&Value> {
         self.values.get(field).filter(|value| !value.is_null())

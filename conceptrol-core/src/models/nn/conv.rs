@@ -5,6 +5,7 @@ use burn::{
 
 use crate::kernel;
 use crate::models::weights::Weights;
+use crate::seam::{ConvolutionShape, Session};
 
 /// A two-dimensional convolution with a square kernel.
 #[derive(Module, Debug)]
@@ -17,6 +18,9 @@ pub struct Conv2d {
     /// Zeros added (above, below) and (left, right).
     #[module(skip)]
     padding: [(usize, usize); 2],
+    /// By which a plan finds it.
+    #[module(skip)]
+    name: String,
 }
 
 impl Conv2d {
@@ -45,6 +49,7 @@ impl Conv2d {
             bias: w.tensor("bias", [c_out]),
             stride,
             padding,
+            name: w.path(),
         }
     }
 
@@ -61,6 +66,21 @@ impl Conv2d {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let bias = Some(self.bias.val());
         kernel::conv2d(x, self.weight.val(), bias, self.stride, self.padding)
+    }
+
+    /// Applies the convolution, and adds what the session's plan adds here. Shapes and panics as
+    /// [`forward`](Self::forward).
+    pub fn adapted(&self, x: Tensor<4>, session: &mut Session) -> Tensor<4> {
+        if !session.adapts(&self.name) {
+            return self.forward(x);
+        }
+        let shape = ConvolutionShape {
+            kernel: self.weight.dims()[2],
+            stride: self.stride,
+            padding: self.padding,
+        };
+        let y = self.forward(x.clone());
+        session.adapt_convolution(&self.name, shape, &x, y)
     }
 }
 

@@ -20,6 +20,25 @@ impl Embedding {
         }
     }
 
+    /// Number of entries.
+    pub fn entries(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
+    /// The table with more entries at its end, cast to its type.
+    ///
+    /// # Panics
+    ///
+    /// If the vectors are not as wide as the table's.
+    #[must_use]
+    pub fn extended(self, vectors: Tensor<2>) -> Self {
+        let table = self.weight.val();
+        let vectors = vectors.cast(table.dtype());
+        Self {
+            weight: Param::from_tensor(Tensor::cat(vec![table, vectors], 0)),
+        }
+    }
+
     /// Looks `ids` up.
     ///
     /// # Shapes

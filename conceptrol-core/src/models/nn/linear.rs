@@ -5,6 +5,7 @@ use burn::{
 
 use crate::kernel;
 use crate::models::weights::Weights;
+use crate::seam::{Ground, Session};
 
 /// An affine map of the last axis, `y = x W^T + b`.
 #[derive(Module, Debug)]
@@ -13,6 +14,9 @@ pub struct Linear {
     weight: Param<Tensor<2>>,
     /// `[out]`
     bias: Option<Param<Tensor<1>>>,
+    /// By which a plan finds it.
+    #[module(skip)]
+    name: String,
 }
 
 impl Linear {
@@ -21,7 +25,13 @@ impl Linear {
         Self {
             weight: w.tensor("weight", [d_out, d_in]),
             bias: bias.then(|| w.tensor("bias", [d_out])),
+            name: w.path(),
         }
+    }
+
+    /// Its full name in the checkpoint.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Applies the map.
@@ -36,6 +46,36 @@ impl Linear {
     /// If the last axis of `x` is not `in`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         kernel::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+
+    /// Applies the map, and adds what the session's plan adds here.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[rows, tokens, in]`, or `[rows, in]` of [`Ground::Whole`]
+    /// - output: `[.., out]`
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward).
+    pub fn adapted<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        ground: Ground,
+        session: &mut Session,
+    ) -> Tensor<D> {
+        if !session.adapts(&self.name) {
+            return self.forward(x);
+        }
+        let y = self.forward(x.clone());
+        let dims = y.dims();
+        let tokens = |x: Tensor<D>| {
+            let width = x.dims()[D - 1];
+            let tokens = dims[1..D - 1].iter().product();
+            x.reshape([dims[0], tokens, width])
+        };
+        let adapted = session.adapt(&self.name, ground, &tokens(x), tokens(y));
+        adapted.reshape(dims)
     }
 }
 

@@ -12,6 +12,9 @@ use super::block::T5Block;
 use super::config::T5Config;
 use super::distance::DistanceBias;
 
+/// What a whole T5 has beside its encoder.
+const DECODER: [&str; 2] = ["decoder.", "lm_head."];
+
 /// The encoder half of T5 v1.1: turns token ids into the states FLUX reads a prompt from.
 ///
 /// There is no attention mask: padding tokens take part, as FLUX was trained.
@@ -34,7 +37,8 @@ pub struct T5Encoder {
 impl T5Encoder {
     /// An encoder with all its blocks in memory; `weights` is the scope of the whole model.
     ///
-    /// The embedding is read from `shared` or `encoder.embed_tokens`, whichever the file has.
+    /// The embedding is read from `shared` or `encoder.embed_tokens`, whichever the file has. The other half of a whole T5 is
+    /// left out.
     pub fn new(config: &T5Config, weights: &Weights) -> Self {
         let blocks = (0..config.num_layers)
             .map(|index| block(config, weights, index))
@@ -54,6 +58,9 @@ impl T5Encoder {
     }
 
     fn without_blocks(config: &T5Config, weights: &Weights) -> Self {
+        for part in DECODER {
+            weights.ignore_unexpected(part);
+        }
         let embedding = match weights.at("shared").has("weight") {
             true => {
                 // Some files hold the same table a second time.

@@ -4,6 +4,8 @@ mod block;
 mod config;
 mod distance;
 mod encoder;
+mod names;
 
 pub use config::T5Config;
 pub use encoder::T5Encoder;
+pub use names::own_names;

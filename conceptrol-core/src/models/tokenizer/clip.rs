@@ -1,5 +1,6 @@
 //! CLIP's tokenizer, as Stable Diffusion, SDXL and FLUX use it.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::bpe::{byte_symbol, encode};
@@ -17,9 +18,9 @@ use crate::concept::{PromptTokens, Token, TokenStyle};
 /// `!` (id 0), and a `!` inside a prompt becomes that padding token, too.
 #[derive(Debug)]
 pub struct ClipTokenizer {
-    vocabulary: Vocabulary,
-    special: Special,
-    normalizer: Normalizer,
+    pub(super) vocabulary: Vocabulary,
+    pub(super) special: Special,
+    pub(super) normalizer: Normalizer,
 }
 
 impl ClipTokenizer {
@@ -63,18 +64,38 @@ impl ClipTokenizer {
     pub fn tokens(&self, text: &str) -> Vec<Token> {
         let mut out = Vec::new();
         let mut start = 0;
-        for (at, (special, id)) in Unsplit::new(text, &self.special.unsplit) {
+        for (at, (special, ids)) in Unsplit::new(text, &self.special.unsplit) {
             self.push_words(text, start..at, &mut out);
             start = at + special.len();
-            out.push(Token {
+            out.extend(ids.iter().enumerate().map(|(index, id)| Token {
                 id: *id,
-                text: special.clone(),
+                text: learnt(special, index),
                 bytes: at..start,
-                begins_word: true,
-            });
+                begins_word: index == 0,
+            }));
         }
         self.push_words(text, start..text.len(), &mut out);
         out
+    }
+
+    /// Adds a word that stands for these ids wherever it appears; each is a token of its own as well, `word_1` from the second
+    /// on.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Known`] if it is empty, or a token already.
+    pub fn add(&mut self, word: &str, ids: Range<u32>) -> Result<(), TokenizerError> {
+        let is_special = |word: &str| self.special.unsplit.iter().any(|(text, _)| text == word);
+        let taken = |word: &str| self.vocabulary.ids.contains_key(word) || is_special(word);
+        let words = (0..ids.len()).map(|index| learnt(word, index));
+        if word.is_empty() || words.clone().any(|word| taken(&word)) {
+            return Err(TokenizerError::Known { word: word.into() });
+        }
+        let later = words.zip(ids.clone()).skip(1);
+        for (word, id) in later.collect::<Vec<_>>() {
+            self.special.add(&word, vec![id]);
+        }
+        self.special.add(word, ids.collect());
+        Ok(())
     }
 
     /// Length of the encoder's sequence, start and end tokens included: 77 for all published models.
@@ -92,7 +113,7 @@ impl ClipTokenizer {
         self.special.end
     }
 
-    fn push_words(&self, text: &str, range: std::ops::Range<usize>, out: &mut Vec<Token>) {
+    fn push_words(&self, text: &str, range: Range<usize>, out: &mut Vec<Token>) {
         let shift = range.start;
         for word in self.normalizer.words(&text[range]) {
             // The pattern takes these for one word even in another case; they are known as a whole.
@@ -128,11 +149,19 @@ impl ClipTokenizer {
     }
 }
 
+/// What the vectors of a learnt word are called.
+fn learnt(word: &str, index: usize) -> String {
+    match index {
+        0 => word.to_owned(),
+        index => format!("{word}_{index}"),
+    }
+}
+
 /// The special tokens in a text from left to right, at each place the longest.
 struct Unsplit<'a> {
     text: &'a str,
     /// Sorted by falling length.
-    tokens: &'a [(String, u32)],
+    tokens: &'a [(String, Vec<u32>)],
     /// Where each is next, as far as is known.
     places: Vec<Option<usize>>,
     /// Where the last one found ends.
@@ -140,7 +169,7 @@ struct Unsplit<'a> {
 }
 
 impl<'a> Unsplit<'a> {
-    fn new(text: &'a str, tokens: &'a [(String, u32)]) -> Self {
+    fn new(text: &'a str, tokens: &'a [(String, Vec<u32>)]) -> Self {
         Self {
             text,
             tokens,
@@ -151,7 +180,7 @@ impl<'a> Unsplit<'a> {
 }
 
 impl<'a> Iterator for Unsplit<'a> {
-    type Item = (usize, &'a (String, u32));
+    type Item = (usize, &'a (String, Vec<u32>));
 
     fn next(&mut self) -> Option<Self::Item> {
         let start = self.start;

@@ -60,6 +60,12 @@ pub enum TokenizerError {
         /// The token.
         token: String,
     },
+    /// A word cannot be added.
+    #[error("`{}` is a token already, or empty", shown(word))]
+    Known {
+        /// The word.
+        word: String,
+    },
     /// A text the tokenizer refuses.
     #[error("the prompt cannot be tokenized: {}", shown(reason))]
     Prompt {

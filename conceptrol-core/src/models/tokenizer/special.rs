@@ -53,8 +53,8 @@ pub(super) struct Special {
     pub(super) end: u32,
     pub(super) padding: u32,
     pub(super) unknown: u32,
-    /// Texts that are one token wherever they appear, longest first.
-    pub(super) unsplit: Vec<(String, u32)>,
+    /// Texts that are one token wherever they appear, or several that were learnt together, longest first.
+    pub(super) unsplit: Vec<(String, Vec<u32>)>,
     pub(super) length: usize,
 }
 
@@ -71,11 +71,9 @@ impl Special {
         }
         let map = file("special_tokens_map.json")?.unwrap_or_default();
 
-        let added: HashMap<String, u32> = config
-            .added_tokens_decoder
-            .into_iter()
-            .map(|(id, named)| (named.into_content(), id))
-            .collect();
+        let mut added: HashMap<String, u32> = older(folder)?;
+        let decoder = config.added_tokens_decoder.into_iter();
+        added.extend(decoder.map(|(id, named)| (named.into_content(), id)));
         let mut unsplit = added.clone();
         let mut role = |role, first: Option<Named>, second: Option<Named>| {
             let default = if role == "start" {
@@ -104,22 +102,48 @@ impl Special {
         let unknown = role("unknown", config.unk_token, map.unk_token)?;
         let padding = role("padding", config.pad_token, map.pad_token)?;
 
-        let mut unsplit: Vec<_> = unsplit
+        let unsplit = unsplit
             .into_iter()
             .filter(|(text, _)| !text.is_empty())
+            .map(|(text, id)| (text, vec![id]))
             .collect();
-        unsplit.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         let length = config
             .model_max_length
             .filter(|length| (3.0..=MAX_LENGTH).contains(length))
             .map_or(CLIP_LENGTH, |length| length as usize);
-        Ok(Self {
+        let mut special = Self {
             start,
             end,
             padding,
             unknown,
             unsplit,
             length,
-        })
+        };
+        special.sort();
+        Ok(special)
+    }
+
+    /// Adds a text that stands for these ids.
+    pub(super) fn add(&mut self, text: &str, ids: Vec<u32>) {
+        self.unsplit.push((text.to_owned(), ids));
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        (self.unsplit).sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    }
+}
+
+/// `added_tokens.json`, which older versions of transformers wrote in place of `added_tokens_decoder`.
+fn older(folder: &Path) -> Result<HashMap<String, u32>, TokenizerError> {
+    let path = folder.join("added_tokens.json");
+    let added: HashMap<String, u32> = read_json_if_present(&path)?.unwrap_or_default();
+    match added.len() {
+        count if count > MOST_ADDED => {
+            let reason =
+                format!("{count} added tokens are more than the {MOST_ADDED} there may be");
+            Err(malformed(&path, reason))
+        }
+        _ => Ok(added),
     }
 }

@@ -132,7 +132,7 @@ impl Vocabulary {
         Self::new(path, ids, pairs)
     }
 
-    fn new<'a>(
+    pub(super) fn new<'a>(
         path: &Path,
         ids: Vec<(String, u32)>,
         pairs: impl Iterator<Item = Result<(&'a str, &'a str), String>>,

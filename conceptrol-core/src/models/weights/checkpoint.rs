@@ -1,4 +1,6 @@
 use std::{
+    collections::BTreeMap,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +16,9 @@ use super::{
     file::WeightFile,
     map::{self, KeyRule},
     open::{self, Files, Format},
+    safetensors, torch,
 };
+use crate::models::file::Content;
 
 /// The tensors of one or several files, validated and not yet read.
 ///
@@ -96,10 +100,48 @@ impl Checkpoint {
         })
     }
 
+    /// As [`map`](Self::map), the other way round: tensors get the names and layouts that `rules` take them from, and what is
+    /// cut is fused. One table so serves both directions.
+    ///
+    /// ```
+    /// use conceptrol_core::models::weights::{Checkpoint, Format, KeyRule};
+    ///
+    /// # let header = br#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#;
+    /// # let file = [&(header.len() as u64).to_le_bytes(), &header[..], &[0; 16]].concat();
+    /// let checkpoint = Checkpoint::from_bytes("memory", Format::Safetensors, file)?; // a [2], b [2]
+    /// let fused = checkpoint.unmap(&[KeyRule::rows("ab", &[("a", 1), ("b", 1)])])?;
+    /// assert_eq!(fused.get("ab").expect("fused").1, [4]);
+    /// # Ok::<(), conceptrol_core::models::weights::WeightError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Map`] if a piece is not there or cannot be put beside the others, or two tensors get the same name.
+    pub fn unmap(&self, rules: &[KeyRule<'_>]) -> Result<Self, WeightError> {
+        Ok(Self {
+            path: self.path.clone(),
+            entries: Arc::new(map::unapply(&self.path, &self.entries, rules)?),
+        })
+    }
+
     /// Only the tensors whose names begin with `prefix`, without it. An empty checkpoint if there is none.
     #[must_use]
     pub fn strip_prefix(&self, prefix: &str) -> Self {
         self.rename(|name| name.strip_prefix(prefix).map(str::to_owned))
+    }
+
+    /// The tensors below the first of `prefixes` that one of `marks` is below, without it; all of them if there is none. So a
+    /// model is found in a file that holds others as well.
+    #[must_use]
+    pub fn below(&self, prefixes: &[&str], marks: &[&str]) -> Self {
+        let marked = |prefix: &&&str| {
+            let mut marks = marks.iter();
+            marks.any(|mark| self.contains(&format!("{prefix}{mark}")))
+        };
+        match prefixes.iter().find(marked) {
+            Some(prefix) => self.strip_prefix(prefix),
+            None => self.clone(),
+        }
     }
 
     /// The tensors for which `rename` returns a name, under that name.
@@ -141,6 +183,16 @@ impl Checkpoint {
     /// Whether a tensor of this full name is there.
     pub fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(name)
+    }
+
+    /// Whether a tensor's name begins with `prefix`.
+    pub fn has_below(&self, prefix: &str) -> bool {
+        let mut from_here = self
+            .entries
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from_here
+            .next()
+            .is_some_and(|(name, _)| name.starts_with(prefix))
     }
 
     /// Element type and shape of a tensor.
@@ -185,20 +237,79 @@ impl Checkpoint {
         }
     }
 
-    /// Reads the only element of a tensor, such as a LoRA's `alpha`.
+    /// Reads one tensor in f32 as a matrix: its first axis and all others as one.
     ///
-    /// Nothing if there is no floating point tensor of that name with one element.
+    /// Nothing if there is no floating point tensor of that name, or one without axes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    pub fn load_matrix(
+        &self,
+        name: &str,
+        device: &Device,
+    ) -> Result<Option<Tensor<2>>, WeightError> {
+        let entry = self
+            .entries
+            .get(name)
+            .filter(|entry| entry.dtype.is_float());
+        match entry.map(|entry| (entry, entry.shape.as_slice())) {
+            Some((entry, [rows, columns @ ..])) => {
+                let shape = [*rows, columns.iter().product()];
+                read(entry, shape, device, FloatDType::F32).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads all values of a tensor to the host, as f32.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::NoTensor`] if there is no floating point tensor of that name, and those of [`load`](Self::load).
+    pub fn values(&self, name: &str) -> Result<Vec<f32>, WeightError> {
+        match self
+            .entries
+            .get(name)
+            .filter(|entry| entry.dtype.is_float())
+        {
+            Some(entry) => convert::read_f32(entry),
+            None => Err(WeightError::NoTensor {
+                path: self.path.clone(),
+                name: name.to_owned(),
+            }),
+        }
+    }
+
+    /// Reads the only element of a tensor of any number type, such as a LoRA's `alpha`.
+    ///
+    /// Nothing if there is no tensor of numbers of that name with one element.
     ///
     /// # Errors
     ///
     /// [`WeightError::Io`] if the file cannot be read any more, [`WeightError::Checksum`] if its values are damaged.
     pub fn scalar(&self, name: &str) -> Result<Option<f32>, WeightError> {
         match self.entries.get(name) {
-            Some(entry) if entry.dtype.is_float() && entry.shape.iter().all(|axis| *axis == 1) => {
-                let data = convert::read(entry, FloatDType::F32)?;
-                Ok(data.iter::<f32>().next())
-            }
+            Some(entry) if entry.shape.iter().all(|axis| *axis == 1) => convert::scalar(entry),
             _ => Ok(None),
+        }
+    }
+
+    /// The texts that a file carries beside its tensors: the metadata of a safetensors file, those in the dictionary of a torch
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Io`] if the file cannot be read any more, [`WeightError::Malformed`] if the texts are no texts.
+    pub fn metadata(&self) -> Result<BTreeMap<String, String>, WeightError> {
+        let part = self.entries.values().find_map(|entry| entry.parts.first());
+        let Some(file) = part.map(|part| &part.file) else {
+            return Ok(BTreeMap::new());
+        };
+        match open::begins_as(file) {
+            Some(Content::Safetensors) => safetensors::metadata(file),
+            Some(Content::Gguf) => Ok(BTreeMap::new()),
+            _ => torch::texts(file),
         }
     }
 

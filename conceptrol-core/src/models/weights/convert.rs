@@ -11,6 +11,7 @@ use super::{
     entry::{Entry, Part},
     error::WeightError,
     parallel,
+    scale::Scale,
 };
 
 /// Reads the tensor and casts it to `dtype`; one that is in memory as it is wanted is shared.
@@ -22,6 +23,32 @@ pub(super) fn read(entry: &Entry, dtype: FloatDType) -> Result<TensorData, Weigh
         FloatDType::F16 => read_as::<f16>(entry),
         FloatDType::BF16 => read_as::<bf16>(entry),
     }
+}
+
+/// The first element, of a float or an integer type. Integers that could be signed or unsigned count as signed.
+pub(super) fn scalar(entry: &Entry) -> Result<Option<f32>, WeightError> {
+    let StoredDType::Int(bytes) = entry.dtype else {
+        let first = match entry.dtype.is_float() {
+            true => read(entry, FloatDType::F32)?.iter::<f32>().next(),
+            false => None,
+        };
+        return Ok(first);
+    };
+    entry.verify()?;
+    let Some(part) = entry.parts.first().filter(|part| part.len > 0) else {
+        return Ok(None);
+    };
+    let mut raw = [0; 8];
+    let raw_bytes = &mut raw[..usize::from(bytes).min(8)];
+    (part.file.read_at(raw_bytes, part.offset)).map_err(|source| part.file.error(source))?;
+    let unused = 64 - 8 * u32::from(bytes).min(8);
+    Ok(Some((i64::from_le_bytes(raw) << unused >> unused) as f32))
+}
+
+/// The values in single precision.
+pub(super) fn read_f32(entry: &Entry) -> Result<Vec<f32>, WeightError> {
+    let data = read(entry, FloatDType::F32)?;
+    Ok(data.iter::<f32>().collect())
 }
 
 /// A float type a tensor can be loaded as.
@@ -71,12 +98,21 @@ fn read_as<T: Float>(entry: &Entry) -> Result<TensorData, WeightError> {
     if let Some(shared) = share::<T>(entry) {
         return Ok(shared);
     }
-    let mut values: Vec<T> = bytemuck::zeroed_vec(entry.stored_bytes() / entry.dtype.size());
-    let mut rest = values.as_mut_slice();
+    let scale = Scale::of(entry)?;
+    let elements = |bytes: usize| bytes / entry.dtype.size() * entry.dtype.block();
+    let mut values: Vec<T> = bytemuck::zeroed_vec(elements(entry.stored_bytes()));
+    let (mut first, mut rest) = (0, values.as_mut_slice());
     for part in &entry.parts {
-        let (into, tail) = rest.split_at_mut(part.len / entry.dtype.size());
+        let (into, tail) = rest.split_at_mut(elements(part.len));
         rest = tail;
-        read_part(part, entry.dtype, into).map_err(|source| part.file.error(source))?;
+        let piece = Piece {
+            part,
+            dtype: entry.dtype,
+            first,
+            scale: scale.as_ref(),
+        };
+        first += into.len();
+        piece.read(into).map_err(|source| part.file.error(source))?;
     }
     if let Some(strides) = &entry.strides {
         values = gather(&values, &entry.shape, strides);
@@ -89,7 +125,7 @@ fn share<T: Float>(entry: &Entry) -> Option<TensorData> {
     let [part] = entry.parts.as_slice() else {
         return None;
     };
-    if entry.dtype != T::STORED || entry.strides.is_some() {
+    if entry.dtype != T::STORED || entry.strides.is_some() || entry.scale.is_some() {
         return None;
     }
     let bytes = part.file.share(part.offset, part.len)?;
@@ -123,38 +159,44 @@ fn gather<T: Float>(values: &[T], shape: &[usize], strides: &[usize]) -> Vec<T> 
     ordered
 }
 
-fn read_part<T: Float>(part: &Part, dtype: StoredDType, into: &mut [T]) -> io::Result<()> {
-    parallel::in_runs(into, |first, run| {
-        read_run(
-            part,
-            part.offset + (first * dtype.size()) as u64,
-            dtype,
-            run,
-        )
-    })
-}
-
-/// Elements converted at a time, few enough for the scratch buffers to stay in the nearest caches.
+/// Elements converted at a time, few enough for the scratch buffers to stay in the nearest caches; whole blocks of any format.
 const BLOCK: usize = 4096;
 
-fn read_run<T: Float>(
-    part: &Part,
-    mut offset: u64,
+/// A part of a tensor, and what its bytes mean.
+struct Piece<'a> {
+    part: &'a Part,
     dtype: StoredDType,
-    into: &mut [T],
-) -> io::Result<()> {
-    if dtype == T::STORED {
-        return part.file.read_at(bytemuck::cast_slice_mut(into), offset);
+    /// Elements of the tensor before it.
+    first: usize,
+    scale: Option<&'a Scale>,
+}
+
+impl Piece<'_> {
+    fn read<T: Float>(&self, into: &mut [T]) -> io::Result<()> {
+        parallel::in_runs(into, BLOCK, |first, run| self.read_run(first, run))
     }
-    let mut single = vec![0f32; BLOCK];
-    let mut decoder = Decoder::new(dtype);
-    for block in into.chunks_mut(BLOCK) {
-        let single = &mut single[..block.len()];
-        decoder.read(part, offset, single)?;
-        T::encode(single, block);
-        offset += (block.len() * dtype.size()) as u64;
+
+    /// The elements from `first` on.
+    fn read_run<T: Float>(&self, mut first: usize, into: &mut [T]) -> io::Result<()> {
+        let offset = |first: usize| {
+            self.part.offset + (first / self.dtype.block() * self.dtype.size()) as u64
+        };
+        if self.dtype == T::STORED && self.scale.is_none() {
+            return (self.part.file).read_at(bytemuck::cast_slice_mut(into), offset(first));
+        }
+        let mut single = vec![0f32; BLOCK];
+        let mut decoder = Decoder::new(self.dtype);
+        for block in into.chunks_mut(BLOCK) {
+            let single = &mut single[..block.len()];
+            decoder.read(self.part, offset(first), single)?;
+            if let Some(scale) = self.scale {
+                scale.apply(self.first + first, single);
+            }
+            T::encode(single, block);
+            first += block.len();
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Reads stored elements as single precision.
@@ -180,7 +222,7 @@ impl Decoder {
     }
 
     fn read(&mut self, part: &Part, offset: u64, into: &mut [f32]) -> io::Result<()> {
-        let bytes = into.len() * self.dtype.size();
+        let bytes = into.len() / self.dtype.block() * self.dtype.size();
         let raw: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut self.raw)[..bytes];
         part.file.read_at(raw, offset)?;
         match self.dtype {
@@ -197,6 +239,7 @@ impl Decoder {
                     *into = self.table[usize::from(*byte)];
                 }
             }
+            StoredDType::Blocks(format) => format.decode(raw, into),
             StoredDType::Int(_) | StoredDType::Bool => into.fill(0.0),
         }
         Ok(())

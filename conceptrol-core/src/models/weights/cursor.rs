@@ -17,6 +17,7 @@ use super::{
     ledger::Ledger,
     random,
 };
+use crate::models::lora::{Delta, Deltas};
 
 /// A place in a tree of named weights, from which model constructors take what they need.
 ///
@@ -44,6 +45,8 @@ pub struct Weights {
     reads: bool,
     /// True where 16-bit tensors are not widened.
     keeps_half: bool,
+    /// What is added to weights as they are read.
+    deltas: Option<Arc<Deltas>>,
 }
 
 #[derive(Debug)]
@@ -103,6 +106,7 @@ impl Weights {
             dtype,
             reads: true,
             keeps_half: false,
+            deltas: None,
         }
     }
 
@@ -144,6 +148,16 @@ impl Weights {
     pub fn keep_half(&self) -> Self {
         Self {
             keeps_half: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same scope with low-rank files merged: each weight they change is read, changed in f32 and cast, one after the
+    /// other, so that no second copy of the model exists. Names are those of the whole model, below the root.
+    #[must_use]
+    pub fn merging(&self, deltas: Arc<Deltas>) -> Self {
+        Self {
+            deltas: Some(deltas).filter(|deltas| !deltas.is_empty()),
             ..self.clone()
         }
     }
@@ -215,7 +229,17 @@ impl Weights {
         let dtype = checkpoint
             .get(&stored)
             .map_or(self.dtype, |(dtype, _)| self.loaded_as(dtype));
-        match checkpoint.load(&stored, &self.device, dtype) {
+        let deltas = self.deltas.as_ref().map_or(&[][..], |d| d.of_weight(name));
+        let load = |dtype| checkpoint.load(&stored, &self.device, dtype);
+        let loaded = match deltas {
+            [] => load(dtype),
+            deltas => load(FloatDType::F32).and_then(|weight| {
+                let merge = |weight, delta: &Delta| delta.add_to(weight);
+                let merged = weight.map(|weight| deltas.iter().try_fold(weight, merge));
+                Ok(merged.transpose()?.map(|weight| weight.cast(dtype)))
+            }),
+        };
+        match loaded {
             Ok(Some(tensor)) => Param::initialized(ParamId::new(), tensor),
             Ok(None) => self.placeholder(shape),
             Err(error) => {
@@ -277,6 +301,17 @@ impl Weights {
             false,
             Shape::from(shape),
         )
+    }
+
+    /// Builds a model from this scope and closes the account.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`finish`](Self::finish).
+    pub fn build<M>(self, build: impl FnOnce(&Self) -> M) -> Result<M, WeightError> {
+        let model = build(&self);
+        self.finish()?;
+        Ok(model)
     }
 
     /// Closes the account of this scope: every tensor asked for, in the order of asking.

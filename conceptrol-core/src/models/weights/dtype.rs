@@ -3,6 +3,8 @@ use std::fmt;
 use burn::tensor::FloatDType;
 use safetensors::Dtype;
 
+use super::blocks::BlockFormat;
+
 /// The element type of a tensor as it lies in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -19,6 +21,8 @@ pub enum StoredDType {
     F8E4M3,
     /// 8 bits, 5 of exponent and 2 of mantissa.
     F8E5M2,
+    /// Blocks of small integers and their scales.
+    Blocks(BlockFormat),
     /// Signed or unsigned integers of this many bytes; never weights, so they are listed but not read.
     Int(u8),
     /// One byte a truth value; never weights.
@@ -44,13 +48,22 @@ impl StoredDType {
         })
     }
 
-    /// Bytes per element.
+    /// Elements that are stored together: one, except for blocks.
+    pub fn block(self) -> usize {
+        match self {
+            Self::Blocks(format) => format.elements(),
+            _ => 1,
+        }
+    }
+
+    /// Bytes of an element, or of a block of them.
     pub fn size(self) -> usize {
         match self {
             Self::F64 => 8,
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
             Self::F8E4M3 | Self::F8E5M2 | Self::Bool => 1,
+            Self::Blocks(format) => format.bytes(),
             Self::Int(bytes) => usize::from(bytes),
         }
     }
@@ -81,6 +94,7 @@ impl fmt::Display for StoredDType {
             Self::BF16 => f.write_str("bf16"),
             Self::F8E4M3 => f.write_str("f8_e4m3"),
             Self::F8E5M2 => f.write_str("f8_e5m2"),
+            Self::Blocks(format) => write!(f, "{format}"),
             Self::Int(bytes) => write!(f, "int{}", usize::from(*bytes) * 8),
             Self::Bool => f.write_str("bool"),
         }

@@ -19,6 +19,11 @@ impl TensorInfo {
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// Bytes it takes in the file.
+    pub fn bytes(&self) -> usize {
+        self.elements() / self.dtype.block() * self.dtype.size()
+    }
 }
 
 impl fmt::Display for TensorInfo {
@@ -42,6 +47,8 @@ pub(super) struct Entry {
     /// Elements from one index to the next, axis by axis, where a pickle stored a permuted tensor. The parts are then
     /// the elements between the first and the last, and may be more or fewer bytes than the shape takes.
     pub(super) strides: Option<Vec<usize>>,
+    /// Factors on the elements, one or one for each index of the first axis.
+    pub(super) scale: Option<Arc<Self>>,
 }
 
 impl Entry {
@@ -52,6 +59,7 @@ impl Entry {
             shape,
             parts: vec![part],
             strides: None,
+            scale: None,
         }
     }
 
@@ -79,9 +87,13 @@ pub(super) struct Part {
     pub(super) checksum: Option<Arc<Checksum>>,
 }
 
-/// Bytes that `shape` elements of `dtype` take, or nothing if the number does not fit.
+/// Bytes that `shape` elements of `dtype` take, or nothing if the number does not fit or they are not whole blocks.
 pub(super) fn byte_len(shape: &[usize], dtype: StoredDType) -> Option<usize> {
-    shape
+    let elements = shape
         .iter()
-        .try_fold(dtype.size(), |bytes, axis| bytes.checked_mul(*axis))
+        .try_fold(1_usize, |elements, axis| elements.checked_mul(*axis))?;
+    let blocks = elements.checked_div(dtype.block())?;
+    (elements % dtype.block() == 0)
+        .then(|| blocks.checked_mul(dtype.size()))
+        .flatten()
 }

@@ -1,4 +1,7 @@
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use super::dtype::StoredDType;
 use crate::{
@@ -18,9 +21,17 @@ pub enum WeightError {
         /// What the system said.
         source: io::Error,
     },
+    /// A tensor is not there, or is none of numbers.
+    #[error("{}: no floating point tensor {}", shown_path(path), shown(name))]
+    NoTensor {
+        /// The file.
+        path: PathBuf,
+        /// Name of the tensor.
+        name: String,
+    },
     /// The name does not end in one of the endings of a checkpoint.
     #[error(
-        "{}: not a checkpoint name (expected .safetensors, .safetensors.index.json, .bin, .pt, .pth or .ckpt)",
+        "{}: not a checkpoint name (expected .safetensors, .safetensors.index.json, .bin, .pt, .pth, .ckpt or .gguf)",
         shown_path(path)
     )]
     UnknownFormat {
@@ -193,6 +204,25 @@ pub struct Mismatch {
     pub unexpected: Vec<String>,
     /// There, but not as asked for.
     pub wrong: Vec<WrongTensor>,
+}
+
+impl Mismatch {
+    /// Tensors that nobody asked for, beside `matched` others.
+    pub(crate) fn unexpected(path: &Path, matched: usize, unexpected: Vec<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            matched,
+            missing: Vec::new(),
+            unexpected,
+            wrong: Vec::new(),
+        }
+    }
+}
+
+impl From<Mismatch> for WeightError {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Mismatch(Box::new(mismatch))
+    }
 }
 
 /// A tensor the model needs and the checkpoint lacks.

@@ -2,7 +2,7 @@
 const COMPARED: usize = 4096;
 
 /// The candidate nearest to `name` by edit distance, if it is near at all.
-pub(super) fn closest<'a>(
+pub(in crate::models) fn closest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -4,6 +4,7 @@
 //! A [`Weights`] walks it: model constructors ask for tensors by name and never fail, and [`Weights::finish`]
 //! reports everything that was missing, left over or wrongly shaped at once.
 
+mod blocks;
 mod checkpoint;
 mod checksum;
 mod convert;
@@ -12,6 +13,7 @@ mod dtype;
 mod entry;
 mod error;
 mod file;
+mod gguf;
 mod hint;
 mod ledger;
 mod map;
@@ -21,9 +23,12 @@ mod pickle;
 mod random;
 mod reader;
 mod safetensors;
+mod scale;
 mod sharded;
 mod torch;
+mod view;
 
+pub use blocks::BlockFormat;
 pub use checkpoint::Checkpoint;
 pub use cursor::Weights;
 pub use dtype::StoredDType;
@@ -31,3 +36,7 @@ pub use entry::TensorInfo;
 pub use error::{Mismatch, MissingTensor, WeightError, WrongTensor};
 pub use map::KeyRule;
 pub use open::{Files, Format};
+pub(in crate::models) use {
+    hint::closest,
+    map::{Target, fill, matches},
+};

@@ -8,7 +8,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{entry::Entries, error::WeightError, file::WeightFile, safetensors, sharded, torch};
+use super::{
+    entry::Entries, error::WeightError, file::WeightFile, gguf, safetensors, sharded, torch,
+};
 use crate::models::file::{Content, check_regular};
 
 /// The container of a single checkpoint file.
@@ -19,6 +21,8 @@ pub enum Format {
     Safetensors,
     /// What `torch.save` writes: a zip archive with a pickle and one member a storage. Parsed, never executed.
     Torch,
+    /// The container of ggml, whose weights may be quantised in blocks.
+    Gguf,
 }
 
 impl Format {
@@ -27,6 +31,7 @@ impl Format {
         match path.extension()?.to_str()? {
             "safetensors" | "sft" => Some(Self::Safetensors),
             "bin" | "pt" | "pth" | "ckpt" => Some(Self::Torch),
+            "gguf" => Some(Self::Gguf),
             _ => None,
         }
     }
@@ -140,17 +145,24 @@ pub(super) fn content(file: WeightFile, format: Format) -> Result<Entries, Weigh
     let entries = match format {
         Format::Safetensors => safetensors::entries(&file),
         Format::Torch => torch::entries(&file),
+        Format::Gguf => gguf::entries(&file),
     };
     entries.map_err(|error| not_weights(&file, format).unwrap_or(error))
 }
 
+/// What a file begins as.
+pub(super) fn begins_as(file: &WeightFile) -> Option<Content> {
+    let start = file.read_vec(0, file.len().min(START) as usize).ok()?;
+    Content::of(&start)
+}
+
 /// What a file is that cannot be read in its format, if that can be told.
 fn not_weights(file: &WeightFile, format: Format) -> Option<WeightError> {
-    let start = file.read_vec(0, file.len().min(START) as usize).ok()?;
-    let found = Content::of(&start)?;
+    let found = begins_as(file)?;
     let own = match format {
         Format::Safetensors => Content::Safetensors,
         Format::Torch => Content::Zip,
+        Format::Gguf => Content::Gguf,
     };
     (found != own).then(|| WeightError::NotWeights {
         path: file.path().to_owned(),

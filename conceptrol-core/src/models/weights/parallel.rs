@@ -5,9 +5,11 @@ const WORTHWHILE: usize = 1 << 18;
 /// Memory is saturated long before this many threads.
 const MAX_THREADS: usize = 8;
 
-/// Fills `values` in a few consecutive runs at once; `fill` gets the index of the first element of its run.
+/// Fills `values` in a few consecutive runs at once, of whole multiples of `unit` but for the last; `fill` gets the index of
+/// the first element of its run.
 pub(super) fn in_runs<T: Send>(
     values: &mut [T],
+    unit: usize,
     fill: impl Fn(usize, &mut [T]) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -15,7 +17,7 @@ pub(super) fn in_runs<T: Send>(
     if threads < 2 {
         return fill(0, values);
     }
-    let run = values.len().div_ceil(threads);
+    let run = values.len().div_ceil(threads).next_multiple_of(unit);
     thread::scope(|scope| {
         let fill = &fill;
         let workers: Vec<_> = values

@@ -28,7 +28,7 @@ pub(super) fn tensor<const D: usize>(
     let bound = (0.75 / fan_in.max(1) as f32).sqrt();
     let stream = seed ^ fnv(name);
     let mut values = vec![0f32; shape.iter().product()];
-    parallel::in_runs(&mut values, |first, run| {
+    parallel::in_runs(&mut values, 1, |first, run| {
         for (index, value) in (first as u64..).zip(run) {
             *value = unit(stream.wrapping_add(index.wrapping_mul(GOLDEN))) * bound;
         }

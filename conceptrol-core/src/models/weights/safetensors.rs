@@ -3,16 +3,20 @@
 //! The header's types are the `safetensors` crate's. The bounds are ours, so that an error can name the file, the
 //! tensor and both numbers, and so that nothing is reserved for a length that the file does not have.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use safetensors::tensor::TensorInfo as HeaderEntry;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::{
+    Deserialize as DeriveDeserialize,
+    de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor},
+};
 
 use super::{
     dtype::StoredDType,
     entry::{Entries, Entry, Part, byte_len},
     error::WeightError,
     file::WeightFile,
+    scale,
 };
 
 /// The format's own limit on the header.
@@ -23,13 +27,23 @@ const PREFIX: u64 = 8;
 /// Reads and validates the header of `file`.
 pub(super) fn entries(file: &Arc<WeightFile>) -> Result<Entries, WeightError> {
     let data = header_len(file)?;
+    let mut entries = validate(file, data.start, header(file, &data)?)?;
+    scale::fold(&mut entries)?;
+    Ok(entries)
+}
+
+/// The free-form texts of the header.
+pub(super) fn metadata(file: &WeightFile) -> Result<BTreeMap<String, String>, WeightError> {
+    let data = header_len(file)?;
+    Ok(header::<Metadata>(file, &data)?.texts)
+}
+
+fn header<H: DeserializeOwned>(file: &WeightFile, data: &DataStart) -> Result<H, WeightError> {
     let bytes = file.read_vec(PREFIX, data.header)?;
-    let header: Header =
-        serde_json::from_slice(&bytes).map_err(|error| WeightError::Malformed {
-            path: file.path().to_owned(),
-            reason: format!("the header is not valid: {error}"),
-        })?;
-    validate(file, data.start, header)
+    serde_json::from_slice(&bytes).map_err(|error| WeightError::Malformed {
+        path: file.path().to_owned(),
+        reason: format!("the header is not valid: {error}"),
+    })
 }
 
 /// Where the header ends.
@@ -69,6 +83,13 @@ fn header_len(file: &WeightFile) -> Result<DataStart, WeightError> {
         header: len as usize,
         start,
     })
+}
+
+/// The header without its tensors.
+#[derive(DeriveDeserialize)]
+struct Metadata {
+    #[serde(rename = "__metadata__", default)]
+    texts: BTreeMap<String, String>,
 }
 
 /// The JSON object, in file order, without the free-form metadata.

@@ -106,6 +106,11 @@ impl Heap {
         self.storages[id]
     }
 
+    /// Every storage that was named, as often as it was.
+    pub(in crate::models::weights) fn storages(&self) -> impl Iterator<Item = Storage> + '_ {
+        self.storages.iter().copied()
+    }
+
     pub(in crate::models::weights) fn tensor(&self, id: usize) -> &StoredTensor {
         &self.tensors[id]
     }

@@ -8,6 +8,12 @@ use crate::models::weights::reader::Reader;
 
 /// Runs the pickle and returns what it leaves, with everything it built.
 pub(in crate::models::weights) fn run(pickle: &[u8]) -> Result<(Value, Heap), String> {
+    let (value, heap, _) = run_first(pickle)?;
+    Ok((value, heap))
+}
+
+/// As [`run`], and how many bytes the pickle has: others may follow it.
+pub(in crate::models::weights) fn run_first(pickle: &[u8]) -> Result<(Value, Heap, usize), String> {
     let mut machine = Machine {
         reader: Reader::new(pickle),
         stack: Vec::new(),
@@ -18,7 +24,10 @@ pub(in crate::models::weights) fn run(pickle: &[u8]) -> Result<(Value, Heap), St
         let at = machine.reader.position();
         match machine.step() {
             Ok(None) => {}
-            Ok(Some(value)) => return Ok((value, machine.heap)),
+            Ok(Some(value)) => {
+                let len = machine.reader.position();
+                return Ok((value, machine.heap, len));
+            }
             Err(reason) => return Err(format!("pickle byte {at}: {reason}")),
         }
     }
@@ -42,7 +51,8 @@ impl Machine<'_> {
             b'0' => drop(self.pop()?),
             // Atoms
             b'N' => self.stack.push(Value::None),
-            0x88 | 0x89 => self.stack.push(Value::Bool),
+            0x88 => self.stack.push(Value::Bool(true)),
+            0x89 => self.stack.push(Value::Bool(false)),
             b'K' => self.int(1)?,
             b'M' => self.int_unsigned(2)?,
             b'J' => self.int(4)?,

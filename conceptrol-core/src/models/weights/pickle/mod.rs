@@ -11,5 +11,5 @@ mod objects;
 mod value;
 
 pub(super) use heap::Heap;
-pub(super) use machine::run;
-pub(super) use value::{StoredTensor, Value};
+pub(super) use machine::{run, run_first};
+pub(super) use value::{Storage, StoredTensor, Value};

@@ -12,7 +12,7 @@ const MOST_ARGUMENTS: usize = 8;
 const MOST_AXES: usize = 64;
 
 impl Machine<'_> {
-    /// `("storage", type, key, location, elements)`
+    /// `("storage", type, key, location, elements)`, and before torch 1.6 a view of another storage, which nothing has
     pub(super) fn persistent(&mut self) -> Result<(), String> {
         let Value::Tuple(id) = self.pop()? else {
             return Err("a persistent id is not a tuple".to_owned());
@@ -23,10 +23,14 @@ impl Machine<'_> {
             Value::Text(key),
             _,
             Value::Int(elements),
+            ref view @ ..,
         ] = *self.heap.tuple(id)
         else {
             return Err("a persistent id is not that of a storage".to_owned());
         };
+        if !matches!(view, [] | [Value::None]) {
+            return Err("a storage is a view of another one".to_owned());
+        }
         let dtype = match global {
             Global::Storage(dtype) => Some(dtype),
             Global::UntypedStorage => None,
@@ -77,6 +81,10 @@ impl Machine<'_> {
                     ..,
                 ],
             ) => self.tensor(*storage, *offset, *shape, *strides, Some(*dtype)),
+            (Value::Global(Global::Inert), _) => {
+                self.stack.push(Value::None);
+                Ok(())
+            }
             (callable, _) => Err(format!("{callable:?} does not take these arguments")),
         }
     }
@@ -110,11 +118,11 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Attributes set on a dictionary (`_metadata` of a state dict) are dropped.
+    /// Attributes set on a dictionary (`_metadata` of a state dict) or on nothing are dropped.
     pub(super) fn build(&mut self) -> Result<(), String> {
         let (state, target) = (self.pop()?, self.top()?);
         match (target, state) {
-            (Value::Dict(_), Value::Dict(_)) => Ok(()),
+            (Value::Dict(_), Value::Dict(_)) | (Value::None, _) => Ok(()),
             (target, _) => Err(format!(
                 "attributes of {target:?} have no place in a tensor file"
             )),

@@ -6,7 +6,7 @@ pub(in crate::models::weights) enum Value {
     /// Start of the arguments of the next collecting instruction.
     Mark,
     None,
-    Bool,
+    Bool(bool),
     Int(i64),
     Float,
     Text(usize),
@@ -37,6 +37,8 @@ pub(in crate::models::weights) enum Global {
     UntypedStorage,
     /// `torch.float8_e4m3fn` and its kin.
     DType(StoredDType),
+    /// A name that trainers leave in their checkpoints beside the weights. What it makes is nothing.
+    Inert,
 }
 
 impl Global {
@@ -59,6 +61,10 @@ impl Global {
             ("torch", "BoolStorage") => Self::Storage(StoredDType::Bool),
             ("torch", "float8_e4m3fn") => Self::DType(StoredDType::F8E4M3),
             ("torch", "float8_e5m2") => Self::DType(StoredDType::F8E5M2),
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar")
+            | ("numpy", "dtype")
+            | ("_codecs", "encode") => Self::Inert,
+            (module, _) if module.starts_with("pytorch_lightning.") => Self::Inert,
             _ => return None,
         })
     }

@@ -3,9 +3,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::zip;
+use super::{storages::Storages, zip};
 use crate::models::weights::{
-    checksum::Checksum, entry::Part, error::WeightError, file::WeightFile,
+    checksum::Checksum,
+    entry::Part,
+    error::WeightError,
+    file::WeightFile,
+    pickle::{self, Heap, Value},
 };
 
 /// Larger than the pickle of any model: the values are in the other members.
@@ -22,7 +26,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    pub(super) fn open(file: &Arc<WeightFile>) -> Result<Self, WeightError> {
+    fn open(file: &Arc<WeightFile>) -> Result<Self, WeightError> {
         let mut roots = Vec::new();
         let mut members = HashMap::new();
         for member in zip::members(file)? {
@@ -62,32 +66,35 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The storage of this key, all of it.
-    pub(super) fn storage(&self, key: &str) -> Option<Part> {
-        let member = self.member(&format!("data/{key}"))?;
-        Some(Part {
-            file: Arc::clone(&self.file),
-            offset: member.offset,
-            len: usize::try_from(member.len).ok()?,
-            checksum: Some(Arc::clone(member)),
-        })
+    /// The object of the archive and where its storages are.
+    pub(super) fn open_all(file: &Arc<WeightFile>) -> Result<(Value, Heap, Storages), WeightError> {
+        let archive = Self::open(file)?;
+        let (object, heap) =
+            pickle::run(&archive.pickle()?).map_err(|reason| archive.malformed(reason))?;
+        Ok((object, heap, archive.storages()))
     }
 
-    pub(super) fn pickle(&self) -> Result<Vec<u8>, WeightError> {
+    /// Every member that holds values, by its key.
+    fn storages(&self) -> Storages {
+        let folder = format!("{}data/", self.root);
+        let parts = self.members.iter().filter_map(|(name, member)| {
+            let part = Part {
+                file: Arc::clone(&self.file),
+                offset: member.offset,
+                len: usize::try_from(member.len).ok()?,
+                checksum: Some(Arc::clone(member)),
+            };
+            Some((name.strip_prefix(&folder)?.to_owned(), part))
+        });
+        Storages::new(&self.file, parts.collect())
+    }
+
+    fn pickle(&self) -> Result<Vec<u8>, WeightError> {
         self.read("data.pkl", MAX_PICKLE)
     }
 
-    pub(super) fn malformed(&self, reason: String) -> WeightError {
+    fn malformed(&self, reason: String) -> WeightError {
         malformed(&self.file, reason)
-    }
-
-    pub(super) fn truncated(&self, what: String, needed: u64, available: u64) -> WeightError {
-        WeightError::Truncated {
-            path: self.file.path().to_owned(),
-            what,
-            needed,
-            available,
-        }
     }
 
     fn check_byte_order(&self) -> Result<(), WeightError> {

@@ -1,29 +1,29 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::archive::Archive;
+use super::{archive::Archive, legacy, storages::Storages};
 use crate::message::shown;
 use crate::models::weights::{
     entry::{Entries, Entry, Part, byte_len},
     error::WeightError,
     file::WeightFile,
-    pickle::{self, Heap, StoredTensor, Value},
+    pickle::{Heap, StoredTensor, Value},
 };
 
 /// Nested dictionaries deeper than this are no state dict.
 const MAX_DEPTH: usize = 8;
+/// Items among which texts are looked for: a file with more is a model.
+const MOST_TEXTS: usize = 64;
 /// Keys of storages are numbers; many tensors may share a long one.
 const LONGEST_KEY: usize = 64;
 
 /// Reads the pickle of a torch file; nested dictionaries become dotted names and what is no tensor is left out.
 pub(in crate::models::weights) fn entries(file: &Arc<WeightFile>) -> Result<Entries, WeightError> {
-    let archive = Archive::open(file)?;
-    let (root, heap) =
-        pickle::run(&archive.pickle()?).map_err(|reason| archive.malformed(reason))?;
+    let (root, heap, storages) = open(file)?;
     let Value::Dict(root) = root else {
-        return Err(archive.malformed("the pickle holds no dictionary of tensors".to_owned()));
+        return Err(storages.malformed("the pickle holds no dictionary of tensors".to_owned()));
     };
     let mut collector = Collector {
-        archive,
+        storages,
         heap,
         entries: Entries::new(),
     };
@@ -31,8 +31,37 @@ pub(in crate::models::weights) fn entries(file: &Arc<WeightFile>) -> Result<Entr
     Ok(collector.entries)
 }
 
+/// The texts among the items of the pickle's dictionary.
+pub(in crate::models::weights) fn texts(
+    file: &Arc<WeightFile>,
+) -> Result<BTreeMap<String, String>, WeightError> {
+    let (root, heap, _) = open(file)?;
+    let Value::Dict(root) = root else {
+        return Ok(BTreeMap::new());
+    };
+    let text = |(key, value): &(Value, Value)| match (key, value) {
+        (Value::Text(key), Value::Text(text)) => {
+            Some((heap.text(*key).to_owned(), heap.text(*text).to_owned()))
+        }
+        _ => None,
+    };
+    Ok(heap
+        .dict(root)
+        .iter()
+        .take(MOST_TEXTS)
+        .filter_map(text)
+        .collect())
+}
+
+fn open(file: &Arc<WeightFile>) -> Result<(Value, Heap, Storages), WeightError> {
+    match legacy::begins(file) {
+        true => legacy::open(file),
+        false => Archive::open_all(file),
+    }
+}
+
 struct Collector {
-    archive: Archive,
+    storages: Storages,
     heap: Heap,
     entries: Entries,
 }
@@ -40,7 +69,7 @@ struct Collector {
 impl Collector {
     fn dict(&mut self, id: usize, prefix: &str, depth: usize) -> Result<(), WeightError> {
         if depth > MAX_DEPTH {
-            return Err(self.archive.malformed(format!(
+            return Err(self.storages.malformed(format!(
                 "dictionaries nest deeper than {MAX_DEPTH} in the pickle"
             )));
         }
@@ -87,14 +116,14 @@ impl Collector {
 
     fn pay(&mut self, bytes: usize) -> Result<(), WeightError> {
         let paid = self.heap.spend(bytes);
-        paid.map_err(|reason| self.archive.malformed(reason))
+        paid.map_err(|reason| self.storages.malformed(reason))
     }
 
     fn tensor(&mut self, id: usize, name: String) -> Result<(), WeightError> {
         let entry = self.entry(&name, self.heap.tensor(id))?;
         match self.entries.insert(name.clone(), entry) {
             None => Ok(()),
-            Some(_) => Err(self.archive.malformed(format!("{name} is there twice"))),
+            Some(_) => Err(self.storages.malformed(format!("{name} is there twice"))),
         }
     }
 
@@ -103,7 +132,7 @@ impl Collector {
         let size = tensor.dtype.size();
         let available = storage.len / size;
         let too_small = |needed: String| {
-            self.archive.malformed(format!(
+            self.storages.malformed(format!(
                 "{name} {:?} reaches element {needed} of a storage of {available}",
                 tensor.shape
             ))
@@ -138,9 +167,9 @@ impl Collector {
     /// The storage that holds the values, which must be as long as the pickle says.
     fn storage(&self, name: &str, tensor: &StoredTensor) -> Result<Part, WeightError> {
         let key = self.heap.text(tensor.storage.key);
-        let storage = (key.len() <= LONGEST_KEY).then(|| self.archive.storage(key));
+        let storage = (key.len() <= LONGEST_KEY).then(|| self.storages.find(key));
         let storage = storage.flatten().ok_or_else(|| {
-            self.archive.malformed(format!(
+            self.storages.malformed(format!(
                 "storage {} of {name} is not in the archive",
                 shown(key)
             ))
@@ -149,7 +178,7 @@ impl Collector {
         let needed = (tensor.storage.elements as u64).saturating_mul(size as u64);
         if needed > storage.len as u64 {
             let what = format!("storage {key} of {name}");
-            return Err(self.archive.truncated(what, needed, storage.len as u64));
+            return Err(self.storages.truncated(what, needed, storage.len as u64));
         }
         Ok(storage)
     }

@@ -1,0 +1,77 @@
+//! Where a concept acts in the output of a module.
+
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::{
+    concept::{Concept, MaskRole},
+    mask::{ConceptMask, MaskBoard, MaskNorm, ResizeFilter},
+    seam::{BatchLayout, Grid, Ground},
+};
+
+/// The gate of concept number `index` for every row and token, `[rows, tokens]`; nothing where it does not act at all.
+pub(super) fn gate(
+    concept: &Concept,
+    index: usize,
+    ground: Ground,
+    tokens: usize,
+    batch: BatchLayout,
+    board: &mut MaskBoard,
+    device: &Device,
+) -> Option<Tensor<2>> {
+    match ground {
+        Ground::Whole => None,
+        Ground::Text => Some(words(concept, tokens, batch, device)),
+        Ground::Latents(grid) => {
+            let mask = mask(concept, index, grid, board, device)?;
+            Some(every_row(mask, batch))
+        }
+        Ground::Joint { text, grid } => {
+            let words = words(concept, text, batch, device);
+            let latents = match mask(concept, index, grid, board, device) {
+                Some(mask) => every_row(mask, batch),
+                None => Tensor::zeros([batch.rows(), grid.cells()], (device, DType::F32)),
+            };
+            Some(Tensor::cat(vec![words, latents], 1))
+        }
+    }
+}
+
+/// 1 at the concept's words in the conditional rows.
+fn words(concept: &Concept, tokens: usize, batch: BatchLayout, device: &Device) -> Tensor<2> {
+    let words = concept.token_indicator(batch.images, tokens, device, DType::F32);
+    match batch.guided {
+        true => Tensor::cat(vec![words.zeros_like(), words], 0),
+        false => words,
+    }
+}
+
+/// The mask in force on a grid, its peak 1: the latest that was read from attention, within the user's own or replaced by it.
+fn mask(
+    concept: &Concept,
+    index: usize,
+    grid: Grid,
+    board: &mut MaskBoard,
+    device: &Device,
+) -> Option<ConceptMask> {
+    let own = concept.mask.as_ref().map(|own| {
+        let own = own.clone().on(device);
+        own.resized(grid, ResizeFilter::Area)
+    });
+    let alone = concept.mask_role == MaskRole::Instead || concept.spans.is_empty();
+    if own.is_some() && alone {
+        return own;
+    }
+    let read = board.latest_on(index, grid, ResizeFilter::Nearest)?;
+    let read = read.normalized(MaskNorm::Max);
+    Some(match own {
+        Some(own) => read.times(own),
+        None => read,
+    })
+}
+
+/// Both guidance halves alike, `[rows, cells]`.
+fn every_row(mask: ConceptMask, batch: BatchLayout) -> Tensor<2> {
+    let mask = mask.values().clone();
+    let [rows, _] = mask.dims();
+    mask.repeat_dim(0, batch.rows() / rows)
+}

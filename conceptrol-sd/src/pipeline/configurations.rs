@@ -1,0 +1,110 @@
+//! What the files of a model say of its parts, or the published model that a single file is.
+
+use conceptrol_core::{
+    models::{autoencoder_kl::AutoencoderKlConfig, scheduler::SchedulerConfig},
+    pipeline::{Layout, ModelFiles, ModelIndex, Part, PipelineError, checked_scheduler},
+};
+
+use crate::{config::UNetConfig, published::Published, text::TextParts};
+
+pub(super) const FAMILY: &str = "Stable Diffusion";
+/// Classes of the pipelines that are read.
+const CLASSES: [&str; 2] = ["StableDiffusionPipeline", "StableDiffusionXLPipeline"];
+
+/// Single files of Stable Diffusion 1.x and XL.
+pub(super) const LAYOUT: Layout = Layout {
+    family: FAMILY,
+    parts: &[
+        Part {
+            name: "unet",
+            prefixes: &["model.diffusion_model."],
+        },
+        Part {
+            name: "vae",
+            prefixes: &["first_stage_model."],
+        },
+        Part {
+            name: "text_encoder",
+            prefixes: &["cond_stage_model.", "conditioner.embedders.0."],
+        },
+        Part {
+            name: "text_encoder_2",
+            prefixes: &["conditioner.embedders.1."],
+        },
+    ],
+    left: &[
+        "model_ema.",
+        // the schedule
+        "betas",
+        "alphas_cumprod",
+        "sqrt_alphas_cumprod",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recip_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_",
+        "logvar",
+        "scale_factor",
+        "denoiser.sigmas",
+        // what trainers keep
+        "optimizer_states.",
+        "callbacks.",
+        "lr_schedulers.",
+        "loops.",
+    ],
+};
+
+/// The configurations of all parts.
+pub(super) struct Configurations {
+    pub(super) unet: UNetConfig,
+    pub(super) vae: AutoencoderKlConfig,
+    pub(super) text: TextParts,
+    pub(super) scheduler: SchedulerConfig,
+    /// Whether an absent negative prompt of SDXL is zeros.
+    pub(super) force_zeros: bool,
+}
+
+impl Configurations {
+    pub(super) fn read(files: &ModelFiles) -> Result<Self, PipelineError> {
+        let file = |name: &str| files.configuration(name);
+        let index = file("model_index.json")
+            .map(|path| ModelIndex::open(&path, &CLASSES))
+            .transpose()?;
+        // looked for only where a configuration is missing
+        let published = || published(files);
+        let unet = match file("unet/config.json") {
+            Some(path) => UNetConfig::from_file(path)?,
+            None => published()?.unet(),
+        };
+        let vae = match file("vae/config.json") {
+            Some(path) => AutoencoderKlConfig::from_file(path)?,
+            None => published()?.vae(),
+        };
+        let scheduler = match file("scheduler/scheduler_config.json") {
+            Some(path) => checked_scheduler(SchedulerConfig::open(&path)?)?,
+            None => published()?.scheduler(),
+        };
+        let of_file = files.whole().and_then(|_| published().ok());
+        Ok(Self {
+            unet,
+            vae,
+            text: TextParts::open(files, of_file)?,
+            scheduler,
+            force_zeros: index.is_none_or(|index| index.force_zeros_for_empty_prompt),
+        })
+    }
+}
+
+/// The published model that a single file is.
+fn published(files: &ModelFiles) -> Result<Published, PipelineError> {
+    let unet = files.checkpoint("unet")?;
+    Published::of_unet(&unet).map_err(|width| PipelineError::Unsupported {
+        family: FAMILY,
+        what: match width {
+            Some(width) => format!(
+                "published model for text of width {width}: give a folder of configurations"
+            ),
+            None => "UNet in this file: no model.diffusion_model.input_blocks".to_owned(),
+        },
+    })
+}

@@ -1,0 +1,72 @@
+//! Which cases there is something to run for, and what runs them.
+
+use crate::case::Case;
+
+/// What runs a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runner {
+    Component,
+    Processor,
+    StableDiffusion,
+    Flux,
+}
+
+/// Kinds of whole generations with Stable Diffusion that are built.
+const STABLE_DIFFUSION: &[&str] = &[
+    "sd15",
+    "sdxl",
+    "single_file",
+    "v_prediction",
+    "lora",
+    "lycoris",
+    "textual_inversion",
+    "faceid",
+];
+
+/// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
+const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config"];
+
+/// Parameters that ask FLUX for what is not built yet.
+const FLUX_UNBUILT: &[&str] = &["true_cfg_scale", "strength"];
+
+/// Parts of the names of components and processors that are not built yet, though others of their kind are.
+const UNBUILT: &[&str] = &[
+    "comp_flux_tables",
+    "proc_flux_ip_gate",
+    "proc_flux_kontext_gate",
+];
+
+/// What runs the case, or why nothing does.
+pub(crate) fn runner(case: &Case) -> Result<Runner, String> {
+    let unbuilt = |what: &str| Err(format!("{what} not supported yet"));
+    if UNBUILT.iter().any(|part| case.name.contains(part)) {
+        return unbuilt("kind");
+    }
+    match case.kind.as_str() {
+        "component" => Ok(Runner::Component),
+        "processor" => Ok(Runner::Processor),
+        "flux" => match flux_unbuilt(case) {
+            Some(what) => unbuilt(&what),
+            None => Ok(Runner::Flux),
+        },
+        kind if STABLE_DIFFUSION.contains(&kind) => Ok(Runner::StableDiffusion),
+        kind => unbuilt(&format!("kind `{kind}`")),
+    }
+}
+
+/// What a FLUX case needs that is not built.
+fn flux_unbuilt(case: &Case) -> Option<String> {
+    let params = case.params();
+    let pipeline = params["pipeline"].as_str().unwrap_or("FluxPipeline");
+    if pipeline != "FluxPipeline" {
+        return Some(format!("pipeline `{pipeline}`"));
+    }
+    let files = case.json["files"].as_object();
+    let mut names = files.into_iter().flatten().map(|(name, _)| name.as_str());
+    // the pictures of OminiControl are parameters, those of other adapters are files
+    if let Some(file) = names.find(|name| !FLUX_FILES.contains(name)) {
+        return Some(format!("file `{file}`"));
+    }
+    let asked = FLUX_UNBUILT.iter().find(|field| !params[**field].is_null());
+    asked.map(|field| format!("parameter `{field}`"))
+}

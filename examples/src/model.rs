@@ -1,0 +1,53 @@
+//! Where a model is taken from: what every command line that loads one has.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use conceptrol_core::pipeline::LoadOptions;
+
+/// Files that take the place of parts of the model.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Files of the model")]
+pub struct PartArguments {
+    /// Configurations and tokenizers, laid out as a diffusers folder; for single files of other sizes than the published.
+    #[arg(long = "config", value_name = "DIR")]
+    pub configurations: Option<PathBuf>,
+    /// Another `UNet`: a single file, in diffusers' or the original layout.
+    #[arg(long, value_name = "FILE")]
+    pub unet: Option<PathBuf>,
+    /// Another transformer, for FLUX: a single file in the original or diffusers' layout; fp8 and GGUF, too.
+    #[arg(long, value_name = "FILE")]
+    pub transformer: Option<PathBuf>,
+    /// Another autoencoder.
+    #[arg(long, value_name = "FILE")]
+    pub vae: Option<PathBuf>,
+    /// Another first text encoder, CLIP.
+    #[arg(long, value_name = "FILE")]
+    pub text_encoder: Option<PathBuf>,
+    /// Another second text encoder: CLIP in SDXL, T5 in FLUX (GGUF, too).
+    #[arg(long, value_name = "FILE")]
+    pub text_encoder_2: Option<PathBuf>,
+}
+
+impl PartArguments {
+    /// Sets what is given.
+    pub fn set<X>(&self, mut options: LoadOptions<X>) -> LoadOptions<X> {
+        options.configurations.clone_from(&self.configurations);
+        for (name, file) in self.given() {
+            options = options.part(name, file);
+        }
+        options
+    }
+
+    /// The parts that are given, by the names of their folders.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let parts = [
+            ("unet", &self.unet),
+            ("transformer", &self.transformer),
+            ("vae", &self.vae),
+            ("text_encoder", &self.text_encoder),
+            ("text_encoder_2", &self.text_encoder_2),
+        ];
+        (parts.into_iter()).filter_map(|(name, file)| Some((name, file.as_deref()?)))
+    }
+}
