@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Sweep(Sweep),
     /// Does the concept block find 50 concepts, wherever they stand in a prompt and whatever stands beside them?
     Concepts,
+    /// Does the gate work on other adapters? The `IP-Adapter` and the baseline's `LoRA`s, each everywhere and gated.
+    Adapters(Baseline),
     /// Is a LoRA that was trained for the subject better? Trains one for each (`DreamBooth`, Stable Diffusion 1.x only).
     Baseline(Baseline),
     /// What do the adapter, Conceptrol and captures cost, in time and memory?

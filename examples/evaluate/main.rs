@@ -26,7 +26,7 @@ use conceptrol_examples::{say, say_err};
 
 use crate::{
     arguments::{Arguments, Command, Common},
-    commands::{Baseline, Blocks, Concepts, Masks, Overhead, Sweep, backends},
+    commands::{Adapters, Baseline, Blocks, Concepts, Masks, Overhead, Sweep, backends},
     report::report,
 };
 
@@ -55,6 +55,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         Command::Masks(masks) => lab::run(&common, &Masks(masks))?,
         Command::Sweep(sweep) => lab::run(&common, &Sweep(sweep))?,
         Command::Concepts => lab::run(&common, &Concepts)?,
+        Command::Adapters(options) => Adapters(options).run(&lab::stable_diffusion(&common)?)?,
         Command::Baseline(options) => Baseline(options).run(&lab::stable_diffusion(&common)?)?,
         Command::Overhead(options) => overhead(&common, options)?,
         Command::Ratings(options) => return commands::ratings::print(&options),
@@ -81,6 +82,7 @@ fn all(common: &Common) -> Result<(), Box<dyn Error>> {
     lab::run(common, &Sweep(arguments::Sweep::default()))?;
     lab::run(common, &Concepts)?;
     Baseline(arguments::Baseline::default()).run(&lab::stable_diffusion(common)?)?;
+    Adapters(arguments::Baseline::default()).run(&lab::stable_diffusion(common)?)?;
     overhead(common, arguments::Overhead::default())
 }
 

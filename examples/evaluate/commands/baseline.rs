@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A word that the models do not know.
-const TOKEN: &str = "sks";
+pub(super) const TOKEN: &str = "sks";
 
 /// Trains a LoRA for each subject, and compares.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Baseline {
             ("text only", Gate::Closed),
             ("vanilla", Gate::Open),
             ("concept block", Gate::Block(None)),
-            ("DreamBooth LoRA", Gate::Tuned),
+            ("DreamBooth LoRA", Gate::Tuned(Vec::new())),
         ];
         let variants = methods.map(|(method, gate)| Variant {
             method: method.to_owned(),
@@ -58,7 +58,7 @@ impl Baseline {
     }
 
     /// The prompts of the first subjects; a unit of work is a subject.
-    fn units(&self, lab: &Lab<'_, StableDiffusion>) -> Result<Units, Box<dyn Error>> {
+    pub(super) fn units(&self, lab: &Lab<'_, StableDiffusion>) -> Result<Units, Box<dyn Error>> {
         let (prompts, subjects) = lab.prompts(usize::MAX, usize::MAX)?;
         let mut units: Vec<Vec<Prompt>> = Vec::new();
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
@@ -96,7 +96,7 @@ impl Baseline {
     }
 
     /// What the training depends on.
-    fn options(&self, lab: &Lab<'_, StableDiffusion>, setup: Setup) -> Setup {
+    pub(super) fn options(&self, lab: &Lab<'_, StableDiffusion>, setup: Setup) -> Setup {
         let request = self.request(lab, Vec::new(), "", "", Path::new(""));
         setup
             .option("training steps", request.steps)
@@ -106,7 +106,7 @@ impl Baseline {
     }
 
     /// Trains, or finds that it is done; a run that was killed goes on.
-    fn train(
+    pub(super) fn train(
         &self,
         lab: &Lab<'_, StableDiffusion>,
         subject: &Subject,

@@ -1,5 +1,6 @@
 //! The experiments.
 
+mod adapters;
 mod baseline;
 mod blocks;
 mod concepts;
@@ -9,6 +10,7 @@ mod pictures;
 pub(crate) mod ratings;
 mod sweep;
 
+pub(crate) use adapters::Adapters;
 pub(crate) use baseline::Baseline;
 pub(crate) use blocks::Blocks;
 pub(crate) use concepts::Concepts;

@@ -6,7 +6,7 @@ use conceptrol_core::{
     MaskRole, SiteSelector,
     mask::{ConceptBlock, ConceptMask, ConceptMaskSource, Local, MaskNorm, Random},
     models::image::{RgbImage, open, save_png},
-    pipeline::{ConceptRequest, Conditioning, Generation, Mode, Pipeline, Request},
+    pipeline::{ConceptRequest, Conditioning, Generation, LoraRequest, Mode, Pipeline, Request},
     processors::CaptureLayer,
 };
 use ndarray::Array2;
@@ -42,8 +42,8 @@ pub(crate) enum Gate {
     Block(Option<String>),
     /// Where the thing is in the picture that the text alone gives.
     Truth,
-    /// There is none: the model was tuned to the subject, and words alone ask for it.
-    Tuned,
+    /// The model was tuned to the subject, and words ask for it; with these low-rank adapters of those that it keeps apart.
+    Tuned(Vec<LoraRequest>),
 }
 
 /// The seed of the noise masks; the noise is the same in every picture.
@@ -235,15 +235,15 @@ impl<'a, P: Pipeline> Bench<'a, P> {
         let pipeline = &self.lab.pipeline;
         let settings = &variant.settings;
         let mut request = with_settings(self.request.clone(), settings)?;
-        if let Gate::Tuned = variant.gate {
-            return self.by_tuned(request, progress);
+        if let Gate::Tuned(loras) = &variant.gate {
+            return self.by_tuned(request, loras, progress);
         }
         let mut conditioning = self.conditioning(&request, settings)?;
         match &variant.gate {
             Gate::Closed => request = request.mode(Mode::TextOnly),
             Gate::Open => request = request.mode(Mode::Adapter),
             Gate::Random => request = request.mask_source(Random::new(NOISE)),
-            Gate::Tuned => {}
+            Gate::Tuned(_) => {}
             Gate::Local => request.mask_source = Some(self.local()),
             Gate::Block(None) => {}
             Gate::Block(Some(site)) => {
@@ -272,6 +272,7 @@ impl<'a, P: Pipeline> Bench<'a, P> {
     fn by_tuned(
         &self,
         mut request: Request<P::Extra>,
+        loras: &[LoraRequest],
         progress: &mut Progress,
     ) -> Result<Generation, Box<dyn Error>> {
         let tuned = self
@@ -279,8 +280,13 @@ impl<'a, P: Pipeline> Bench<'a, P> {
             .as_ref()
             .ok_or("no model was tuned to the subject")?;
         let Prompt { prompt, phrase, .. } = self.prompt;
-        request.prompts = vec![prompt.replacen(phrase, &format!("{} {phrase}", tuned.token), 1)];
+        let named = format!("{} {phrase}", tuned.token);
+        request.prompts = vec![prompt.replacen(phrase, &named, 1)];
         request.concepts.clear();
+        if loras.iter().any(|lora| lora.concept.is_some()) {
+            request.concepts.push(ConceptRequest::words_only(named));
+        }
+        request.loras = loras.to_vec();
         let request = request.mode(Mode::TextOnly);
         Ok(tuned.pipeline.generate(&request, progress)?)
     }
