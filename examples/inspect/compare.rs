@@ -10,6 +10,7 @@ use conceptrol_core::{
 };
 
 use crate::{
+    bundle,
     identify::{Error, Identity, identify},
     lora::{Lora, lora},
     model::device,
@@ -36,19 +37,54 @@ enum Verdict {
     Differs { model: String, error: WeightError },
     Lora(Lora),
     Unknown(String),
+    /// Not a model that is loaded.
+    Unused,
 }
 
 impl Report {
-    /// Reads the header of the checkpoint at `path` and compares it with the model it is of.
-    pub(crate) fn of(path: &Path) -> Result<Self, Error> {
+    /// Reads the header of the checkpoint at `path` and compares each model in it with what it is to be.
+    pub(crate) fn of(path: &Path) -> Result<Vec<Self>, Error> {
         let file = Checkpoint::open(path)?;
+        file.verify()?;
+        let parts = bundle::parts(&file);
+        if parts.is_empty() {
+            return Ok(vec![Self::of_model(&file, shown_path(file.path()).to_string())?]);
+        }
+        let mut reports = Vec::new();
+        for (prefix, what, part) in parts {
+            let title = format!("{}  {prefix}*  {what}", shown_path(file.path()));
+            reports.push(match prefix {
+                "model_ema." => Self::counted(&part, title, Verdict::Unused),
+                _ => Self::of_model(&part, title)?,
+            });
+        }
+        let outside = bundle::outside(&file);
+        if !outside.is_empty() {
+            let first: Vec<_> = outside.iter().take(SHOWN).map(|name| shown(name).to_string()).collect();
+            let title = format!(
+                "{}  {} tensors of no model: {}",
+                shown_path(file.path()),
+                outside.len(),
+                first.join(", ")
+            );
+            let rest = file.rename(|name| outside.iter().any(|o| o == name).then(|| name.to_owned()));
+            reports.push(Self::counted(&rest, title, Verdict::Unused));
+        }
+        Ok(reports)
+    }
+
+    fn of_model(file: &Checkpoint, title: String) -> Result<Self, Error> {
+        Ok(Self::counted(file, title, verdict(file)?))
+    }
+
+    fn counted(file: &Checkpoint, title: String, verdict: Verdict) -> Self {
         let mut report = Self {
-            path: shown_path(file.path()).to_string(),
+            path: title,
             tensors: file.len(),
             parameters: 0,
             bytes: 0,
             types: BTreeMap::new(),
-            verdict: Verdict::Unknown(String::new()),
+            verdict,
         };
         for tensor in file.tensors() {
             if tensor.dtype.is_float() {
@@ -57,15 +93,13 @@ impl Report {
             report.bytes += tensor.bytes();
             *report.types.entry(tensor.dtype.to_string()).or_default() += 1;
         }
-        file.verify()?;
-        report.verdict = verdict(&file)?;
-        Ok(report)
+        report
     }
 
     /// Whether the model can be built from the file.
     pub(crate) fn fits(&self) -> bool {
         match &self.verdict {
-            Verdict::Fits { .. } => true,
+            Verdict::Fits { .. } | Verdict::Unused => true,
             Verdict::Lora(lora) => lora.problems.is_empty(),
             Verdict::Differs { .. } | Verdict::Unknown(_) => false,
         }
@@ -76,13 +110,16 @@ fn verdict(file: &Checkpoint) -> Result<Verdict, Error> {
     if let Some(lora) = lora(file)? {
         return Ok(Verdict::Lora(lora));
     }
-    let (model, file) = match identify(file)? {
-        Identity::Known(model, file) => (model, file),
+    let (model, file, convention) = match identify(file)? {
+        Identity::Known(model, file, convention) => (model, file, convention),
         Identity::Unknown(what) => return Ok(Verdict::Unknown(what)),
     };
     let weights = Weights::from_checkpoint(file, &device(), FloatDType::F32);
     model.ask(&weights.unread());
-    let model = model.name();
+    let mut model = model.name();
+    if let Some(convention) = convention {
+        model += &format!(", names of {convention}");
+    }
     Ok(match weights.finish() {
         Ok(asked) => Verdict::Fits {
             model,
@@ -106,6 +143,7 @@ impl fmt::Display for Report {
                 &format!("low-rank adapter for {}: {}", lora.family, lora.summary)
             }
             Verdict::Unknown(what) => what,
+            Verdict::Unused => "left over from training, not loaded",
         };
         writeln!(f, "  model       {model}")?;
         writeln!(f, "  tensors     {} ({})", self.tensors, types.join(", "))?;
@@ -125,6 +163,7 @@ impl fmt::Display for Report {
                 first.try_for_each(|problem| write!(f, "\n    {}", chain(problem)))
             }
             Verdict::Unknown(_) => write!(f, "  keys        nothing to compare with"),
+            Verdict::Unused => write!(f, "  keys        not looked at"),
         }
     }
 }

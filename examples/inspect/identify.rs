@@ -16,6 +16,7 @@ use conceptrol_sd::{adapter::IpAdapterLayout, config::UNetConfig, sites::attenti
 use crate::{
     find::beside,
     model::{Model, device},
+    names::own_names,
     published,
 };
 
@@ -24,19 +25,19 @@ pub(crate) type Error = Box<dyn std::error::Error>;
 
 /// What a checkpoint turned out to be.
 pub(crate) enum Identity {
-    /// A model, and the checkpoint under the names that model uses.
-    Known(Box<Model>, Checkpoint),
+    /// A model, the checkpoint under the names that model uses, and the convention of the file if it has others.
+    Known(Box<Model>, Checkpoint, Option<&'static str>),
     /// Something that cannot be compared, in words.
     Unknown(String),
 }
 
 /// Finds the model by the configuration beside the file, or else by the tensors in it.
 pub(crate) fn identify(file: &Checkpoint) -> Result<Identity, Error> {
-    let file = load::transformer_checkpoint(file)?;
+    let (file, convention) = own_names(file)?;
     if let Some(path) = beside(&file, "config.json")
         && let Some(model) = by_config(&path)?
     {
-        return Ok(Identity::Known(Box::new(model), file));
+        return Ok(Identity::Known(Box::new(model), file, convention));
     }
     if file.contains("ip_adapter.1.to_k_ip.weight") {
         return adapter(file);
@@ -47,7 +48,7 @@ pub(crate) fn identify(file: &Checkpoint) -> Result<Identity, Error> {
         closest(&file)
     };
     Ok(match model {
-        Some(model) => Identity::Known(Box::new(model), file),
+        Some(model) => Identity::Known(Box::new(model), file, convention),
         None => {
             Identity::Unknown("no published model, and no config.json that says which".to_owned())
         }
@@ -71,7 +72,9 @@ fn by_config(path: &Path) -> Result<Option<Model>, Error> {
         Some("CLIPVisionModel" | "CLIPVisionModelWithProjection") => {
             Model::ClipVision(ClipVisionConfig::from_file(path)?)
         }
-        Some("T5EncoderModel") => Model::T5(T5Config::from_file(path)?),
+        // both towers; an IP-Adapter wants the one for pictures
+        Some("CLIPModel") => Model::ClipVision(ClipVisionConfig::from_file(path)?),
+        Some("T5EncoderModel" | "T5Model" | "T5ForConditionalGeneration") => Model::T5(T5Config::from_file(path)?),
         Some("FluxTransformer2DModel") => Model::Flux(FluxConfig::from_file(path)?),
         _ => return Ok(None),
     }))
@@ -90,7 +93,7 @@ fn adapter(file: Checkpoint) -> Result<Identity, Error> {
     Ok(match unet {
         Some(unet) => {
             let sites = attention_sites(&unet);
-            Identity::Known(Box::new(Model::IpAdapter(layout.kind, sites)), file)
+            Identity::Known(Box::new(Model::IpAdapter(layout.kind, sites)), file, None)
         }
         None => Identity::Unknown(format!(
             "IP-Adapter for a U-Net of width {width} that is not here"

@@ -10,11 +10,13 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod bundle;
 mod compare;
 mod find;
 mod identify;
 mod lora;
 mod model;
+mod names;
 mod pipeline;
 mod published;
 
@@ -68,9 +70,11 @@ fn inspect(path: &Path) -> bool {
     }
     for checkpoint in checkpoints {
         match Report::of(&checkpoint) {
-            Ok(report) => {
-                say!("{report}\n");
-                fits &= report.fits();
+            Ok(reports) => {
+                for report in reports {
+                    say!("{report}\n");
+                    fits &= report.fits();
+                }
             }
             Err(error) => {
                 say_err!("{}\n", chain(&*error));

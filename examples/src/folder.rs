@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use conceptrol_core::models::image::unfinished;
+use conceptrol_core::models::file::unfinished;
 
 /// Makes the folder, finds out that files can be written there, and removes what killed runs left; those files.
 ///

@@ -20,5 +20,5 @@ pub use filter::Filter;
 pub use image::RgbImage;
 pub use mask::{MaskImage, MaskWarning, decode_mask, open_mask};
 pub use resample::{Window, resize, resize_window};
-pub use save::{encode_png, save_png, unfinished};
+pub use save::{encode_png, save_png};
 pub use tensor::{clip_tensor, image_to_tensor, tensor_to_images};

@@ -16,7 +16,7 @@ use super::{
     file::WeightFile,
     map::{self, KeyRule},
     open::{self, Files, Format},
-    safetensors, torch,
+    safetensors, torch, write,
 };
 use crate::models::file::Content;
 
@@ -154,6 +154,47 @@ impl Checkpoint {
             path: self.path.clone(),
             entries: Arc::new(self.entries.iter().filter_map(renamed).collect()),
         }
+    }
+
+    /// Several checkpoints as one, each with a prefix before its names.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Map`] if two tensors get the same name.
+    pub fn together(
+        path: impl AsRef<Path>,
+        parts: impl IntoIterator<Item = (&'static str, Self)>,
+    ) -> Result<Self, WeightError> {
+        let path = path.as_ref();
+        let mut entries = Entries::new();
+        for (prefix, part) in parts {
+            for (name, entry) in part.entries.iter() {
+                let full = format!("{prefix}{name}");
+                if entries.insert(full.clone(), entry.clone()).is_some() {
+                    return Err(WeightError::Map {
+                        path: path.to_owned(),
+                        name: name.clone(),
+                        shape: entry.shape.clone(),
+                        reason: format!("another tensor is called {full} as well"),
+                    });
+                }
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            entries: Arc::new(entries),
+        })
+    }
+
+    /// Writes all tensors as a safetensors file, cast to `dtype` or as they are stored. The file appears whole or not at all;
+    /// one tensor at a time is in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Write`], [`WeightError::Io`] if a tensor cannot be read, and [`WeightError::Map`] for one that is
+    /// quantised where no `dtype` is given.
+    pub fn write(&self, path: impl AsRef<Path>, dtype: Option<FloatDType>) -> Result<(), WeightError> {
+        write::write(path.as_ref(), &self.entries, dtype)
     }
 
     /// The path it was opened from.

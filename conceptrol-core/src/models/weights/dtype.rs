@@ -48,6 +48,24 @@ impl StoredDType {
         })
     }
 
+    /// The type a safetensors header has for it; integers are signed there, whatever they were.
+    pub(super) fn to_safetensors(self) -> Option<Dtype> {
+        Some(match self {
+            Self::F64 => Dtype::F64,
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::BF16 => Dtype::BF16,
+            Self::F8E4M3 => Dtype::F8_E4M3,
+            Self::F8E5M2 => Dtype::F8_E5M2,
+            Self::Bool => Dtype::BOOL,
+            Self::Int(1) => Dtype::I8,
+            Self::Int(2) => Dtype::I16,
+            Self::Int(4) => Dtype::I32,
+            Self::Int(8) => Dtype::I64,
+            Self::Int(_) | Self::Blocks(_) => return None,
+        })
+    }
+
     /// Elements that are stored together: one, except for blocks.
     pub fn block(self) -> usize {
         match self {

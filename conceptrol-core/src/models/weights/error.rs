@@ -29,6 +29,14 @@ pub enum WeightError {
         /// Name of the tensor.
         name: String,
     },
+    /// The operating system refused to write.
+    #[error("cannot write {}", shown_path(path))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The name does not end in one of the endings of a checkpoint.
     #[error(
         "{}: not a checkpoint name (expected .safetensors, .safetensors.index.json, .bin, .pt, .pth, .ckpt or .gguf)",

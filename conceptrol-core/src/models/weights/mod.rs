@@ -17,6 +17,7 @@ mod gguf;
 mod hint;
 mod ledger;
 mod map;
+mod names;
 mod open;
 mod parallel;
 mod pickle;
@@ -27,6 +28,7 @@ mod scale;
 mod sharded;
 mod torch;
 mod view;
+mod write;
 
 pub use blocks::BlockFormat;
 pub use checkpoint::Checkpoint;

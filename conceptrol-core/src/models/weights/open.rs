@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    entry::Entries, error::WeightError, file::WeightFile, gguf, safetensors, sharded, torch,
+    entry::Entries, error::WeightError, file::WeightFile, gguf, names, safetensors, sharded, torch,
 };
 use crate::models::file::{Content, check_regular};
 
@@ -85,24 +85,12 @@ impl Files {
     }
 }
 
+/// What error messages say is looked for in folders.
+const LOOKED_FOR: &str = "diffusion_pytorch_model, model or pytorch_model, .safetensors or .bin, perhaps with a variant \
+such as fp16, or the index of its shards";
+
 /// Bytes a file is told by.
 const START: u64 = 512;
-
-/// Names that diffusers and transformers give checkpoints, best first.
-const NAMES: [&str; 12] = [
-    "diffusion_pytorch_model.safetensors",
-    "model.safetensors",
-    "diffusion_pytorch_model.safetensors.index.json",
-    "model.safetensors.index.json",
-    "diffusion_pytorch_model.fp16.safetensors",
-    "model.fp16.safetensors",
-    "diffusion_pytorch_model.fp16.safetensors.index.json",
-    "model.fp16.safetensors.index.json",
-    "diffusion_pytorch_model.bin",
-    "pytorch_model.bin",
-    "diffusion_pytorch_model.bin.index.json",
-    "pytorch_model.bin.index.json",
-];
 
 /// The checkpoint that `path` means (itself, or the best one of a folder) and its tensors.
 pub(super) fn path(path: &Path, files: Files) -> Result<(PathBuf, Entries), WeightError> {
@@ -111,22 +99,29 @@ pub(super) fn path(path: &Path, files: Files) -> Result<(PathBuf, Entries), Weig
     } else {
         path.to_owned()
     };
-    let entries = if path.to_string_lossy().ends_with(".index.json") {
-        sharded::open(&path, files)?
-    } else {
-        file(&path, files)?
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let entries = match names::is_index(&name) {
+        true => sharded::open(&path, files)?,
+        false => file(&path, files)?,
     };
     Ok((path, entries))
 }
 
 fn choose(folder: &Path) -> Result<PathBuf, WeightError> {
-    NAMES
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.exists())
+    let io = |source| WeightError::Io {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in folder.read_dir().map_err(io)? {
+        // names that are no text are no checkpoint's
+        found.extend(entry.map_err(io)?.file_name().into_string());
+    }
+    let best = names::best(found.iter().map(String::as_str), None);
+    best.map(|name| folder.join(name))
         .ok_or_else(|| WeightError::NoCheckpoint {
             path: folder.to_owned(),
-            looked_for: NAMES.join(", "),
+            looked_for: LOOKED_FOR.to_owned(),
         })
 }
 
