@@ -23,6 +23,8 @@
 pub mod analysis;
 mod cancel;
 mod concept;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod kernel;
 pub mod mask;
 pub mod message;

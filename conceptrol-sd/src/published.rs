@@ -61,21 +61,34 @@ impl Published {
 
     /// The autoencoder.
     pub fn vae(self) -> AutoencoderKlConfig {
+        parsed(AutoencoderKlConfig::from_json, &self.vae_json())
+    }
+
+    fn vae_json(self) -> Value {
         let (factor, edge) = match self {
             Self::Sd15 => (0.18215, 512),
             Self::Sdxl => (0.13025, 1024),
         };
-        let config = json!({
+        json!({
+            "_class_name": "AutoencoderKL",
             "block_out_channels": [128, 256, 512, 512],
+            "down_block_types": vec!["DownEncoderBlock2D"; 4],
+            "latent_channels": 4,
             "layers_per_block": 2,
             "sample_size": edge,
             "scaling_factor": factor,
-        });
-        parsed(AutoencoderKlConfig::from_json, &config)
+            "up_block_types": vec!["UpDecoderBlock2D"; 4],
+        })
     }
 
     /// The text encoders: CLIP ViT-L, and in SDXL `OpenCLIP` ViT-bigG.
     pub fn text_encoders(self) -> Vec<ClipTextConfig> {
+        let configs = self.text_encoders_json();
+        let parsed = |config| parsed(ClipTextConfig::from_json, config);
+        configs.iter().map(parsed).collect()
+    }
+
+    fn text_encoders_json(self) -> Vec<Value> {
         let large = json!({
             "architectures": ["CLIPTextModel"],
             "hidden_size": 768,
@@ -93,26 +106,24 @@ impl Published {
             "hidden_act": "gelu",
             "projection_dim": 1280,
         });
-        let configs = match self {
+        match self {
             Self::Sd15 => vec![large],
             Self::Sdxl => vec![large, big],
-        };
-        let configs = configs.iter();
-        configs
-            .map(|config| parsed(ClipTextConfig::from_json, config))
-            .collect()
+        }
     }
 
     /// The tokenizer of its first or second text encoder.
     pub fn tokenizer(second: bool) -> ClipTokenizer {
-        ClipTokenizer::published(match second {
-            false => ClipPadding::EndToken,
-            true => ClipPadding::ExclamationMark,
-        })
+        ClipTokenizer::published(padding(second))
     }
 
     /// The scheduler.
     pub fn scheduler(self) -> SchedulerConfig {
+        let config = self.scheduler_json().to_string();
+        SchedulerConfig::from_json(&config).expect("it is written here")
+    }
+
+    fn scheduler_json(self) -> Value {
         let common = json!({
             "beta_start": 0.00085,
             "beta_end": 0.012,
@@ -134,9 +145,53 @@ impl Published {
             Value::Object(fields) => Some(fields),
             _ => None,
         });
-        let config = Value::Object(fields.flatten().collect()).to_string();
-        SchedulerConfig::from_json(&config).expect("it is written here")
+        Value::Object(fields.flatten().collect())
     }
+
+    /// The configurations and tokenizers of its diffusers folder: names of the files, and what is in them.
+    pub fn files(self) -> Vec<(String, String)> {
+        let unet = match self {
+            Self::Sd15 => include_str!("config/sd15.json"),
+            Self::Sdxl => include_str!("config/sdxl.json"),
+        };
+        let scheduler = self.scheduler_json();
+        let mut index = json!({
+            "_class_name": self.class_name(),
+            "scheduler": ["diffusers", scheduler["_class_name"]],
+            "unet": ["diffusers", "UNet2DConditionModel"],
+            "vae": ["diffusers", "AutoencoderKL"],
+        });
+        let mut files = vec![
+            ("unet/config.json".to_owned(), unet.to_owned()),
+            ("vae/config.json".to_owned(), pretty(&self.vae_json())),
+            (
+                "scheduler/scheduler_config.json".to_owned(),
+                pretty(&scheduler),
+            ),
+        ];
+        for (encoder, ending) in self.text_encoders_json().iter().zip(["", "_2"]) {
+            index[format!("text_encoder{ending}")] =
+                json!(["transformers", encoder["architectures"][0]]);
+            index[format!("tokenizer{ending}")] = json!(["transformers", "CLIPTokenizer"]);
+            files.push((format!("text_encoder{ending}/config.json"), pretty(encoder)));
+            for (name, text) in ClipTokenizer::published_files(padding(!ending.is_empty())) {
+                files.push((format!("tokenizer{ending}/{name}"), text));
+            }
+        }
+        files.push(("model_index.json".to_owned(), pretty(&index)));
+        files
+    }
+}
+
+fn padding(second: bool) -> ClipPadding {
+    match second {
+        false => ClipPadding::EndToken,
+        true => ClipPadding::ExclamationMark,
+    }
+}
+
+fn pretty(config: &Value) -> String {
+    format!("{config:#}\n")
 }
 
 fn parsed<T>(parse: fn(&str) -> Result<T, ConfigError>, config: &Value) -> T {

@@ -35,7 +35,9 @@ pub(crate) fn parts(file: &Checkpoint) -> Vec<(&'static str, &'static str, Check
 /// Floating point tensors of such a file that are in none of its parts.
 pub(crate) fn outside(file: &Checkpoint) -> Vec<String> {
     let others = file.tensors().filter(|tensor| {
-        let inside = PARTS.iter().any(|(prefix, _)| tensor.name.starts_with(prefix));
+        let inside = PARTS
+            .iter()
+            .any(|(prefix, _)| tensor.name.starts_with(prefix));
         tensor.dtype.is_float() && !inside
     });
     others.map(|tensor| tensor.name).collect()

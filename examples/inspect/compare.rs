@@ -33,8 +33,14 @@ pub(crate) struct Report {
 
 #[derive(Debug)]
 enum Verdict {
-    Fits { model: String, asked: usize },
-    Differs { model: String, error: WeightError },
+    Fits {
+        model: String,
+        asked: usize,
+    },
+    Differs {
+        model: String,
+        error: WeightError,
+    },
     Lora(Lora),
     Unknown(String),
     /// Not a model that is loaded.
@@ -48,7 +54,10 @@ impl Report {
         file.verify()?;
         let parts = bundle::parts(&file);
         if parts.is_empty() {
-            return Ok(vec![Self::of_model(&file, shown_path(file.path()).to_string())?]);
+            return Ok(vec![Self::of_model(
+                &file,
+                shown_path(file.path()).to_string(),
+            )?]);
         }
         let mut reports = Vec::new();
         for (prefix, what, part) in parts {
@@ -60,14 +69,19 @@ impl Report {
         }
         let outside = bundle::outside(&file);
         if !outside.is_empty() {
-            let first: Vec<_> = outside.iter().take(SHOWN).map(|name| shown(name).to_string()).collect();
+            let first: Vec<_> = outside
+                .iter()
+                .take(SHOWN)
+                .map(|name| shown(name).to_string())
+                .collect();
             let title = format!(
                 "{}  {} tensors of no model: {}",
                 shown_path(file.path()),
                 outside.len(),
                 first.join(", ")
             );
-            let rest = file.rename(|name| outside.iter().any(|o| o == name).then(|| name.to_owned()));
+            let rest =
+                file.rename(|name| outside.iter().any(|o| o == name).then(|| name.to_owned()));
             reports.push(Self::counted(&rest, title, Verdict::Unused));
         }
         Ok(reports)

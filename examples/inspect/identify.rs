@@ -74,7 +74,9 @@ fn by_config(path: &Path) -> Result<Option<Model>, Error> {
         }
         // both towers; an IP-Adapter wants the one for pictures
         Some("CLIPModel") => Model::ClipVision(ClipVisionConfig::from_file(path)?),
-        Some("T5EncoderModel" | "T5Model" | "T5ForConditionalGeneration") => Model::T5(T5Config::from_file(path)?),
+        Some("T5EncoderModel" | "T5Model" | "T5ForConditionalGeneration") => {
+            Model::T5(T5Config::from_file(path)?)
+        }
         Some("FluxTransformer2DModel") => Model::Flux(FluxConfig::from_file(path)?),
         _ => return Ok(None),
     }))

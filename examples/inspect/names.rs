@@ -8,7 +8,10 @@ use conceptrol_flux::load::transformer_checkpoint;
 use conceptrol_sd::{published::Published, unet};
 
 /// Names that are not those of diffusers or transformers, and how to get from them to these.
-type Convention = (&'static str, fn(&Checkpoint) -> Result<Checkpoint, WeightError>);
+type Convention = (
+    &'static str,
+    fn(&Checkpoint) -> Result<Checkpoint, WeightError>,
+);
 
 const CONVENTIONS: [Convention; 5] = [
     ("the original FLUX (BFL)", transformer_checkpoint),
@@ -24,7 +27,8 @@ pub(crate) fn own_names(
 ) -> Result<(Checkpoint, Option<&'static str>), WeightError> {
     for (convention, rename) in CONVENTIONS {
         let own = rename(file)?;
-        let same = own.len() == file.len() && own.tensors().all(|tensor| file.contains(&tensor.name));
+        let same =
+            own.len() == file.len() && own.tensors().all(|tensor| file.contains(&tensor.name));
         if !same {
             return Ok((own, Some(convention)));
         }
@@ -34,7 +38,10 @@ pub(crate) fn own_names(
 
 /// Those of a UNet of a published model; others have to be beside their configuration.
 fn unet_names(file: &Checkpoint) -> Result<Checkpoint, WeightError> {
-    let below = file.below(&["model.diffusion_model.", "diffusion_model."], &["input_blocks.0.0.weight"]);
+    let below = file.below(
+        &["model.diffusion_model.", "diffusion_model."],
+        &["input_blocks.0.0.weight"],
+    );
     match Published::of_unet(&below) {
         Ok(published) => unet::own_names(&published.unet(), &below),
         Err(_) => Ok(file.clone()),

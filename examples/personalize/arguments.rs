@@ -21,8 +21,9 @@ use crate::concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding,
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
-    /// A diffusers folder, or a single file of Stable Diffusion 1.x or XL (.safetensors, .ckpt); the embedded model if absent.
-    #[arg(long, value_name = "DIR|FILE")]
+    /// A diffusers folder, a single file of Stable Diffusion 1.x or XL (.safetensors, .ckpt), or owner/name[@revision] on the
+    /// Hugging Face hub; the embedded model if absent.
+    #[arg(long, value_name = "DIR|FILE|NAME")]
     pub model: Option<PathBuf>,
     /// The adapter that reads reference pictures or faces: an IP-Adapter (.safetensors or .bin), or OminiControl's `LoRA` for
     /// FLUX. Several are numbered from 1, and "cat@2=cat.png" is read by the second.

@@ -4,7 +4,7 @@ use std::{error::Error, path::Path};
 
 use conceptrol_core::{
     models::config::Fields,
-    pipeline::{LoadOptions, Residency, model_at},
+    pipeline::{LoadOptions, Residency},
 };
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
@@ -17,7 +17,7 @@ const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let arguments = &arguments.clone().with_embedded(Path::new(ASSETS));
     let folder = arguments.model.clone().ok_or("no --model")?;
-    let folder = model_at(&folder)?;
+    let folder = arguments.parts.locate(&folder)?;
     if is_flux(&folder)? {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
         let request = request(arguments, &pipeline, 0.0)?;

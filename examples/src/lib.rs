@@ -2,6 +2,8 @@
 
 pub mod device;
 pub mod folder;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod machine;
 pub mod map;
 pub mod memory;

@@ -1,14 +1,20 @@
 //! Where a model is taken from: what every command line that loads one has.
 
-use std::path::{Path, PathBuf};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use conceptrol_core::pipeline::LoadOptions;
+use conceptrol_core::pipeline::{LoadOptions, model_at};
 
 /// Files that take the place of parts of the model.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Files of the model")]
 pub struct PartArguments {
+    /// Of a model on the Hugging Face hub, the weights of this variant where there are some (fp16, bf16).
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
     /// Configurations and tokenizers, laid out as a diffusers folder; for single files of other sizes than the published.
     #[arg(long = "config", value_name = "DIR")]
     pub configurations: Option<PathBuf>,
@@ -30,6 +36,21 @@ pub struct PartArguments {
 }
 
 impl PartArguments {
+    /// Where the model is: a path that exists, or `owner/name[@revision]` on the Hugging Face hub, which is fetched.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is there, or it cannot be fetched.
+    pub fn locate(&self, model: &Path) -> Result<PathBuf, Box<dyn Error>> {
+        #[cfg(feature = "hub")]
+        if !model.exists()
+            && let Some(id) = model.to_str().and_then(|name| name.parse().ok())
+        {
+            return crate::hub::fetch(&id, self.variant.as_deref());
+        }
+        Ok(model_at(model)?)
+    }
+
     /// Sets what is given.
     pub fn set<X>(&self, mut options: LoadOptions<X>) -> LoadOptions<X> {
         options.configurations.clone_from(&self.configurations);

@@ -73,7 +73,7 @@ fn pictures(folder: &TempDir) -> PathBuf {
 
 #[test]
 fn what_is_wrong_shows_before_the_first_step() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 15] = [
         (
             &["--concept-block", "nonsense", "--steps", "500"],
             "no site matches `nonsense`",
@@ -107,10 +107,6 @@ fn what_is_wrong_shows_before_the_first_step() {
         (
             &["--model", "x.safetensors", "--prompt", "a"],
             "x.safetensors: there is no such file or folder",
-        ),
-        (
-            &["--model", "owner/name", "--prompt", "a"],
-            "for a model on the Hugging Face hub",
         ),
         (
             &["--width", "8192", "--height", "8192", "--images", "64"],

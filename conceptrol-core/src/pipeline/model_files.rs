@@ -219,7 +219,7 @@ pub(super) fn no_model(path: &Path) -> String {
         .count();
     match parts == 2 && !name.starts_with(['.', '/']) {
         true => format!(
-            "{shown}: there is no such file; for a model on the Hugging Face hub fetch it first (feature `hub`)"
+            "{shown}: there is no such file or folder; a model on the Hugging Face hub is fetched first (feature `hub`)"
         ),
         false => format!("{shown}: there is no such file or folder"),
     }

@@ -14,6 +14,7 @@ mod scaled;
 mod sharded;
 mod strict;
 mod torch;
+mod written;
 mod zip;
 
 use std::path::{Path, PathBuf};

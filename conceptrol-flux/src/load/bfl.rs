@@ -147,6 +147,14 @@ pub fn transformer_checkpoint(file: &Checkpoint) -> Result<Checkpoint, WeightErr
     }
 }
 
+/// The transformer of a file under the names of the original single file, without a prefix.
+///
+/// # Errors
+/// [`WeightError::Map`] if a piece of a fused tensor is not there, or is of another type than the others.
+pub fn original_checkpoint(file: &Checkpoint) -> Result<Checkpoint, WeightError> {
+    transformer_checkpoint(file)?.unmap(RULES)
+}
+
 /// Channels of a head that turn with the first axis: an eighth, or the next number that leaves two even halves.
 fn rotary_of_index(head_dim: usize) -> usize {
     let fits = |axis: &usize| head_dim.saturating_sub(*axis).is_multiple_of(4);

@@ -4,6 +4,6 @@ mod bfl;
 mod lora;
 mod transformer;
 
-pub use bfl::{config_of, transformer_checkpoint};
+pub use bfl::{config_of, original_checkpoint, transformer_checkpoint};
 pub use lora::{lora_targets, transformer_target};
 pub use transformer::load_transformer;

@@ -96,7 +96,7 @@ impl Configurations {
 }
 
 /// The published model that a single file is.
-fn published(files: &ModelFiles) -> Result<Published, PipelineError> {
+pub(super) fn published(files: &ModelFiles) -> Result<Published, PipelineError> {
     let unet = files.checkpoint("unet")?;
     Published::of_unet(&unet).map_err(|width| PipelineError::Unsupported {
         family: FAMILY,

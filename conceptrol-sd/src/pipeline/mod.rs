@@ -6,10 +6,12 @@ mod extra;
 mod family;
 mod model;
 mod references;
+mod saved;
 
 pub use encode::Encoded;
 pub use extra::{Extra, MicroConditioning};
 pub use model::StableDiffusion;
+pub use saved::SavedModel;
 
 /// A request of Stable Diffusion.
 pub type Request = conceptrol_core::pipeline::Request<Extra>;

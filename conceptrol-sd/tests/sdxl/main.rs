@@ -11,5 +11,7 @@ mod golden;
 mod loras;
 mod memory;
 mod pipeline;
+mod published;
+mod single_file;
 mod threads;
 mod tiny;

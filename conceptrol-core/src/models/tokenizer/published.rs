@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::{
     bpe::byte_symbol, clip::ClipTokenizer, normalize::Normalizer, special::Special,
     vocabulary::Vocabulary,
@@ -64,6 +66,34 @@ impl ClipTokenizer {
             special,
             normalizer: Normalizer::new(),
         }
+    }
+
+    /// The files of its folder: their names, and what is in them.
+    pub fn published_files(padding: ClipPadding) -> Vec<(&'static str, String)> {
+        let ids = vocabulary().ids;
+        let padding = match padding {
+            ClipPadding::EndToken => END,
+            ClipPadding::ExclamationMark => "!",
+        };
+        let special = |token: &str| json!({"content": token, "special": true});
+        let mut added = serde_json::Map::new();
+        for token in [padding, START, END] {
+            added.insert(ids[token].to_string(), special(token));
+        }
+        let config = json!({
+            "added_tokens_decoder": added,
+            "bos_token": START,
+            "eos_token": END,
+            "unk_token": END,
+            "pad_token": padding,
+            "model_max_length": LENGTH,
+            "tokenizer_class": "CLIPTokenizer",
+        });
+        vec![
+            ("vocab.json", json!(ids).to_string()),
+            ("merges.txt", format!("#version: 0.2\n{MERGES}")),
+            ("tokenizer_config.json", format!("{config:#}\n")),
+        ]
     }
 }
 

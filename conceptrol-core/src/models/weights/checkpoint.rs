@@ -193,7 +193,11 @@ impl Checkpoint {
     ///
     /// [`WeightError::Write`], [`WeightError::Io`] if a tensor cannot be read, and [`WeightError::Map`] for one that is
     /// quantised where no `dtype` is given.
-    pub fn write(&self, path: impl AsRef<Path>, dtype: Option<FloatDType>) -> Result<(), WeightError> {
+    pub fn write(
+        &self,
+        path: impl AsRef<Path>,
+        dtype: Option<FloatDType>,
+    ) -> Result<(), WeightError> {
         write::write(path.as_ref(), &self.entries, dtype)
     }
 

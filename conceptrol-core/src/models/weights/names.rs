@@ -23,7 +23,7 @@ struct Name<'a> {
 
 /// The best checkpoint among the file names of a folder: the `variant` if it is there, otherwise the weights without one, then
 /// any; safetensors before pickles.
-pub(super) fn best<'a>(
+pub(crate) fn best<'a>(
     names: impl IntoIterator<Item = &'a str>,
     variant: Option<&str>,
 ) -> Option<&'a str> {

@@ -32,7 +32,14 @@ pub(super) fn write(
             Some(dtype) => Target::Cast(dtype),
             None => as_stored(entry).map_err(refuse)?,
         };
-        views.push((name, Tensor { entry, target, failure: &failure }));
+        views.push((
+            name,
+            Tensor {
+                entry,
+                target,
+                failure: &failure,
+            },
+        ));
     }
     // what transformers asks for
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
