@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::{
-    message::chain,
-    message::shown_path,
+    message::{chain, shown, shown_path},
     models::weights::{Checkpoint, WeightError, Weights},
 };
 

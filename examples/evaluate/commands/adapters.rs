@@ -16,7 +16,7 @@ use crate::{
     watch::Progress,
 };
 
-/// The same LoRAs as [`Baseline`]'s, kept apart.
+/// The same adapters as [`Baseline`]'s, kept apart.
 #[derive(Debug)]
 pub(crate) struct Adapters(pub(crate) arguments::Baseline);
 
