@@ -64,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .map(image::open)
         .collect::<Result<_, _>>()?;
     let class = format!("{} {}", arguments.article, arguments.class);
-    let subject = with_rare_word(&class, &arguments.class)
+    let subject = with_rare_word(&class, &arguments.class, RARE_WORD)
         .unwrap_or_else(|| format!("a {RARE_WORD} {}", arguments.class));
     let interrupt = Interrupt::listen(&arguments.out);
     let request = TrainingRequest {

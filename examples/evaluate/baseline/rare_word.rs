@@ -1,15 +1,15 @@
 //! The word that comes to mean a subject.
 
-/// A word that means nothing to a model before the training.
+/// The rare word for the embedded model.
 ///
-/// The usual "sks" is two pieces in the embedded vocabulary, whose untrained vectors are less than half as long as those of
-/// words: it changes the states of "cat" by 6 %, and the subject is not bound to it at any learning rate that was tried. This
-/// one is four pieces and changes them by 15 %. In the vocabulary of SD1.5 it is rare as well.
+/// The usual "sks" is one rare piece of CLIP's published vocabulary, the word to take for SD1.5. In the embedded one it is two
+/// pieces, whose untrained vectors are less than half as long as those of words: it changes the states of "cat" by 6 %, and the
+/// subject was not bound to it at any learning rate that was tried. This word is four pieces and changes them by 15 %.
 pub(crate) const RARE_WORD: &str = "qxzj";
 
-/// A prompt with the rare word before the first occurrence of `phrase`, whose article is "a" then; `None` if the prompt does
+/// A prompt with the rare `word` before the first occurrence of `phrase`, whose article is "a" then; `None` if the prompt does
 /// not have the phrase as words of its own.
-pub(crate) fn with_rare_word(prompt: &str, phrase: &str) -> Option<String> {
+pub(crate) fn with_rare_word(prompt: &str, phrase: &str, word: &str) -> Option<String> {
     let joins = |side: &str, first: bool| {
         let mut letters = side.chars();
         let next = if first {
@@ -28,7 +28,7 @@ pub(crate) fn with_rare_word(prompt: &str, phrase: &str) -> Option<String> {
         Some(rest) if rest.is_empty() || rest.ends_with(' ') => format!("{rest}a "),
         _ => before.to_owned(),
     };
-    Some(format!("{before}{RARE_WORD} {phrase}{after}"))
+    Some(format!("{before}{word} {phrase}{after}"))
 }
 
 #[cfg(test)]
@@ -49,9 +49,12 @@ mod tests {
             ("a human elephant", "elephant", "a human qxzj elephant"),
         ];
         for (prompt, phrase, expected) in cases {
-            assert_eq!(with_rare_word(prompt, phrase).as_deref(), Some(expected));
+            assert_eq!(
+                with_rare_word(prompt, phrase, RARE_WORD).as_deref(),
+                Some(expected)
+            );
         }
-        assert_eq!(with_rare_word("a carpet", "car"), None);
-        assert_eq!(with_rare_word("a carpet", ""), None);
+        assert_eq!(with_rare_word("a carpet", "car", "sks"), None);
+        assert_eq!(with_rare_word("a carpet", "", "sks"), None);
     }
 }
