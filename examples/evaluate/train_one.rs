@@ -5,7 +5,7 @@ mod baseline;
 
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
-use baseline::{Progress, TrainingRequest, load_with_lora, train};
+use baseline::{Progress, RARE_WORD, TrainingRequest, load_with_lora, train, with_rare_word};
 use burn::tensor::Device;
 use clap::Parser;
 use conceptrol_core::{
@@ -31,9 +31,6 @@ struct Arguments {
     /// Its article.
     #[arg(long, default_value = "a")]
     article: String,
-    /// The rare word that comes to mean the subject.
-    #[arg(long, default_value = "sks")]
-    token: String,
     /// Folder of the run.
     #[arg(long, default_value = "target/baseline")]
     out: PathBuf,
@@ -66,8 +63,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pictures: Vec<_> = (arguments.pictures.iter())
         .map(image::open)
         .collect::<Result<_, _>>()?;
-    let subject = format!("a {} {}", arguments.token, arguments.class);
     let class = format!("{} {}", arguments.article, arguments.class);
+    let subject = with_rare_word(&class, &arguments.class, RARE_WORD)
+        .unwrap_or_else(|| format!("a {RARE_WORD} {}", arguments.class));
     let interrupt = Interrupt::listen(&arguments.out);
     let request = TrainingRequest {
         rank: arguments.rank,

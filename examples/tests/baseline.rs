@@ -10,7 +10,8 @@ use std::{
 };
 
 use baseline::{
-    Batch, LowRank, Progress, Rates, Trainer, TrainingError, TrainingRequest, load_with_lora, train,
+    Batch, LowRank, Progress, RARE_WORD, Rates, Trainer, TrainingError, TrainingRequest,
+    load_with_lora, train, with_rare_word,
 };
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::{
@@ -329,6 +330,7 @@ fn pipeline() -> StableDiffusion {
 /// A short run of the embedded model.
 fn request(folder: &Path) -> TrainingRequest {
     let picture = image::open(model().join("references/green_cat.png")).expect("committed");
+    let subject = with_rare_word("a cat", "cat", RARE_WORD).expect("a cat");
     TrainingRequest {
         class_pictures: 2,
         class_steps: 2,
@@ -337,7 +339,7 @@ fn request(folder: &Path) -> TrainingRequest {
         batch: 1,
         checkpoint_every: 2,
         learning_rate: 1e-3,
-        ..TrainingRequest::new(vec![picture], "a sks cat", "a cat", folder)
+        ..TrainingRequest::new(vec![picture], subject, "a cat", folder)
     }
 }
 
@@ -492,7 +494,7 @@ fn the_result_draws_other_pictures(pipeline: &StableDiffusion, folder: &TempDir)
     let lora = folder.path().join("pytorch_lora_weights.safetensors");
     let options = LoadOptions::new(Device::flex());
     let tuned = load_with_lora(&model(), options, &lora).expect("a LoRA of the model");
-    let request = Request::new("a sks cat").mode(Mode::TextOnly).steps(2);
+    let request = Request::new("a qxzj cat").mode(Mode::TextOnly).steps(2);
     let latents = |pipeline: &StableDiffusion| {
         let generation = pipeline.generate(&request, &mut Silent).expect("a picture");
         generation.latents.into_data()

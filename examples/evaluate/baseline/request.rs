@@ -12,7 +12,7 @@ use super::{TrainingError, checkpoint::MOST_STEPS, projections::projections, tra
 pub(crate) struct TrainingRequest {
     /// Pictures of the subject, usually 3 to 5.
     pub(crate) pictures: Vec<RgbImage>,
-    /// What names the subject: a rare word before the word of its class, as "a sks dog".
+    /// What names the subject: a [rare word](super::RARE_WORD) before the word of its class, as "a qxzj dog".
     pub(crate) instance_prompt: String,
     /// What names its class: "a dog".
     pub(crate) class_prompt: String,
