@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use conceptrol_examples::device::{Backend, Precision};
 
-use crate::rows::Shard;
+use crate::{baseline::RARE_WORD, rows::Shard};
 
 /// Measure what Conceptrol does: the paper's experiments, on the embedded model or on your own.
 #[derive(Debug, Clone, Parser)]
@@ -138,7 +138,7 @@ pub(crate) struct Sweep {
     pub(crate) axes: Vec<Axis>,
 }
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Baseline {
     /// How many subjects, in the order of the prompts [default: 4; --quick: 1].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -146,6 +146,10 @@ pub(crate) struct Baseline {
     /// Steps of each training [default: 400; --quick: 60].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) training_steps: Option<usize>,
+    /// The rare word that comes to mean the subject [default: one that is rare in the embedded model's vocabulary; "sks" is usual
+    /// for SD1.5].
+    #[arg(long, value_name = "WORD", default_value = RARE_WORD)]
+    pub(crate) token: String,
     /// Rank of the updates [default: 8].
     #[arg(long, value_parser = at_least_one)]
     pub(crate) rank: Option<usize>,
@@ -178,6 +182,19 @@ pub(crate) struct Ratings {
     /// Folders of ratings of prompt following.
     #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
     pub(crate) prompt: Vec<PathBuf>,
+}
+
+impl Default for Baseline {
+    /// What a command line without options asks for.
+    fn default() -> Self {
+        Self {
+            subjects: None,
+            training_steps: None,
+            token: RARE_WORD.to_owned(),
+            rank: None,
+            learning_rate: None,
+        }
+    }
 }
 
 impl Default for Overhead {

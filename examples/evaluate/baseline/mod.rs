@@ -44,7 +44,7 @@ pub(crate) use load::load_with_lora;
 pub(crate) use low_rank::LowRank;
 pub(crate) use rare_word::{RARE_WORD, with_rare_word};
 pub(crate) use request::TrainingRequest;
-pub(crate) use train::{Progress, train};
+pub(crate) use train::{Progress, TrainedLora, train};
 #[cfg(test)]
 pub(crate) use trainer::Rates;
 pub(crate) use trainer::{Batch, Losses, Trainer};

@@ -8,7 +8,7 @@ use conceptrol_sd::StableDiffusion;
 use crate::{
     arguments,
     commands::{
-        baseline::{Baseline, TOKEN},
+        baseline::Baseline,
         pictures::{Gate, Tuned, Variant, compare},
     },
     data::Subject,
@@ -46,7 +46,7 @@ impl Adapters {
             let pipeline = StableDiffusion::open(folder, options.lora_apart(&trained.path))?;
             Ok(Some(Tuned {
                 pipeline,
-                token: TOKEN,
+                token: self.0.token.clone(),
             }))
         };
         compare(lab, &setup, &variants, (units, subjects), &mut tune)

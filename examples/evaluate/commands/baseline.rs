@@ -7,16 +7,16 @@ use conceptrol_sd::StableDiffusion;
 
 use crate::{
     arguments,
-    baseline::{self, Losses, TrainedLora, TrainingError, TrainingRequest, load_with_lora, train},
+    baseline::{
+        self, Losses, TrainedLora, TrainingError, TrainingRequest, load_with_lora, train,
+        with_rare_word,
+    },
     commands::pictures::{Gate, Tuned, Units, Variant, compare},
     data::{Prompt, Subject},
     lab::{Lab, options},
     rows::{Baseline as Row, Journal, Setup},
     watch::Progress,
 };
-
-/// A word that the models do not know.
-pub(super) const TOKEN: &str = "sks";
 
 /// Trains a LoRA for each subject, and compares.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Baseline {
             let pipeline = load_with_lora(folder, options(lab.common, folder)?, &trained.path)?;
             Ok(Some(Tuned {
                 pipeline,
-                token: TOKEN,
+                token: self.0.token.clone(),
             }))
         };
         compare(lab, &setup, &variants, (units, subjects), &mut tune)
@@ -100,6 +100,7 @@ impl Baseline {
         let request = self.request(lab, Vec::new(), "", "", Path::new(""));
         setup
             .option("training steps", request.steps)
+            .option("rare word", &self.0.token)
             .option("rank", request.rank)
             .option("learning rate", request.learning_rate)
             .option("class pictures", request.class_pictures)
@@ -124,8 +125,9 @@ impl Baseline {
             "a"
         };
         let folder = lab.common.out.join("training").join(&subject.id);
-        let instance = format!("a {TOKEN} {class}");
         let class = format!("{article} {class}");
+        let instance = with_rare_word(&class, &subject.phrase, &self.0.token);
+        let instance = instance.ok_or_else(|| format!("`{class}` has no words"))?;
         let request = self.request(lab, pictures, &instance, &class, &folder);
         progress.begin(format!("{}: class pictures", subject.id));
         let trained = train(&lab.pipeline, &request, &mut |at| match at {

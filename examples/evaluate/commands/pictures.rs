@@ -12,6 +12,7 @@ use conceptrol_core::{
 use ndarray::Array2;
 
 use crate::{
+    baseline::with_rare_word,
     data::{Prompt, Subject},
     lab::{Chosen, Lab, with_settings},
     measure::{Oracle, Regions, Scorer, region_of},
@@ -60,11 +61,11 @@ pub(crate) fn each((prompts, subjects): Chosen) -> Units {
     )
 }
 
-/// A model that was tuned to a subject, and the word that means the subject before the word of its class.
+/// A model that was tuned to a subject, which a rare word before the word of its class means.
 #[derive(Debug)]
 pub(crate) struct Tuned<P> {
     pub(crate) pipeline: P,
-    pub(crate) token: &'static str,
+    pub(crate) token: String,
 }
 
 /// Gives the model of a unit of work, where there is one.
@@ -280,11 +281,12 @@ impl<'a, P: Pipeline> Bench<'a, P> {
             .as_ref()
             .ok_or("no model was tuned to the subject")?;
         let Prompt { prompt, phrase, .. } = self.prompt;
-        let named = format!("{} {phrase}", tuned.token);
-        request.prompts = vec![prompt.replacen(phrase, &named, 1)];
+        let named = with_rare_word(prompt, phrase, &tuned.token);
+        request.prompts = vec![named.ok_or_else(|| format!("`{prompt}` has no `{phrase}`"))?];
         request.concepts.clear();
         if loras.iter().any(|lora| lora.concept.is_some()) {
-            request.concepts.push(ConceptRequest::words_only(named));
+            let words = format!("{} {phrase}", tuned.token);
+            request.concepts.push(ConceptRequest::words_only(words));
         }
         request.loras = loras.to_vec();
         let request = request.mode(Mode::TextOnly);
