@@ -111,19 +111,34 @@ impl Delta {
         Ok(self.own_rows(whole).mul_scalar(self.scale))
     }
 
-    /// The change as small matrices, where it is one of low rank, and whole where it is not: a `LoKr` with a full factor, a
-    /// Tucker form.
+    /// The change as small matrices, where these are smaller than the whole, and whole where not: a `LoKr` with a full factor,
+    /// a Tucker form, a `LoHa` of high rank.
     ///
     /// # Errors
     ///
     /// [`WeightError`] if the file cannot be read any more.
     pub fn apart(&self, device: &Device, dtype: FloatDType) -> Result<LowRank, WeightError> {
-        let (down, up) = match self.factors.pair(&self.file, device)? {
+        let pair = match self.is_small() {
+            true => self.factors.pair(&self.file, device)?,
+            false => None,
+        };
+        let (down, up) = match pair {
             Some([up, down]) => (Some(down.cast(dtype)), up),
             None => (None, self.factors.dense(&self.file, device)?),
         };
         let up = self.own_rows(up).mul_scalar(self.scale).cast(dtype);
         Ok(LowRank { down, up })
+    }
+
+    /// Whether it is the product of two matrices with fewer elements than it.
+    fn is_small(&self) -> bool {
+        let small = || {
+            let rank = self.factors.pair_rank(&self.file)?;
+            let [outputs, inputs] = self.factors.dims(&self.file, 1)?;
+            let pair = rank.checked_mul(outputs.checked_add(inputs)?)?;
+            Some(pair < outputs.checked_mul(inputs)?)
+        };
+        small().unwrap_or(false)
     }
 
     fn own_rows(&self, stored: Tensor<2>) -> Tensor<2> {

@@ -156,6 +156,20 @@ impl Factors {
         }
     }
 
+    /// The rank of the change as a [pair](Self::pair), where it is one.
+    pub(super) fn pair_rank(&self, file: &Checkpoint) -> Option<usize> {
+        let split = |product: &Product| match product {
+            Product::Split { .. } => product.rank(file),
+            Product::Whole(_) | Product::Tucker { .. } => None,
+        };
+        match self {
+            Self::Product(product) => split(product),
+            Self::Hadamard([one, other]) | Self::Kronecker([one, other]) => {
+                split(one)?.checked_mul(split(other)?)
+            }
+        }
+    }
+
     /// The same as a product of two small matrices, `[out, rank]` and `[rank, in * kernel]`, where it is one.
     pub(super) fn pair(
         &self,
@@ -192,7 +206,7 @@ impl Product {
     fn dims(&self, file: &Checkpoint) -> Option<[usize; 2]> {
         let matrix = |name: &str| match file.get(name)? {
             (dtype, [rows, columns @ ..]) if dtype.is_float() && !columns.is_empty() => {
-                Some([*rows, columns.iter().product()])
+                Some([*rows, product(columns)?])
             }
             _ => None,
         };
@@ -214,7 +228,7 @@ impl Product {
                     (stored, false) => stored,
                 };
                 let [q_again, inputs] = matrix(b)?;
-                (p == p_again && q == q_again && p * q > 0)
+                (p == p_again && q == q_again && p > 0 && q > 0)
                     .then_some([out, inputs.checked_mul(cells)?])
             }
         }
@@ -263,10 +277,16 @@ impl Product {
     }
 }
 
+/// The number of elements of some axes, which a file may claim to be any.
+fn product(axes: &[usize]) -> Option<usize> {
+    axes.iter()
+        .try_fold(1_usize, |all, axis| all.checked_mul(*axis))
+}
+
 /// Both ranks and the number of cells of a Tucker core.
 fn core_dims(file: &Checkpoint, name: &str) -> Option<[usize; 3]> {
     match file.get(name)? {
-        (dtype, [p, q, cells @ ..]) if dtype.is_float() => Some([*p, *q, cells.iter().product()]),
+        (dtype, [p, q, cells @ ..]) if dtype.is_float() => Some([*p, *q, product(cells)?]),
         _ => None,
     }
 }

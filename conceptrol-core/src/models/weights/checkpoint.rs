@@ -300,8 +300,12 @@ impl Checkpoint {
             .filter(|entry| entry.dtype.is_float());
         match entry.map(|entry| (entry, entry.shape.as_slice())) {
             Some((entry, [rows, columns @ ..])) => {
-                let shape = [*rows, columns.iter().product()];
-                read(entry, shape, device, FloatDType::F32).map(Some)
+                let mut columns = columns.iter();
+                // of a tensor without elements the axes may be any
+                let columns = columns.try_fold(1_usize, |all, axis| all.checked_mul(*axis));
+                let shape = columns.map(|columns| [*rows, columns]);
+                let loaded = shape.map(|shape| read(entry, shape, device, FloatDType::F32));
+                loaded.transpose()
             }
             _ => Ok(None),
         }
