@@ -48,6 +48,11 @@ impl PartArguments {
         {
             return crate::hub::fetch(&id, self.variant.as_deref());
         }
+        if self.variant.is_some() {
+            return Err(
+                "--variant is for models of the hub: a folder's best checkpoint is taken".into(),
+            );
+        }
         Ok(model_at(model)?)
     }
 

@@ -36,6 +36,8 @@ mod projections;
 mod rare_word;
 mod record;
 mod request;
+#[cfg(test)]
+mod tests;
 mod train;
 mod trainer;
 
@@ -45,6 +47,7 @@ pub(crate) use low_rank::LowRank;
 pub(crate) use rare_word::{RARE_WORD, with_rare_word};
 pub(crate) use request::TrainingRequest;
 pub(crate) use train::{Progress, TrainedLora, train};
+pub(crate) use trainer::Losses;
 #[cfg(test)]
-pub(crate) use trainer::Rates;
-pub(crate) use trainer::{Batch, Losses, Trainer};
+use trainer::Rates;
+use trainer::{Batch, Trainer};

@@ -42,8 +42,6 @@ pub(crate) enum Progress {
 pub(crate) struct TrainedLora {
     /// The file, in the layout of diffusers.
     pub(crate) path: PathBuf,
-    /// Its factors.
-    pub(crate) lora: LowRank,
     /// The loss curve: one entry a step.
     pub(crate) losses: Vec<Losses>,
 }
@@ -87,10 +85,9 @@ pub(crate) fn train(
         steps(&mut trainer, &data, request, &mut curve, progress)?;
     }
     let path = request.folder.join(LORA_FILE);
-    let lora = trainer.lora().clone();
-    lora.save(&path)?;
+    trainer.lora().save(&path)?;
     let losses = curve::read(&request.folder)?;
-    Ok(TrainedLora { path, lora, losses })
+    Ok(TrainedLora { path, losses })
 }
 
 /// Takes the steps that are left, with a checkpoint now and then and at the end.
