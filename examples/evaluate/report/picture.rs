@@ -11,9 +11,11 @@ use super::part::Sheet;
 
 /// Larger pictures are scaled down to this, so that a page of many stays small.
 const EDGE: u32 = 192;
+/// Cases of so many pictures stand side by side.
+const NARROW: usize = 4;
 const WHITE: Rgb<u8> = Rgb([255; 3]);
 
-/// A sheet as a PNG file: a row a case; `None` if none of its pictures can be read.
+/// A sheet as a PNG file: two narrow cases a row, or a wide one; `None` if none of its pictures can be read.
 pub(crate) fn sheet(sheet: &Sheet) -> Option<Vec<u8>> {
     let columns = sheet.cases.iter().map(|case| case.shots.len()).max()?;
     let mut pictures = Vec::new();
@@ -28,7 +30,8 @@ pub(crate) fn sheet(sheet: &Sheet) -> Option<Vec<u8>> {
             ));
         }
     }
-    let columns = u32::try_from(columns).ok()?;
+    let beside = if columns <= NARROW { 2 } else { 1 };
+    let columns = u32::try_from(columns * beside).ok()?;
     encode_png(&labelled(&pictures, columns, EDGE), &[]).ok()
 }
 
