@@ -24,6 +24,9 @@ use crate::{
 /// Steps of a turn; the first also makes what is kept for the others, and does not count.
 const STEPS: usize = 4;
 
+/// Turns of a UNet of published size, at most.
+const FULL_SIZE_TURNS: usize = 2;
+
 /// The plain adapter, Conceptrol and captures against the text alone.
 #[derive(Debug)]
 pub(crate) struct Overhead(pub(crate) arguments::Overhead);
@@ -143,6 +146,12 @@ impl Overhead {
                 if full_size && (quick || !on_cpu || self.0.full_size == FullSize::None) {
                     continue;
                 }
+                // a published size takes minutes a turn: with all threads only
+                let threads = if full_size {
+                    &threads[threads.len() - 1..]
+                } else {
+                    threads
+                };
                 for &threads in threads {
                     let unit = |&batch| Unit {
                         backend,
@@ -285,7 +294,7 @@ fn full_size(size: FullSize, unit: Unit, turns: usize) -> Result<Vec<Row>, Box<d
             .build()?,
     ];
     let mut measured: [Measured; 4] = Default::default();
-    for _ in 0..turns {
+    for _ in 0..turns.min(FULL_SIZE_TURNS) {
         for (plan, measured) in plans.iter().zip(&mut measured) {
             let (seconds, peak) = guided(&unet, &model, plan, unit.batch)?;
             measured.seconds.push(seconds);
