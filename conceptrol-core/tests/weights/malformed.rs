@@ -211,7 +211,7 @@ fn paths_that_are_no_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let text = message(Checkpoint::open(folder.path()));
     assert!(
-        text.contains("diffusion_pytorch_model.safetensors"),
+        text.contains("looked for diffusion_pytorch_model, model or pytorch_model"),
         "{text}"
     );
     let error = Checkpoint::open(folder.path().join("absent.safetensors")).unwrap_err();
