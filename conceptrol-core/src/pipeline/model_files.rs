@@ -121,8 +121,21 @@ impl ModelFiles {
     ///
     /// Those of [`Checkpoint::open`].
     pub fn checkpoint(&self, part: &str) -> Result<Checkpoint, WeightError> {
+        self.open_part(part, self.files)
+    }
+
+    /// The same to look at only: nothing is mapped.
+    ///
+    /// # Errors
+    ///
+    /// As [`checkpoint`](Self::checkpoint).
+    pub fn headers(&self, part: &str) -> Result<Checkpoint, WeightError> {
+        self.open_part(part, Files::Read)
+    }
+
+    fn open_part(&self, part: &str, files: Files) -> Result<Checkpoint, WeightError> {
         if let Some(path) = self.parts.get(part) {
-            return Checkpoint::open_as(path, self.files);
+            return Checkpoint::open_as(path, files);
         }
         match &self.whole {
             Some(whole) => Ok(match self.prefix(whole, part) {
@@ -130,7 +143,7 @@ impl ModelFiles {
                 // empty: everything is missing
                 None => whole.rename(|_| None),
             }),
-            None => Checkpoint::open_as(self.path.join(part), self.files),
+            None => Checkpoint::open_as(self.path.join(part), files),
         }
     }
 

@@ -104,7 +104,8 @@ impl Flux {
         let files = ModelFiles::open(folder.as_ref(), LAYOUT, &options)?;
         let file = |name: &str| files.configuration(name).ok_or_else(single_file);
         ModelIndex::open(&file("model_index.json")?, &["FluxPipeline"])?;
-        let (config, transformer) = transformer_file(&files, &options)?;
+        let (config, transformer) =
+            transformer_file(&files, &files.headers(TRANSFORMER)?, &options)?;
         let transformer_bytes = weight_bytes(&transformer, options.dtype);
         let checked = options.weights(transformer, options.dtype);
         drop(load_transformer(&config, checked, Residency::Disk)?);
@@ -113,7 +114,7 @@ impl Flux {
         let t5_config = T5Config::from_file(file("text_encoder_2/config.json")?)?;
         check_parts(&config, &vae_config, &clip_config, &t5_config)?;
         let vae_dtype = vae_config.compute_dtype(options.dtype);
-        let vae = autoencoder_kl::own_names(&files.checkpoint("vae")?)?;
+        let vae = autoencoder_kl::own_names(&files.headers("vae")?)?;
         let vae_bytes = options.check(vae, vae_dtype, |weights| {
             AutoencoderKl::new(&vae_config, weights)
         })?;
@@ -305,9 +306,10 @@ fn single_file() -> PipelineError {
 /// The transformer's sizes and its tensors under the names of diffusers. A file beside the folder may be of other sizes.
 fn transformer_file(
     files: &ModelFiles,
+    checkpoint: &Checkpoint,
     options: &LoadOptions<FluxOptions>,
 ) -> Result<(FluxConfig, Checkpoint), PipelineError> {
-    let file = transformer_checkpoint(&files.checkpoint(TRANSFORMER)?)?;
+    let file = transformer_checkpoint(checkpoint)?;
     let config = format!("{TRANSFORMER}/config.json");
     let given = options.configurations.as_ref();
     let given = given

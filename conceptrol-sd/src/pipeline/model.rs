@@ -88,8 +88,8 @@ impl StableDiffusion {
         }
         text_parts.check(&unet_config, SIZES)?;
         let vae_dtype = vae_config.compute_dtype(options.dtype);
-        let unet = unet::own_names(&unet_config, &files.checkpoint("unet")?)?;
-        let vae = autoencoder_kl::own_names(&files.checkpoint("vae")?)?;
+        let unet = unet::own_names(&unet_config, &files.headers("unet")?)?;
+        let vae = autoencoder_kl::own_names(&files.headers("vae")?)?;
         let bytes = [
             options.check(unet, options.dtype, |weights| {
                 UNet2DConditionModel::new(&unet_config, weights)
