@@ -240,7 +240,8 @@ impl Flux {
     pub fn transformer(&self) -> Result<Arc<FluxTransformer>, PipelineError> {
         self.transformer.get(|| {
             let options = &self.options;
-            let (config, file) = transformer_file(&self.files, options)?;
+            let checkpoint = self.files.checkpoint(TRANSFORMER)?;
+            let (config, file) = transformer_file(&self.files, &checkpoint, options)?;
             let weights = options.weights(file, options.dtype);
             let weights = weights.merging(self.loras.merged(lora::Part::Denoiser));
             let mut transformer = load_transformer(&config, weights, options.residency)?;
