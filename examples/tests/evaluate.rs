@@ -121,6 +121,38 @@ fn rows_of_another_setup_are_not_continued() {
     assert_eq!(rows(folder.path(), "blocks.jsonl"), before, "they are kept");
 }
 
+#[test]
+fn a_report_of_shards_is_that_of_one_run_and_mixed_setups_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    succeeds(&mut small(&at("whole")));
+    for index in ["0", "1"] {
+        succeeds(small(&at(index)).args(["--shard", &format!("{index}/2")]));
+    }
+    let report = |folders: &[&str], out: &str| {
+        let mut command = program();
+        command
+            .arg("report")
+            .args(folders.iter().map(|name| at(name)));
+        command.arg("--out").arg(at(out));
+        command
+    };
+    succeeds(&mut report(&["whole"], "of_whole"));
+    succeeds(&mut report(&["0", "1"], "of_parts"));
+    for name in ["report.html", "blocks.csv", "conceptrol.json"] {
+        let read = |out: &str| fs::read(at(out).join(name)).expect("written");
+        assert!(read("of_whole") == read("of_parts"), "{name}");
+    }
+    succeeds(small(&at("other")).args(["--seed", "7"]));
+    let complaint = refused(&mut report(&["whole", "other"], "mixed"));
+    assert!(complaint.contains("cannot be merged"), "{complaint}");
+    assert!(complaint.contains("first seed: 0 and 7"), "{complaint}");
+    assert!(
+        !at("mixed").join("report.html").exists(),
+        "nothing is written"
+    );
+}
+
 /// A world with one scene, to be broken.
 fn one_scene(folder: &TempDir) -> PathBuf {
     let scenes = folder.path().join("scenes");

@@ -109,7 +109,7 @@ pub(crate) struct Overhead {
     pub(crate) dtype: String,
     pub(crate) threads: usize,
     pub(crate) batch: usize,
-    /// `text only`, `IP-Adapter`, `Conceptrol`, `Conceptrol, capture`.
+    /// `text only`, `adapter`, `Conceptrol`, `Conceptrol, capture`.
     pub(crate) mode: String,
     /// Seconds of a step in each turn; turns of different modes alternate.
     pub(crate) seconds: Vec<f64>,
