@@ -140,7 +140,7 @@ fn threads_begin_at_whole_blocks() {
         data.extend_from_slice(&0x3c00_u16.to_le_bytes()); // 1
         data.extend((0..32).map(|at| (index as u8).wrapping_add(at)));
     }
-    let file = written(8, &[blocks as u64 * 32, rows as u64], &data);
+    let file = written(8, &[blocks as u64 * 32, rows as u64], 0, &data);
     let checkpoint = Checkpoint::from_bytes("a.gguf", Format::Gguf, file).unwrap();
     let found = values::<2>(&checkpoint, "w");
     let wrong = found.iter().enumerate().find(|(at, value)| {
@@ -150,8 +150,8 @@ fn threads_begin_at_whole_blocks() {
     assert_eq!(wrong, None);
 }
 
-/// A file of one tensor `w`.
-fn written(kind: u32, axes: &[u64], data: &[u8]) -> Vec<u8> {
+/// A file of one tensor `w`, said to be at `offset` of the data.
+fn written(kind: u32, axes: &[u64], offset: u64, data: &[u8]) -> Vec<u8> {
     let mut file = b"GGUF\x03\0\0\0".to_vec();
     file.extend(1_u64.to_le_bytes());
     file.extend(1_u64.to_le_bytes());
@@ -169,7 +169,7 @@ fn written(kind: u32, axes: &[u64], data: &[u8]) -> Vec<u8> {
     file.extend((axes.len() as u32).to_le_bytes());
     axes.iter().for_each(|axis| file.extend(axis.to_le_bytes()));
     file.extend(kind.to_le_bytes());
-    file.extend(0_u64.to_le_bytes());
+    file.extend(offset.to_le_bytes());
     file.resize(file.len().next_multiple_of(32), 0);
     file.extend(data);
     file
@@ -177,7 +177,18 @@ fn written(kind: u32, axes: &[u64], data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_shape_before_quantisation_is_taken() {
-    let file = written(0, &[128, 2], &[0; 4 * 256]);
+    let file = written(0, &[128, 2], 0, &[0; 4 * 256]);
     let checkpoint = Checkpoint::from_bytes("a.gguf", Format::Gguf, file).unwrap();
     assert_eq!(checkpoint.get("w").unwrap().1, [4, 64]);
+}
+
+/// Found by mutating files: nothing was read at a place that the file does not have.
+#[test]
+fn an_empty_tensor_lies_nowhere() {
+    let file = written(0, &[0, 3], 1 << 40, &[]);
+    let checkpoint = Checkpoint::from_bytes("a.gguf", Format::Gguf, file).unwrap();
+    assert!(values::<2>(&checkpoint, "w").is_empty());
+    let file = written(0, &[1, 3], 1 << 40, &[]);
+    let text = message(Checkpoint::from_bytes("a.gguf", Format::Gguf, file));
+    assert!(text.contains("w needs 1099511627"), "{text}");
 }

@@ -134,9 +134,13 @@ fn place(
                 line.name, line.offset
             )));
         }
-        let offset = start.saturating_add(line.offset);
+        // what is empty lies nowhere, wherever it is said to lie
+        let offset = match line.bytes {
+            0 => 0,
+            _ => start.saturating_add(line.offset),
+        };
         let needed = offset.saturating_add(line.bytes as u64);
-        if needed > file.len() && line.bytes > 0 {
+        if needed > file.len() {
             return Err(WeightError::Truncated {
                 path: file.path().to_owned(),
                 what: line.name,
