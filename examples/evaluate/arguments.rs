@@ -124,8 +124,8 @@ pub(crate) struct Blocks {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Masks {
-    /// The block that does not know where words act [default: the deepest on the way down
-    /// of a UNet, the first of a transformer].
+    /// The block that does not know where words act [default: the first in the middle of a UNet, the first of a
+    /// transformer].
     #[arg(long, value_name = "SITE")]
     pub(crate) non_specific: Option<String>,
 }

@@ -40,7 +40,7 @@ impl Experiment for Masks {
 }
 
 impl Masks {
-    /// The block that is asked for; the deepest on the way down of a UNet, the first of a transformer.
+    /// The block that is asked for; the first in the middle of a UNet, the first of a transformer.
     fn non_specific<P: Pipeline>(&self, lab: &Lab<'_, P>) -> Result<String, Box<dyn Error>> {
         let profile = lab.pipeline.profile();
         let sites = profile.conditioned.resolve(&profile.sites)?;
