@@ -21,10 +21,14 @@ use burn::tensor::{Device, FloatDType};
 use clap::Parser;
 use conceptrol_core::{
     message::chain,
-    models::{config::Fields, file::write_whole, weights::Checkpoint},
+    models::{file::write_whole, weights::Checkpoint},
     pipeline::LoadOptions,
 };
-use conceptrol_examples::{device::Precision, model::PartArguments, say, say_err};
+use conceptrol_examples::{
+    device::Precision,
+    model::{PartArguments, is_flux},
+    say, say_err,
+};
 use conceptrol_flux::{
     FluxConfig,
     load::{config_of, original_checkpoint, transformer_checkpoint},
@@ -86,14 +90,11 @@ fn is_file(path: &Path) -> bool {
 /// The transformer of FLUX, if it is one.
 fn flux(from: &Path) -> Result<Option<Checkpoint>, Box<dyn Error>> {
     if from.is_dir() {
-        let index = Fields::open("pipeline", from.join("model_index.json"))?;
-        let class = index.optional_text("_class_name")?.unwrap_or_default();
-        return match class.starts_with("Flux") {
-            true => Ok(Some(transformer_checkpoint(&Checkpoint::open(
-                from.join("transformer"),
-            )?)?)),
-            false => Ok(None),
-        };
+        if !is_flux(from)? {
+            return Ok(None);
+        }
+        let transformer = Checkpoint::open(from.join("transformer"))?;
+        return Ok(Some(transformer_checkpoint(&transformer)?));
     }
     let file = transformer_checkpoint(&Checkpoint::open(from)?)?;
     Ok(Some(file).filter(|file| file.contains("x_embedder.weight")))

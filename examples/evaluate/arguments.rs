@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use conceptrol_examples::device::{Backend, Precision};
+use conceptrol_examples::{
+    device::{Backend, Precision},
+    values::{at_least_one, finite, fraction},
+};
 
 use crate::{baseline::RARE_WORD, rows::Shard};
 
@@ -84,10 +87,10 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_parser = at_least_one)]
     pub(crate) steps: Option<usize>,
     /// Guidance scale [default: the model's].
-    #[arg(long, global = true, value_parser = finite)]
+    #[arg(long, global = true, value_parser = finite::<f64>)]
     pub(crate) guidance: Option<f64>,
     /// Strength of the reference.
-    #[arg(long, global = true, default_value_t = 1.0, value_parser = finite)]
+    #[arg(long, global = true, default_value_t = 1.0, value_parser = finite::<f64>)]
     pub(crate) scale: f64,
     /// Fraction of the steps before the reference acts [default: 0.2; FLUX: 0].
     #[arg(long, global = true, value_parser = fraction)]
@@ -154,7 +157,7 @@ pub(crate) struct Baseline {
     #[arg(long, value_parser = at_least_one)]
     pub(crate) rank: Option<usize>,
     /// Learning rate [default: 0.004, for the embedded model; 0.0001 is usual for real ones].
-    #[arg(long, value_parser = finite)]
+    #[arg(long, value_parser = finite::<f64>)]
     pub(crate) learning_rate: Option<f64>,
 }
 
@@ -291,25 +294,4 @@ fn axis(text: &str) -> Result<Axis, String> {
         setting,
         values: values.collect::<Result<_, _>>()?,
     })
-}
-
-fn finite(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value),
-        _ => Err("expected a finite number".into()),
-    }
-}
-
-fn fraction(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("expected a number between 0 and 1".into()),
-    }
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count) if count > 0 => Ok(count),
-        _ => Err("expected a whole number of at least 1".into()),
-    }
 }

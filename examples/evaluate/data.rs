@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
 use conceptrol_core::models::file::{ReadError, read_text};
+use conceptrol_examples::folder::files_below;
 use serde::{Deserialize, de::DeserializeOwned};
 
 /// Larger lists are no lists of an evaluation.
@@ -230,12 +230,10 @@ impl Data {
     /// left to methods that need no words, and not used here.
     fn dream_bench(&self) -> Result<(BTreeMap<String, Subject>, Vec<Prompt>), DataError> {
         let captions = self.root.join("captions");
-        let mut files = Vec::new();
-        walk(&captions, &mut files).map_err(|source| DataError::File {
+        let files = files_below(&captions).map_err(|source| DataError::File {
             path: captions.clone(),
             source: source.into(),
         })?;
-        files.sort();
         let (mut subjects, mut prompts) = (BTreeMap::new(), Vec::new());
         for file in files
             .into_iter()
@@ -276,18 +274,6 @@ impl Data {
         }
         Ok((subjects, prompts))
     }
-}
-
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            walk(&path, files)?;
-        } else {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn text(path: &Path) -> Result<String, DataError> {

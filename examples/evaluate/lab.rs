@@ -4,11 +4,10 @@ use std::{collections::BTreeMap, error::Error, path::Path};
 
 use burn::tensor::Device;
 use conceptrol_core::{
-    StepWindow,
-    models::config::Fields,
-    pipeline::{LoadOptions, Pipeline, Request},
+    SiteSelector, StepWindow,
+    pipeline::{Fidelity, LoadOptions, Pipeline, Request},
 };
-use conceptrol_examples::{folder::prepare, progress::Interrupt, say_err};
+use conceptrol_examples::{folder::prepare, model::is_flux, progress::Interrupt, say_err};
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
 
@@ -16,7 +15,8 @@ use crate::{
     arguments::Common,
     data::{Data, Prompt, Subject},
     measure::{Encoder, Oracle, Scorer, Segmenter},
-    rows::{Settings, Setup, Shard},
+    rows::{Journal, Row, Settings, Setup, Shard},
+    watch::Progress,
 };
 
 /// A model and what it is measured with.
@@ -61,12 +61,6 @@ pub(crate) fn stable_diffusion(
     }
     let pipeline = StableDiffusion::open(folder, options(common, folder)?)?;
     Lab::new(common, pipeline, 0.2)
-}
-
-fn is_flux(folder: &Path) -> Result<bool, Box<dyn Error>> {
-    let index = Fields::open("pipeline", folder.join("model_index.json"))?;
-    let class = index.optional_text("_class_name")?;
-    Ok(class.is_some_and(|class| class.starts_with("Flux")))
 }
 
 pub(crate) fn options<X: Default>(
@@ -149,6 +143,36 @@ impl<'a, P: Pipeline> Lab<'a, P> {
             .option("scale", settings.scale)
             .option("warmup", settings.warmup)
             .option("seeds", common.seeds()))
+    }
+
+    /// Computes the units below `total` that are still to be done, and writes their rows unit by unit; `rows_of` is the number
+    /// of rows of each.
+    pub(crate) fn each_unit<R: Row>(
+        &self,
+        setup: &Setup,
+        total: usize,
+        rows_of: impl Fn(usize) -> usize,
+        mut compute: impl FnMut(usize, &mut Progress) -> Result<Vec<R>, Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut journal = Journal::open::<R>(&self.common.out, setup, self.shard, rows_of)?;
+        let own = (0..total).filter(|unit| self.shard.has(*unit)).count();
+        let mut progress = Progress::new(&setup.command, journal.done(), own);
+        for unit in journal.remaining(total) {
+            let rows = compute(unit, &mut progress)?;
+            journal.append(&rows)?;
+            progress.advance();
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    /// The sites whose maps the model's masks are read from.
+    pub(crate) fn concept_sites(&self) -> Result<SiteSelector, Box<dyn Error>> {
+        let block = self.pipeline.concept_block(Fidelity::default());
+        let block = block.ok_or(
+            "the model's concept block is not known: find it with `evaluate blocks`, and put conceptrol.json beside model_index.json",
+        )?;
+        Ok(block.sites().clone())
     }
 
     /// The settings of the command line.

@@ -12,6 +12,7 @@ use conceptrol_examples::{
     device::{Backend, Precision},
     map::map,
     model::PartArguments,
+    values::{at_least_one, finite, fraction},
 };
 use conceptrol_flux::omini::Placement;
 
@@ -63,7 +64,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub negative_prompt: Option<String>,
     /// Strength of the reference [default: 1.0].
-    #[arg(long, value_parser = finite)]
+    #[arg(long, value_parser = finite::<f32>)]
     pub scale: Option<f32>,
     /// Factor on that strength at some sites: "`up_blocks.1=0.5`". The last one that names a site wins.
     #[arg(long = "site-scale", value_name = "SITES=FACTOR", value_parser = site_scale)]
@@ -78,7 +79,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_parser = at_least_one)]
     pub steps: Option<usize>,
     /// Guidance scale; off at 1 [default: 7.5; FLUX: 3.5].
-    #[arg(long, value_parser = finite)]
+    #[arg(long, value_parser = finite::<f32>)]
     pub guidance: Option<f32>,
     #[arg(long, help = scheduler_help())]
     pub scheduler: Option<String>,
@@ -294,29 +295,6 @@ fn site_scale(text: &str) -> Result<(String, f32), String> {
         return Err("expected SITES=FACTOR".into());
     }
     Ok((sites.to_owned(), finite(factor)?))
-}
-
-fn finite(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| "expected a number")?;
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err("expected a finite number".into())
-    }
-}
-
-fn fraction(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("expected a number between 0 and 1".into()),
-    }
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count) if count > 0 => Ok(count),
-        _ => Err("expected a whole number of at least 1".into()),
-    }
 }
 
 fn edge(text: &str) -> Result<usize, String> {

@@ -2,10 +2,8 @@
 
 use std::{error::Error, path::Path};
 
-use conceptrol_core::{
-    models::config::Fields,
-    pipeline::{LoadOptions, Residency},
-};
+use conceptrol_core::pipeline::{LoadOptions, Residency};
+use conceptrol_examples::model::is_flux;
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
 
@@ -93,14 +91,4 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
         options.extra.placement = placement.into();
     }
     Ok(options)
-}
-
-/// Whether `model_index.json` names a pipeline of FLUX. Single files are of Stable Diffusion.
-fn is_flux(model: &Path) -> Result<bool, Box<dyn Error>> {
-    if model.is_file() {
-        return Ok(false);
-    }
-    let index = Fields::open("pipeline", model.join("model_index.json"))?;
-    let class = index.optional_text("_class_name")?;
-    Ok(class.is_some_and(|class| class.starts_with("Flux")))
 }

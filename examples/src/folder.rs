@@ -1,8 +1,7 @@
 //! The folder a run writes into.
 
 use std::{
-    fs,
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -23,23 +22,21 @@ pub fn prepare(folder: &Path) -> Result<Vec<PathBuf>, NotWritable> {
     Ok(remove_unfinished(folder, |process| !is_running(process)))
 }
 
-/// Writes a file that is there completely or not at all, with the permissions of any other.
+/// All files at or below a path, in order.
 ///
 /// # Errors
 ///
-/// If it cannot be written; what was there before stays.
-pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(fs::Permissions::from_mode(0o666));
+/// If a folder cannot be listed.
+pub fn files_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
     }
-    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(content)?;
-    file.persist(path)?;
-    Ok(())
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        files.extend(files_below(&entry?.path())?);
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Removes the unfinished files of the processes that `of` accepts; those files.

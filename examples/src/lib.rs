@@ -11,6 +11,7 @@ pub mod model;
 pub mod output;
 pub mod progress;
 pub mod sheet;
+pub mod values;
 
 /// The code of the workspace's README compiles.
 #[cfg(doctest)]

@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::Args;
-use conceptrol_core::pipeline::{LoadOptions, model_at};
+use conceptrol_core::{
+    models::config::Fields,
+    pipeline::{LoadOptions, model_at},
+};
 
 /// Files that take the place of parts of the model.
 #[derive(Debug, Clone, Default, Args)]
@@ -76,4 +79,18 @@ impl PartArguments {
         ];
         (parts.into_iter()).filter_map(|(name, file)| Some((name, file.as_deref()?)))
     }
+}
+
+/// Whether `model_index.json` names a pipeline of FLUX. Single files are of Stable Diffusion.
+///
+/// # Errors
+///
+/// If a folder has no such file, or it cannot be read.
+pub fn is_flux(model: &Path) -> Result<bool, Box<dyn Error>> {
+    if model.is_file() {
+        return Ok(false);
+    }
+    let index = Fields::open("pipeline", model.join("model_index.json"))?;
+    let class = index.optional_text("_class_name")?;
+    Ok(class.is_some_and(|class| class.starts_with("Flux")))
 }

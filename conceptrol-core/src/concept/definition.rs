@@ -109,6 +109,11 @@ impl Concept {
         self
     }
 
+    /// Whether its own mask says alone where it acts: it takes the place of what attention says, or there are no words to read.
+    pub(crate) fn uses_own_mask_alone(&self) -> bool {
+        self.mask.is_some() && (self.mask_role == MaskRole::Instead || self.spans.is_empty())
+    }
+
     /// The first text position after all of its tokens.
     pub fn end(&self) -> usize {
         self.spans

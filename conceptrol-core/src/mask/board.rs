@@ -5,9 +5,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use burn::tensor::Tensor;
+
 use crate::{
     mask::{ConceptMask, ResizeFilter},
-    seam::{Grid, SiteId},
+    seam::{Grid, Ground, SiteId},
 };
 
 /// The masks that sources publish for later sites and steps, one per concept, and what sources
@@ -20,6 +22,8 @@ pub struct MaskBoard {
     published: Vec<Option<ConceptMask>>,
     resized: HashMap<(usize, Grid, ResizeFilter), ConceptMask>,
     memory: HashMap<(u64, usize, Place), ConceptMask>,
+    /// Made of a concept's latest mask for modules, by ground and number of tokens.
+    gates: HashMap<(usize, Ground, usize), Tensor<2>>,
 }
 
 impl MaskBoard {
@@ -37,6 +41,7 @@ impl MaskBoard {
             self.published.resize(concept + 1, None);
         }
         self.resized.retain(|(of, ..), _| *of != concept);
+        self.gates.retain(|(of, ..), _| *of != concept);
         self.published[concept] = Some(mask);
     }
 
@@ -58,6 +63,22 @@ impl MaskBoard {
             .entry((concept, grid, filter))
             .or_insert_with(|| latest.resized(grid, filter));
         Some(resized.clone())
+    }
+
+    /// The gate that was [kept](Self::keep_gate) since a concept's mask was published last.
+    pub(crate) fn gate(&self, concept: usize, ground: Ground, tokens: usize) -> Option<&Tensor<2>> {
+        self.gates.get(&(concept, ground, tokens))
+    }
+
+    /// Keeps a gate, `[rows, tokens]`, until the concept's next mask is published.
+    pub(crate) fn keep_gate(
+        &mut self,
+        concept: usize,
+        ground: Ground,
+        tokens: usize,
+        gate: Tensor<2>,
+    ) {
+        self.gates.insert((concept, ground, tokens), gate);
     }
 
     /// What the owner of `key` remembered for a concept at a place.

@@ -1,7 +1,6 @@
 //! Masks given by the user.
 
 use crate::{
-    concept::MaskRole,
     mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, MemoryKey, ResizeFilter},
     seam::{InstallError, Installation, MaskError},
 };
@@ -69,13 +68,12 @@ impl<S: ConceptMaskSource> ConceptMaskSource for OwnMask<S> {
         let Some(own) = own_mask(query, &self.memory, board) else {
             return self.source.mask(query, board);
         };
-        Ok(Some(match query.concept.mask_role {
-            MaskRole::Instead => own,
-            MaskRole::Within if query.concept.spans.is_empty() => own,
-            MaskRole::Within => match self.source.mask(query, board)? {
-                Some(mask) => query.fitting(mask)?.times(own),
-                None => own,
-            },
+        if query.concept.uses_own_mask_alone() {
+            return Ok(Some(own));
+        }
+        Ok(Some(match self.source.mask(query, board)? {
+            Some(mask) => query.fitting(mask)?.times(own),
+            None => own,
         }))
     }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What the rows of a module's output stand for, so that a concept's mask can be found for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ground {
     /// Latent tokens or pixels on a grid.
     Latents(Grid),

@@ -3,13 +3,31 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::{
-    concept::{Concept, MaskRole},
+    concept::Concept,
     mask::{ConceptMask, MaskBoard, MaskNorm, ResizeFilter},
     seam::{BatchLayout, Grid, Ground},
 };
 
-/// The gate of concept number `index` for every row and token, `[rows, tokens]`; nothing where it does not act at all.
+/// The gate of concept number `index` for every row and token, `[rows, tokens]`; nothing where it does not act at all. It is
+/// made once for each ground, until another mask of the concept is published.
 pub(super) fn gate(
+    concept: &Concept,
+    index: usize,
+    ground: Ground,
+    tokens: usize,
+    batch: BatchLayout,
+    board: &mut MaskBoard,
+    device: &Device,
+) -> Option<Tensor<2>> {
+    if let Some(kept) = board.gate(index, ground, tokens) {
+        return Some(kept.clone());
+    }
+    let gate = make(concept, index, ground, tokens, batch, board, device)?;
+    board.keep_gate(index, ground, tokens, gate.clone());
+    Some(gate)
+}
+
+fn make(
     concept: &Concept,
     index: usize,
     ground: Ground,
@@ -53,17 +71,16 @@ fn mask(
     board: &mut MaskBoard,
     device: &Device,
 ) -> Option<ConceptMask> {
-    let own = concept.mask.as_ref().map(|own| {
-        let own = own.clone().on(device);
-        own.resized(grid, ResizeFilter::Area)
-    });
-    let alone = concept.mask_role == MaskRole::Instead || concept.spans.is_empty();
-    if own.is_some() && alone {
-        return own;
+    let own = || {
+        let own = concept.mask.clone()?.on(device);
+        Some(own.resized(grid, ResizeFilter::Area))
+    };
+    if concept.uses_own_mask_alone() {
+        return own();
     }
     let read = board.latest_on(index, grid, ResizeFilter::Nearest)?;
     let read = read.normalized(MaskNorm::Max);
-    Some(match own {
+    Some(match own() {
         Some(own) => read.times(own),
         None => read,
     })

@@ -155,10 +155,12 @@ impl Session {
             .map_err(|error| error.at(site))
     }
 
-    /// Whether the plan adds anything to the output of a module. Models ask before they call [`adapt`](Self::adapt).
+    /// Whether the plan adds anything to the output of a module at this step. Models ask before they call [`adapt`](Self::adapt).
     pub fn adapts(&self, module: &str) -> bool {
         let mut adaptations = self.plan.adaptations().iter();
-        adaptations.any(|adaptation| adaptation.modules.contains_key(module))
+        adaptations.any(|adaptation| {
+            adaptation.strength.at(self.step) != 0.0 && adaptation.modules.contains_key(module)
+        })
     }
 
     /// The output of a linear layer with what the plan adds to it, computed from its input.
@@ -177,12 +179,8 @@ impl Session {
         self.additions(module, ground, tokens, &output.device())
             .into_iter()
             .fold(output, |output, (change, strength, gate)| {
-                let added = change.tokens(input.clone()).mul_scalar(strength);
-                let Some(gate) = gate else {
-                    return output + added;
-                };
-                let gate = gate.unsqueeze_dim(2).cast(output.dtype());
-                output + added * gate
+                let gate = gate.map(|gate| gate.unsqueeze_dim(2));
+                plus(output, change.tokens(input.clone()), strength, gate)
             })
     }
 
@@ -208,16 +206,11 @@ impl Session {
         )
         .into_iter()
         .fold(output, |output, (change, strength, gate)| {
-            let added = change.pixels(input.clone(), shape).mul_scalar(strength);
-            output.clone()
-                + match gate {
-                    Some(gate) => {
-                        let [rows, _] = gate.dims();
-                        let gate = gate.reshape([rows, 1, height, width]);
-                        added * gate.cast(output.dtype())
-                    }
-                    None => added,
-                }
+            let gate = gate.map(|gate| {
+                let [rows, _] = gate.dims();
+                gate.reshape([rows, 1, height, width])
+            });
+            plus(output, change.pixels(input.clone(), shape), strength, gate)
         })
     }
 
@@ -315,5 +308,25 @@ impl Session {
     /// Ends the generation and hands out what was captured.
     pub fn finish(self) -> Captures {
         self.captures
+    }
+}
+/// `output + strength * gate * added`; no gate is one of ones.
+fn plus<const D: usize>(
+    output: Tensor<D>,
+    added: Tensor<D>,
+    strength: f32,
+    gate: Option<Tensor<D>>,
+) -> Tensor<D> {
+    let added = if strength == 1.0 {
+        added
+    } else {
+        added.mul_scalar(strength)
+    };
+    match gate {
+        Some(gate) => {
+            let gate = gate.cast(output.dtype());
+            output + added * gate
+        }
+        None => output + added,
     }
 }

@@ -1,6 +1,6 @@
 //! From reference pictures and faces to image tokens.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use burn::tensor::Tensor;
 use conceptrol_core::{
@@ -37,23 +37,26 @@ impl StableDiffusion {
             let sees = adapter.kind().sees_picture();
             let encoder = sees.then(|| self.image_encoder(index, adapter.kind()));
             let encoder = encoder.transpose()?;
+            let nothing = nothing(&adapter, encoder.as_deref())?;
             for (reference, concept) in references.iter_mut().zip(&request.concepts) {
                 if concept.adapter != index || !concept.has_reference() {
                     continue;
                 }
                 check_reference(concept, adapter.kind())?;
-                let tokens = self.tokens(&adapter, encoder.as_ref(), concept)?;
+                let tokens =
+                    self.tokens(&adapter, encoder.as_deref(), nothing.as_ref(), concept)?;
                 *reference = Some(tokens.adapter(index));
             }
         }
         Ok(references)
     }
 
-    /// What an adapter makes of a concept's reference, and what stands for none.
+    /// What an adapter makes of a concept's reference, and what stands for none; `nothing` is what it makes of no picture.
     fn tokens(
         &self,
         adapter: &IpAdapterWeights,
-        encoder: Option<&Arc<ClipVisionModel>>,
+        encoder: Option<&ClipVisionModel>,
+        nothing: Option<&Tensor<3>>,
         concept: &ConceptRequest,
     ) -> Result<ReferenceTokens, PipelineError> {
         let pixels = concept.image.as_ref().zip(encoder);
@@ -65,23 +68,18 @@ impl StableDiffusion {
                 let faces = concept.identity.as_ref().expect(checked);
                 let faces = faces.tensor(&self.profile.device).cast(self.profile.dtype);
                 let nobody = faces.zeros_like();
-                let states = |pixels: Option<Tensor<4>>| -> Result<_, PipelineError> {
-                    let seen = encoder.zip(pixels);
-                    let seen = seen.map(|(encoder, pixels)| encoder.penultimate(pixels));
-                    Ok(seen.transpose().map_err(AdapterError::from)?)
-                };
-                let nothing = encoder.map(|encoder| encoder.zero_pixels());
+                let seen = encoder.zip(pixels);
+                let seen = seen.map(|(encoder, pixels)| encoder.penultimate(pixels));
+                let seen = seen.transpose().map_err(AdapterError::from)?;
                 (
-                    face.forward(faces, states(pixels)?),
-                    face.forward(nobody, states(nothing)?),
+                    face.forward(faces, seen),
+                    face.forward(nobody, nothing.cloned()),
                 )
             }
             projection => {
                 let encoder = encoder.expect(checked);
-                (
-                    projection.image_tokens(encoder, pixels.expect(checked))?,
-                    projection.unconditional_tokens(encoder)?,
-                )
+                let conditional = projection.image_tokens(encoder, pixels.expect(checked))?;
+                (conditional, nothing.expect(checked).clone())
             }
         };
         Ok(ReferenceTokens::new(conditional, unconditional))
@@ -104,6 +102,23 @@ impl StableDiffusion {
         let pixels = clip_tensor(pictures, &config, &self.profile.device)?;
         Ok(pixels.cast(self.profile.dtype))
     }
+}
+
+/// What no picture is to an adapter, the same for every concept: tokens, or for a face what its encoder sees of one.
+fn nothing(
+    adapter: &IpAdapterWeights,
+    encoder: Option<&ClipVisionModel>,
+) -> Result<Option<Tensor<3>>, PipelineError> {
+    let Some(encoder) = encoder else {
+        return Ok(None);
+    };
+    Ok(Some(match adapter.image_proj() {
+        ImageProjection::Face(_) => {
+            let seen = encoder.penultimate(encoder.zero_pixels());
+            seen.map_err(AdapterError::from)?
+        }
+        projection => projection.unconditional_tokens(encoder)?,
+    }))
 }
 
 /// That a concept has what its adapter reads, and nothing else.

@@ -1,26 +1,18 @@
 //! Files that appear complete or not at all.
 
-use std::{
-    collections::HashMap,
-    fs::{self, File},
-    io::Write,
-    path::Path,
-};
+use std::{collections::HashMap, fs::File, io::Write, path::Path};
 
 use burn::tensor::{Tensor, TensorData};
+use conceptrol_core::models::file;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::TrainingError;
 
-/// Writes beside the place, brings it to the disk, then renames. What a killed run left beside the place is overwritten.
+/// Writes a file that appears complete or not at all, and brings its name to the disk, too, before anything is written that
+/// depends on it.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainingError> {
     let write = || {
-        let beside = path.with_added_extension("part");
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        // The name is on the disk, too, before anything is written that depends on it.
+        file::write_whole(path, |file| file.write_all(bytes))?;
         match path.parent() {
             Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
             _ => Ok(()),

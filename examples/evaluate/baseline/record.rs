@@ -5,6 +5,7 @@ use std::{
     io,
 };
 
+use conceptrol_examples::folder::remove_unfinished;
 use conceptrol_sd::unet::UNet2DConditionModel;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,8 @@ impl TrainingRequest {
         let lock = File::create(&path).map_err(TrainingError::at(&path))?;
         let locked = lock.try_lock().map_err(io::Error::from);
         locked.map_err(TrainingError::at(&path))?;
+        // the folder is this process's now: whoever left a file unfinished is gone
+        remove_unfinished(&self.folder, |_| true);
         self.settle(unet)?;
         Ok(lock)
     }

@@ -20,7 +20,7 @@ use crate::{
     data::{Prompt, Scene},
     lab::{Experiment, Lab, with_settings},
     measure::{Oracle, auc, auc_within, load_mask},
-    rows::{Attention, Journal},
+    rows::Attention,
     watch::Progress,
 };
 
@@ -50,7 +50,7 @@ impl Experiment for Blocks {
             setup = setup.file("oracle masks", masks)?;
         }
         let units = scenes.iter().map(Unit::Scene);
-        let knows = self.0.oracle_masks.is_some() || matches!(lab.oracle, Oracle::Segmenter(_));
+        let knows = self.0.oracle_masks.is_some() || lab.oracle.segmenter().is_some();
         let generated = prompts.iter().filter(|_| knows);
         let generated =
             generated.map(|prompt| Unit::Generated(prompt, &subjects[&prompt.subject].class));
@@ -59,26 +59,20 @@ impl Experiment for Blocks {
             .option("scenes", scenes.len())
             .option("prompts", units.len() - scenes.len());
         let rows = |unit: usize| units.get(unit).map_or(0, Unit::things);
-        let mut journal = Journal::open::<Attention>(&lab.common.out, &setup, lab.shard, rows)?;
-        let total = (0..units.len()).filter(|unit| lab.shard.has(*unit)).count();
-        let mut progress = Progress::new("blocks", journal.done(), total);
-        for number in journal.remaining(units.len()) {
-            let rows = match &units[number] {
+        lab.each_unit(&setup, units.len(), rows, |number, progress| {
+            match &units[number] {
                 Unit::Scene(scene) => {
                     progress.begin(&scene.caption);
-                    of_scene(lab, number, scene, &mut progress)?
+                    of_scene(lab, number, scene, progress)
                 }
                 Unit::Generated(prompt, class) => {
                     progress.begin(&prompt.prompt);
-                    self.of_generated(lab, number, prompt, class, &mut progress)?
+                    self.of_generated(lab, number, prompt, class, progress)
                 }
-            };
-            journal.append(&rows)?;
-            progress.advance();
-        }
-        progress.finish();
+            }
+        })?;
         if !knows {
-            self.ask_for_masks(lab, &prompts)?;
+            self.ask_for_masks(lab, &prompts, scenes.len())?;
         }
         Ok(())
     }
@@ -124,22 +118,9 @@ fn of_scene<P: Pipeline>(
     let plan = pipeline.plan_around(&request, sites, CaptureLayer::new())?;
     let session = pipeline.renoise(&plan, &request, &conditioning, &clean, progress)?;
     let timesteps = pipeline.scheduler(&request)?.timesteps().to_vec();
-    let row = Attention {
-        unit,
-        source: "scene".into(),
-        picture: name(&scene.image),
-        phrase: String::new(),
-        timesteps,
-        auc: BTreeMap::new(),
-        auc_of_objects: BTreeMap::new(),
-    };
-    rows(
-        &row,
-        &phrases,
-        &session.finish(),
-        &regions,
-        pipeline.attention_sites(),
-    )
+    let empty = Attention::empty(unit, "scene", name(&scene.image), timesteps);
+    let sites = pipeline.attention_sites();
+    rows(&empty, &phrases, &session.finish(), &regions, sites)
 }
 
 impl Blocks {
@@ -184,33 +165,20 @@ impl Blocks {
             }
             (None, Oracle::OwnMaps) => vec![None; phrases.len()],
         };
-        let row = Attention {
-            unit,
-            source: "generated".into(),
-            picture,
-            phrase: String::new(),
-            timesteps: pipeline.scheduler(&request)?.timesteps().to_vec(),
-            auc: BTreeMap::new(),
-            auc_of_objects: BTreeMap::new(),
-        };
-        rows(
-            &row,
-            &phrases,
-            &generation.captures,
-            &regions,
-            pipeline.attention_sites(),
-        )
+        let timesteps = pipeline.scheduler(&request)?.timesteps().to_vec();
+        let empty = Attention::empty(unit, "generated", picture, timesteps);
+        let sites = pipeline.attention_sites();
+        rows(&empty, &phrases, &generation.captures, &regions, sites)
     }
 
-    /// Generates the pictures for which masks are wanted, and says so.
+    /// Generates the pictures for which masks are wanted, numbered behind the scenes, and says so.
     fn ask_for_masks<P: Pipeline>(
         &self,
         lab: &Lab<'_, P>,
         prompts: &[Prompt],
+        scenes: usize,
     ) -> Result<(), Box<dyn Error>> {
         let mut progress = Progress::new("pictures", 0, prompts.len());
-        let scenes = lab.data.scenes()?.len();
-        let scenes = lab.common.count_of(scenes, 100, 16);
         for (index, prompt) in prompts.iter().enumerate() {
             progress.begin(&prompt.prompt);
             let path = lab.common.out.join(file(scenes + index, lab.common.seed));

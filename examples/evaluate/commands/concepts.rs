@@ -3,7 +3,6 @@
 use std::error::Error;
 
 use conceptrol_core::{
-    mask::ConceptBlock,
     pipeline::{ConceptRequest, Mode, Pipeline, Request},
     processors::CaptureLayer,
 };
@@ -11,8 +10,8 @@ use conceptrol_core::{
 use crate::{
     data::ConceptPrompts,
     lab::{Experiment, Lab, with_settings},
-    measure::{Oracle, auc},
-    rows::{Concept, Journal},
+    measure::{Segmenter, auc},
+    rows::Concept,
     watch::Progress,
 };
 
@@ -22,9 +21,8 @@ pub(crate) struct Concepts;
 
 impl Experiment for Concepts {
     fn run<P: Pipeline>(&self, lab: &Lab<'_, P>) -> Result<(), Box<dyn Error>> {
-        let Oracle::Segmenter(segmenter) = &lab.oracle else {
-            return Err("`concepts` needs to know where things are: give --segmenter".into());
-        };
+        let segmenter = (lab.oracle.segmenter())
+            .ok_or("`concepts` needs to know where things are: give --segmenter")?;
         let mut concepts = lab.data.concepts()?;
         concepts.truncate(lab.common.count_of(concepts.len(), 50, 12));
         for concept in &concepts {
@@ -37,31 +35,21 @@ impl Experiment for Concepts {
         let setup = lab.setup("concepts")?.option("concepts", concepts.len());
         let setup = setup.option("seeds", seeds);
         let rows = |unit: usize| concepts.get(unit).map_or(0, |c| c.prompts.len() * seeds);
-        let mut journal = Journal::open::<Concept>(&lab.common.out, &setup, lab.shard, rows)?;
-        let total = (0..concepts.len())
-            .filter(|unit| lab.shard.has(*unit))
-            .count();
-        let mut progress = Progress::new("concepts", journal.done(), total);
-        for unit in journal.remaining(concepts.len()) {
+        lab.each_unit(&setup, concepts.len(), rows, |unit, progress| {
             progress.begin(&concepts[unit].id);
-            let rows = measure(lab, unit, &concepts[unit], &mut progress)?;
-            journal.append(&rows)?;
-            progress.advance();
-        }
-        progress.finish();
-        Ok(())
+            measure(lab, segmenter, unit, &concepts[unit], progress)
+        })
     }
 }
 
 fn measure<P: Pipeline>(
     lab: &Lab<'_, P>,
+    segmenter: &Segmenter,
     unit: usize,
     concept: &ConceptPrompts,
     progress: &mut Progress,
 ) -> Result<Vec<Concept>, Box<dyn Error>> {
-    let (Oracle::Segmenter(segmenter), pipeline) = (&lab.oracle, &lab.pipeline) else {
-        return Ok(Vec::new());
-    };
+    let pipeline = &lab.pipeline;
     let seeds = lab.common.seeds();
     let mut request = Request::new("").mode(Mode::TextOnly);
     request.prompts = concept.prompts.iter().map(|p| p.prompt.clone()).collect();
@@ -70,11 +58,7 @@ fn measure<P: Pipeline>(
         .images_per_prompt(seeds)
         .seed(lab.common.seed)
         .cancel(lab.interrupt.cancel());
-    let block = pipeline.concept_block(request.fidelity);
-    let sites = block.as_ref().map(ConceptBlock::sites);
-    let sites =
-        sites.ok_or("the model's concept block is not known: find it with `evaluate blocks`")?;
-    let plan = pipeline.plan_around(&request, sites.clone(), CaptureLayer::new())?;
+    let plan = pipeline.plan_around(&request, lab.concept_sites()?, CaptureLayer::new())?;
     let generation = pipeline.generate_with(&plan, &request, progress)?;
     let mut rows = Vec::with_capacity(generation.images.len());
     for (image, picture) in generation.images.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod baseline;
+mod bench;
 mod blocks;
 mod concepts;
 mod masks;

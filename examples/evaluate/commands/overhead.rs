@@ -17,8 +17,7 @@ use conceptrol_sd::unet::UNet2DConditionModel;
 use crate::{
     arguments::{self, FullSize},
     lab::{Experiment, Lab, with_settings},
-    rows::{Journal, Overhead as Row, Settings, Setup},
-    watch::Progress,
+    rows::{Overhead as Row, Settings, Setup},
 };
 
 /// Steps of a turn; the first also makes what is kept for the others, and does not count.
@@ -78,15 +77,14 @@ impl Experiment for Overhead {
             .option("units", units.len())
             .option("turns", self.0.turns);
         let rows = |_| Way::ALL.len();
-        let mut journal = Journal::open::<Row>(&lab.common.out, &setup, lab.shard, rows)?;
-        let total = (0..units.len()).filter(|unit| lab.shard.has(*unit)).count();
-        let mut progress = Progress::new("overhead", journal.done(), total);
-        for number in journal.remaining(units.len()) {
+        // pipelines of other backends go on
+        let own = units
+            .iter()
+            .rposition(|unit| unit.backend == lab.common.backend);
+        let end = own.map_or(0, |last| last + 1);
+        lab.each_unit(&setup, end, rows, |number, progress| {
             let unit = units[number];
             let on = unit.backend.name();
-            if unit.backend != lab.common.backend {
-                break; // the next pipeline goes on
-            }
             progress.begin(format!(
                 "{on}, {} threads, batch {}",
                 unit.threads, unit.batch
@@ -103,17 +101,12 @@ impl Experiment for Overhead {
                 };
                 rows.map_err(|error| error.to_string())
             })?;
-            let rows: Vec<Row> = (rows.into_iter())
-                .map(|row| Row {
-                    unit: number,
-                    ..row
-                })
-                .collect();
-            journal.append(&rows)?;
-            progress.advance();
-        }
-        progress.finish();
-        Ok(())
+            let numbered = rows.into_iter().map(|row| Row {
+                unit: number,
+                ..row
+            });
+            Ok(numbered.collect())
+        })
     }
 }
 

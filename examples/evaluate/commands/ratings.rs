@@ -6,12 +6,11 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    fs,
     path::{Path, PathBuf},
 };
 
 use conceptrol_core::{analysis::Scores, models::file::read_text};
-use conceptrol_examples::say;
+use conceptrol_examples::{folder::files_below, say};
 use serde_json::Value;
 
 use crate::arguments;
@@ -96,28 +95,18 @@ fn groups(ratings: &[Rating], name: impl Fn(&Rating) -> String) -> Result<String
 fn read(folders: &[PathBuf]) -> Result<Vec<Rating>, Box<dyn Error>> {
     let mut files = Vec::new();
     for folder in folders {
-        walk(folder, &mut files).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let below = files_below(folder);
+        files.extend(below.map_err(|error| format!("{}: {error}", folder.display()))?);
     }
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "json")
+    });
     files.sort();
     let ratings = files
         .iter()
         .map(|file| rating(file).map_err(|error| format!("{}: {error}", file.display()).into()));
     ratings.collect()
-}
-
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            walk(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn rating(file: &Path) -> Result<Rating, Box<dyn Error>> {
@@ -179,6 +168,8 @@ fn in_text(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -17,6 +17,16 @@ pub(crate) enum Oracle {
     OwnMaps,
 }
 
+impl Oracle {
+    /// The segmenter, if there is one.
+    pub(crate) fn segmenter(&self) -> Option<&Segmenter> {
+        match self {
+            Self::Segmenter(segmenter) => Some(segmenter),
+            Self::OwnMaps => None,
+        }
+    }
+}
+
 /// The regions of a picture: each `None` where the thing is not there.
 #[derive(Debug, Clone)]
 pub(crate) struct Regions {

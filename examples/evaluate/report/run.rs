@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use conceptrol_examples::folder;
+use conceptrol_core::models::file::write_whole;
 
 use super::{
     csv::{self, Flat},
@@ -176,7 +177,7 @@ fn write(out: &Path, files: Vec<(String, Vec<u8>)>) -> Result<Vec<PathBuf>, Repo
     let mut written = Vec::new();
     for (name, bytes) in files {
         let path = out.join(name);
-        folder::write(&path, &bytes).map_err(failed(&path))?;
+        write_whole(&path, |file| file.write_all(&bytes)).map_err(failed(&path))?;
         written.push(path);
     }
     Ok(written)

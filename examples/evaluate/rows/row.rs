@@ -27,6 +27,21 @@ pub(crate) struct Attention {
     pub(crate) auc_of_objects: BTreeMap<String, Vec<Option<f64>>>,
 }
 
+impl Attention {
+    /// A row without a phrase and numbers.
+    pub(crate) fn empty(unit: usize, source: &str, picture: String, timesteps: Vec<f64>) -> Self {
+        Self {
+            unit,
+            source: source.to_owned(),
+            picture,
+            phrase: String::new(),
+            timesteps,
+            auc: BTreeMap::new(),
+            auc_of_objects: BTreeMap::new(),
+        }
+    }
+}
+
 /// What a picture was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use conceptrol_examples::folder::files_below;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -88,10 +89,7 @@ impl Digest {
 
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let mut hash = Sha256::new();
-        let mut files = Vec::new();
-        list(path, &mut files)?;
-        files.sort();
-        for file in files {
+        for file in files_below(path)? {
             let name = file.strip_prefix(path).unwrap_or(&file);
             hash.update(name.as_os_str().as_encoded_bytes());
             let mut open = File::open(&file)?;
@@ -112,20 +110,10 @@ impl Digest {
     }
 }
 
-/// All files at or below a path.
-fn list(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    if path.is_dir() {
-        for entry in fs::read_dir(path)? {
-            list(&entry?.path(), files)?;
-        }
-    } else {
-        files.push(path.to_owned());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -107,8 +107,16 @@ impl Delta {
     ///
     /// [`WeightError`] if the file cannot be read any more.
     pub fn dense(&self, device: &Device) -> Result<Tensor<2>, WeightError> {
-        let whole = self.factors.dense(&self.file, device)?;
-        Ok(self.own_rows(whole).mul_scalar(self.scale))
+        // of a fused layer only the rows of this one are multiplied
+        let pair = match (&self.rows, &self.factors) {
+            (Some(_), Factors::Product(_)) => self.factors.pair(&self.file, device)?,
+            _ => None,
+        };
+        let own = match pair {
+            Some([up, down]) => self.own_rows(up).matmul(down),
+            None => self.own_rows(self.factors.dense(&self.file, device)?),
+        };
+        Ok(own.mul_scalar(self.scale))
     }
 
     /// The change as small matrices, where these are smaller than the whole, and whole where not: a `LoKr` with a full factor,
