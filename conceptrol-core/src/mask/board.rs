@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct MaskBoard {
     published: Vec<Option<ConceptMask>>,
+    /// The latest masks of sources that publish nothing.
+    answers: HashMap<usize, ConceptMask>,
     resized: HashMap<(usize, Grid, ResizeFilter), ConceptMask>,
     memory: HashMap<(u64, usize, Place), ConceptMask>,
     /// Made of a concept's latest mask for modules, by ground and number of tokens.
@@ -63,6 +65,24 @@ impl MaskBoard {
             .entry((concept, grid, filter))
             .or_insert_with(|| latest.resized(grid, filter));
         Some(resized.clone())
+    }
+
+    /// Keeps the answer of a source that publishes nothing, in place of the one before.
+    pub(crate) fn keep_answer(&mut self, concept: usize, mask: ConceptMask) {
+        self.gates.retain(|(of, ..), _| *of != concept);
+        self.answers.insert(concept, mask);
+    }
+
+    /// The mask in force for what is no attention, on a grid: the one published last, or the latest answer of a source that
+    /// publishes nothing.
+    pub(crate) fn in_force(
+        &mut self,
+        concept: usize,
+        grid: Grid,
+        filter: ResizeFilter,
+    ) -> Option<ConceptMask> {
+        let published = self.latest_on(concept, grid, filter);
+        published.or_else(|| Some(self.answers.get(&concept)?.resized(grid, filter)))
     }
 
     /// The gate that was [kept](Self::keep_gate) since a concept's mask was published last.

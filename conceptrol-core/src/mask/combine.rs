@@ -90,6 +90,10 @@ impl<A: ConceptMaskSource, B: ConceptMaskSource> ConceptMaskSource for Product<A
         })
     }
 
+    fn publishes(&self) -> bool {
+        self.0.publishes() || self.1.publishes()
+    }
+
     fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
         self.0.check(at)?;
         self.1.check(at)
@@ -109,6 +113,10 @@ impl<A: ConceptMaskSource, B: ConceptMaskSource> ConceptMaskSource for Union<A, 
         let (a, b) = both(&self.0, &self.1, query, board)?;
         Ok(a.zip(b)
             .map(|(a, b)| a.map(|values| larger(values, b.values().clone()))))
+    }
+
+    fn publishes(&self) -> bool {
+        self.0.publishes() || self.1.publishes()
     }
 
     fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
@@ -143,6 +151,10 @@ impl<S: ConceptMaskSource> ConceptMaskSource for Ema<S> {
         Ok(Some(mean))
     }
 
+    fn publishes(&self) -> bool {
+        self.source.publishes()
+    }
+
     fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
         self.source.check(at)
     }
@@ -164,6 +176,10 @@ impl<S: ConceptMaskSource> ConceptMaskSource for Threshold<S> {
             zeros.mask_fill(values.greater_equal_elem(self.level), 1.0)
         };
         Ok(mask.map(|mask| mask.map(binary)))
+    }
+
+    fn publishes(&self) -> bool {
+        self.source.publishes()
     }
 
     fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {

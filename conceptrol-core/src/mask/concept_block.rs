@@ -148,6 +148,10 @@ impl ConceptMaskSource for ConceptBlock {
         }
     }
 
+    fn publishes(&self) -> bool {
+        true
+    }
+
     fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
         at.resolve_readable(&self.sites).map(drop)
     }

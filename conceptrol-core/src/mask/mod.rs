@@ -19,3 +19,4 @@ pub use own::{Fixed, OwnMask};
 pub use query::MaskQuery;
 pub use random::Random;
 pub use source::ConceptMaskSource;
+pub(crate) use source::ask;

@@ -1,7 +1,7 @@
 //! Masks given by the user.
 
 use crate::{
-    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, MemoryKey, ResizeFilter},
+    mask::{ConceptMask, ConceptMaskSource, MaskBoard, MaskQuery, MemoryKey, ResizeFilter, ask},
     seam::{InstallError, Installation, MaskError},
 };
 
@@ -66,15 +66,20 @@ impl<S: ConceptMaskSource> ConceptMaskSource for OwnMask<S> {
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError> {
         let Some(own) = own_mask(query, &self.memory, board) else {
-            return self.source.mask(query, board);
+            return ask(&self.source, query, board);
         };
         if query.concept.uses_own_mask_alone() {
             return Ok(Some(own));
         }
-        Ok(Some(match self.source.mask(query, board)? {
+        Ok(Some(match ask(&self.source, query, board)? {
             Some(mask) => query.fitting(mask)?.times(own),
             None => own,
         }))
+    }
+
+    /// What the source answers is kept without the concept's own mask, which gates know.
+    fn publishes(&self) -> bool {
+        true
     }
 
     fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {

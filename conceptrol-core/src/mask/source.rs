@@ -52,6 +52,13 @@ pub trait ConceptMaskSource: fmt::Debug + Send + Sync {
         board: &mut MaskBoard,
     ) -> Result<Option<ConceptMask>, MaskError>;
 
+    /// Whether it publishes the masks of concepts to the board itself. For a source that does not, its latest answer stands
+    /// where a published mask would: it is what gates a low-rank adapter at a concept. A source made of others says what
+    /// they say.
+    fn publishes(&self) -> bool {
+        false
+    }
+
     /// Checks the source against the model and the sites it is asked at, when it is installed.
     ///
     /// # Errors
@@ -80,6 +87,10 @@ macro_rules! forward_source {
                 (**self).mask(query, board)
             }
 
+            fn publishes(&self) -> bool {
+                (**self).publishes()
+            }
+
             fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
                 (**self).check(at)
             }
@@ -92,3 +103,16 @@ macro_rules! forward_source {
 }
 
 forward_source!(&S, Box<S>, Arc<S>);
+
+/// Asks a source, and keeps the answer of one that publishes nothing.
+pub(crate) fn ask<S: ConceptMaskSource + ?Sized>(
+    source: &S,
+    query: &MaskQuery<'_>,
+    board: &mut MaskBoard,
+) -> Result<Option<ConceptMask>, MaskError> {
+    let answer = source.mask(query, board)?;
+    if let Some(mask) = answer.as_ref().filter(|_| !source.publishes()) {
+        board.keep_answer(query.index, mask.clone());
+    }
+    Ok(answer)
+}

@@ -147,6 +147,10 @@ fn session<F: Family + ?Sized>(
     let strength = ConditionSchedule::new(request.scale, request.window)
         .outside(request.outside.unwrap_or(defaults.outside));
     let concepts = family.concepts_of(request, &conditioning.concepts);
+    let plan = match family.loras() {
+        Some(loras) => &loras.beneath(plan, family.profile())?,
+        None => plan,
+    };
     Ok(Session::new(plan, conditioning.batch, concepts)?
         .condition(strength)
         .cancel(request.cancel.clone()))

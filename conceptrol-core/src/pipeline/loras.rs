@@ -9,7 +9,9 @@ use std::{
 use crate::{
     models::lora::{Deltas, Lora, LoraError, LoraFile, LoraSummary, LoraTargets, Part},
     pipeline::{LoadOptions, PipelineError, Profile, Residency, Slot},
-    seam::{Adaptation, AttentionPlanBuilder, ConditionSchedule, LowRank, StepWindow},
+    seam::{
+        Adaptation, AttentionPlan, AttentionPlanBuilder, ConditionSchedule, LowRank, StepWindow,
+    },
 };
 
 /// How a request uses a low-rank adapter that is [kept apart](LoadOptions::lora_apart).
@@ -172,18 +174,24 @@ impl Loras {
         self.apart.iter().map(|apart| &apart.lora.summary)
     }
 
-    /// Adds what a request uses to a plan, and what is always there.
+    /// A plan with what is part of the model, though it is not merged, whoever made the plan.
+    pub(super) fn beneath(
+        &self,
+        plan: &AttentionPlan,
+        profile: &Profile,
+    ) -> Result<AttentionPlan, PipelineError> {
+        let fixed = self.fixed.iter().map(|fixed| fixed.adaptation(profile));
+        let fixed: Vec<_> = fixed.collect::<Result<_, _>>()?;
+        Ok(plan.upon(fixed.into_iter().flatten().collect()))
+    }
+
+    /// Adds what a request uses to a plan.
     pub(super) fn install<'a>(
         &self,
         mut builder: AttentionPlanBuilder<'a>,
         requests: &[LoraRequest],
         profile: &Profile,
     ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
-        for fixed in &self.fixed {
-            if let Some(adaptation) = fixed.adaptation(profile)? {
-                builder = builder.adapt(adaptation);
-            }
-        }
         let acts = |request: &&LoraRequest| request.strength != 0.0 || request.outside != 0.0;
         for request in requests.iter().filter(acts) {
             let Some(adaptation) = self.apart[request.lora].adaptation(profile)? else {

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     message::shown_path,
-    models::weights::{Checkpoint, Files, Format, Mismatch, WeightError},
+    models::weights::{Checkpoint, Files, Format, Mismatch, WeightError, best_checkpoint},
     pipeline::{LoadOptions, PipelineError},
 };
 
@@ -38,8 +38,8 @@ pub struct Layout {
 pub struct ModelFiles {
     path: PathBuf,
     layout: Layout,
-    /// Folders that configurations are looked for in, the first that has one wins.
-    configurations: Vec<PathBuf>,
+    /// A folder of configurations in place of the model's.
+    given: Option<PathBuf>,
     /// The file of the whole model.
     whole: Option<Checkpoint>,
     /// Files and folders of single parts.
@@ -67,18 +67,14 @@ impl ModelFiles {
             });
         }
         let path = model_at(path)?;
-        let mut configurations: Vec<PathBuf> = options.configurations.iter().cloned().collect();
         let whole = match path.is_dir() {
-            true => {
-                configurations.push(path.clone());
-                None
-            }
+            true => None,
             false => Some(whole(&path, &layout, options.files)?),
         };
         Ok(Self {
             path,
             layout,
-            configurations,
+            given: options.configurations.clone(),
             whole,
             parts: options.parts.clone(),
             files: options.files,
@@ -95,13 +91,31 @@ impl ModelFiles {
         self.whole.as_ref()
     }
 
-    /// A configuration, or another file or folder beside the weights: `vae/config.json`, `tokenizer`. Nothing for the file of
-    /// a whole model without it; in a folder, where it is to be.
+    /// A configuration, or another file or folder beside the weights: `vae/config.json`, `tokenizer`. That of a folder of
+    /// configurations, of a part's own folder, or of the model's, in this order. Nothing for the file of a whole model without
+    /// it; in a folder, where it is to be.
     pub fn configuration(&self, name: &str) -> Option<PathBuf> {
-        let places = self.configurations.iter().map(|folder| folder.join(name));
-        let found = places.clone().find(|place| place.exists());
+        let given = self.given.as_ref().map(|folder| folder.join(name));
+        let own = name.strip_suffix("/config.json");
+        let own = own.and_then(|part| self.own_configuration(part));
+        let models = self.path.is_dir().then(|| self.path.join(name));
+        let mut places = [given, own, models].into_iter().flatten();
+        let found = places.find(|place| place.exists());
         // what is missing in a folder is said by who reads it
         found.or_else(|| self.whole.is_none().then(|| self.path.join(name)))
+    }
+
+    /// The configuration that lies beside a part's own weights, where they are not the model's: in its folder, or in that of a
+    /// file with one of diffusers' names.
+    pub fn own_configuration(&self, part: &str) -> Option<PathBuf> {
+        let path = self.parts.get(part)?;
+        let folder = match path.is_dir() {
+            true => path,
+            false if is_named_by_diffusers(path) => path.parent()?,
+            false => return None,
+        };
+        let file = folder.join("config.json");
+        file.exists().then_some(file)
     }
 
     /// Whether the model has this part.
@@ -134,9 +148,22 @@ impl ModelFiles {
     }
 
     fn open_part(&self, part: &str, files: Files) -> Result<Checkpoint, WeightError> {
-        if let Some(path) = self.parts.get(part) {
-            return Checkpoint::open_as(path, files);
+        match self.parts.get(part) {
+            Some(path) => Checkpoint::open_as(path, files),
+            None => self.open_models(part, files),
         }
+    }
+
+    /// What the model itself has of a part, to look at only, whether or not it is replaced.
+    ///
+    /// # Errors
+    ///
+    /// As [`checkpoint`](Self::checkpoint).
+    pub fn replaced(&self, part: &str) -> Result<Checkpoint, WeightError> {
+        self.open_models(part, Files::Read)
+    }
+
+    fn open_models(&self, part: &str, files: Files) -> Result<Checkpoint, WeightError> {
         match &self.whole {
             Some(whole) => Ok(match self.prefix(whole, part) {
                 Some(prefix) => whole.strip_prefix(prefix),
@@ -153,6 +180,11 @@ impl ModelFiles {
         let mut prefixes = part.prefixes.iter().copied();
         prefixes.find(|prefix| whole.has_below(prefix))
     }
+}
+
+fn is_named_by_diffusers(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    best_checkpoint(name, None).is_some()
 }
 
 /// The file of a whole model, every tensor of which belongs to a part or is known to be left over.
@@ -206,7 +238,8 @@ fn in_hub_cache(folder: &Path) -> Option<PathBuf> {
     if let Ok(commit) = main {
         let commit = Path::new(commit.trim());
         let plain = commit.file_name() == Some(commit.as_os_str());
-        return plain.then(|| snapshots.join(commit));
+        let snapshot = plain.then(|| snapshots.join(commit));
+        return snapshot.filter(|snapshot| snapshot.is_dir());
     }
     // a revision that has no name
     let mut folders = snapshots

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use crate::{
-    mask::{ConceptMaskSource, MaskQuery},
+    mask::{ConceptMaskSource, MaskQuery, ask},
     seam::{
         ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor,
         AttentionSite, Gate, InstallError, Installation, MaskError, Probe, ProcessorLayer,
@@ -107,7 +107,7 @@ impl<S: ConceptMaskSource> Conceptrol<S> {
         let mut gates = Vec::with_capacity(cx.concepts.len());
         for (index, concept) in cx.concepts.iter().enumerate() {
             let query = MaskQuery::new(index, concept, &probe);
-            let mask = self.source.mask(&query, cx.board)?;
+            let mask = ask(&*self.source, &query, cx.board)?;
             if let Some(mask) = mask.filter(|_| self.gates && concept.conditioned) {
                 let mask = query.fitting(mask)?;
                 gates.push(Gate::new(index, mask.values().clone()));

@@ -78,7 +78,7 @@ fn mask(
     if concept.uses_own_mask_alone() {
         return own();
     }
-    let read = board.latest_on(index, grid, ResizeFilter::Nearest)?;
+    let read = board.in_force(index, grid, ResizeFilter::Nearest)?;
     let read = read.normalized(MaskNorm::Max);
     Some(match own() {
         Some(own) => read.times(own),

@@ -79,6 +79,18 @@ impl AttentionPlan {
         &self.table.sites
     }
 
+    /// The same plan with these additions to the outputs of modules before its own.
+    pub(crate) fn upon(&self, mut adaptations: Vec<Adaptation>) -> Self {
+        adaptations.extend_from_slice(self.adaptations());
+        Self {
+            table: Arc::new(PlanTable {
+                sites: self.table.sites.clone(),
+                processors: self.table.processors.clone(),
+                adaptations,
+            }),
+        }
+    }
+
     /// What is added to the outputs of modules.
     pub fn adaptations(&self) -> &[Adaptation] {
         &self.table.adaptations

@@ -316,7 +316,7 @@ fn transformer_file(
     let given = given
         .map(|folder| folder.join(&config))
         .filter(|path| path.exists());
-    let config = match given {
+    let config = match given.or_else(|| files.own_configuration(TRANSFORMER)) {
         Some(path) => FluxConfig::from_file(path)?,
         None if options.parts.contains_key(TRANSFORMER) => config_of(&file)?,
         None => FluxConfig::from_file(files.path().join(config))?,

@@ -115,6 +115,23 @@ fn merged_and_apart_are_the_same_picture_and_nothing_stays() {
     assert_eq!(latents(&flux, &text_only()), plain, "after use");
 }
 
+/// Beside an adapter that reads references a style is not merged, but it is part of the model in every plan.
+#[test]
+fn a_plan_of_ones_own_keeps_a_style() {
+    let flux = open(options().lora(lora(), 0.7));
+    let request = request();
+    let plan = flux.plan(&request).expect("a plan");
+    assert!(
+        plan.adaptations().is_empty(),
+        "nothing that a plan could lack"
+    );
+    let generation = crate::tiny::generate_with(&flux, &plan, &request);
+    let found = crate::tiny::numbers(&generation);
+    assert_eq!(found, latents(&flux, &request));
+    let without = latents(&open(options()), &request);
+    assert!(difference(&found, &without) > 1e-4, "it acts");
+}
+
 /// Where its words act, in every mode; the concept needs no picture.
 #[test]
 fn a_style_at_a_concept() {

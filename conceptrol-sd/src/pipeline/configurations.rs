@@ -95,9 +95,9 @@ impl Configurations {
     }
 }
 
-/// The published model that a single file is.
+/// The published model that a single file is, whatever replaces its UNet.
 pub(super) fn published(files: &ModelFiles) -> Result<Published, PipelineError> {
-    let unet = files.checkpoint("unet")?;
+    let unet = files.replaced("unet")?;
     Published::of_unet(&unet).map_err(|width| PipelineError::Unsupported {
         family: FAMILY,
         what: match width {

@@ -199,3 +199,33 @@ fn weights_cannot_stay_on_disk() {
         "{error}"
     );
 }
+
+/// A part from elsewhere comes with the configuration beside it.
+#[test]
+fn a_part_with_a_configuration_of_its_own() {
+    let copy = copy();
+    let other = copy.path().join("model/vae");
+    let factor = "\"scaling_factor\": 0.13025";
+    edit(
+        &other.join("config.json"),
+        factor,
+        "\"scaling_factor\": 0.5",
+    );
+    let file = fs::read_dir(&other)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let file = file
+        .into_iter()
+        .find(|path| path.extension() == Some("safetensors".as_ref()));
+    let loose = copy.path().join("loose.safetensors");
+    fs::copy(file.as_ref().unwrap(), &loose).unwrap();
+    for (part, expected) in [(other, 0.5), (file.unwrap(), 0.5), (loose, 0.13025)] {
+        let pipeline = StableDiffusion::open(folder().join("model"), options().part("vae", &part));
+        let found = pipeline.expect("it fits").vae_config().scaling_factor;
+        assert!(
+            (found - expected).abs() < 1e-6,
+            "{}: {found}",
+            part.display()
+        );
+    }
+}

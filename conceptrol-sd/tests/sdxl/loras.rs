@@ -3,11 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
-    StepWindow,
+    Grid, StepWindow,
+    mask::{ConceptMask, ConceptMaskSource, Local, Random, Threshold},
     models::{
         clip_text::ClipTextConfig,
         lora::{LoraTarget, NAMINGS, Part},
@@ -221,6 +223,39 @@ fn a_style_at_a_concept() {
             difference(&found, &everywhere) > 1e-3,
             "{mode:?}: not everywhere"
         );
+    }
+}
+
+/// Sources that publish nothing place an adapter, too: their answers are the masks.
+#[test]
+fn a_style_where_any_source_says() {
+    let (_folder, path) = adapter(|module| Some(kohya(module)));
+    let pipeline = crate::tiny::open(1, options().lora_apart(&path));
+    let plain = request(&["book"]).mode(Mode::TextOnly);
+    let lora = LoraRequest::new(0).strength(0.2);
+    let everywhere = latents(&pipeline, &plain.clone().lora(lora));
+    let without = latents(&pipeline, &plain);
+    let placed = plain.lora(lora.concept(0));
+    let block = latents(&pipeline, &placed);
+    let mut seen = vec![without, everywhere, block];
+    let level = Threshold::new(Local::new(), 0.5).expect("a level");
+    for source in [
+        Arc::new(Local::new()) as Arc<dyn ConceptMaskSource>,
+        Arc::new(Random::new(3)),
+        Arc::new(level),
+    ] {
+        let found = latents(&pipeline, &placed.clone().mask_source(Arc::clone(&source)));
+        for other in &seen {
+            let difference = largest(found.iter().zip(other).map(|(a, b)| (a - b).abs()));
+            assert!(difference > 1e-4, "{source:?}: as another: {difference}");
+        }
+        // what its concept's own mask of ones leaves as it is
+        let mut within = placed.clone().mask_source(source);
+        let ones = Tensor::<2>::ones([1, 16], &Device::flex());
+        let ones = ConceptMask::new(ones, Grid::new(4, 4)).expect("a mask");
+        within.concepts[0].mask = Some(ones);
+        assert_eq!(latents(&pipeline, &within), found, "within ones");
+        seen.push(found);
     }
 }
 

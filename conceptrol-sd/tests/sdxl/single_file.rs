@@ -78,6 +78,13 @@ fn the_picture_is_that_of_the_folder() {
     let configurations = folder().join("model");
     let from_file = latents(&file, options().configurations(&configurations));
     assert_eq!(from_file, latents(&configurations, options()));
+    // what the model is does not depend on what replaces its UNet
+    let replaced = options().part("unet", configurations.join("unet"));
+    let error = StableDiffusion::open(&file, replaced).expect_err("of no published size");
+    assert!(
+        error.to_string().contains("for text of width 80"),
+        "{error}"
+    );
 }
 
 /// The parts of another model, whatever file they are in.
