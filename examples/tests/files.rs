@@ -2,12 +2,19 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Instant,
 };
 
-use conceptrol_core::models::weights::Checkpoint;
+use burn::tensor::Device;
+use conceptrol_core::models::weights::{Checkpoint, TensorInfo, Weights};
+use conceptrol_sd::{
+    config::UNetConfig,
+    unet::{UNet2DConditionModel, original_modules},
+};
+use serde_json::json;
 
 fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a path");
@@ -107,56 +114,96 @@ fn quantised_files_need_a_type() {
     );
 }
 
-/// A file that is all header: 12 GB of zeros that take no room on the disk.
-#[test]
-fn inspect_says_what_full_size_single_files_hold() {
-    use std::io::Write;
-    let work = tempfile::tempdir().expect("a folder");
-    let path = work.path().join("sd_xl_base_1.0.safetensors");
-    let published = conceptrol_sd::published::Published::Sdxl;
-    let names = conceptrol_core::models::weights::Weights::names(&burn::tensor::Device::flex());
-    drop(conceptrol_sd::unet::UNet2DConditionModel::new(
-        &published.unet(),
-        &names,
-    ));
-    let modules = conceptrol_sd::unet::original_modules(&published.unet());
+/// A file of these tensors that is all header: zeros that take no room on the disk.
+fn sparse(path: &Path, tensors: impl IntoIterator<Item = (String, Vec<usize>)>) {
     let (mut header, mut end) = (serde_json::Map::new(), 0_usize);
-    for tensor in names.finish().expect("names") {
-        let own = modules.iter().find_map(|(ldm, own)| {
-            let rest = tensor.name.strip_prefix(own.as_str())?;
-            rest.starts_with('.')
-                .then(|| format!("model.diffusion_model.{ldm}{rest}"))
-        });
+    for (name, shape) in tensors {
         let begin = end;
-        end += 2 * tensor.elements();
-        let entry = serde_json::json!({"dtype": "F16", "shape": tensor.shape, "data_offsets": [begin, end]});
-        header.insert(own.expect("every tensor has an original name"), entry);
+        end += 2 * shape.iter().product::<usize>();
+        let entry = json!({"dtype": "F16", "shape": shape, "data_offsets": [begin, end]});
+        header.insert(name, entry);
     }
-    let begin = end;
-    end += 4;
-    let stray = serde_json::json!({"dtype": "F32", "shape": [1], "data_offsets": [begin, end]});
-    header.insert("first_stage_model.stray".to_owned(), stray);
     let header = serde_json::Value::Object(header).to_string();
-    let mut file = fs::File::create(&path).expect("a file");
-    file.write_all(&(header.len() as u64).to_le_bytes())
+    let length = (header.len() as u64).to_le_bytes();
+    let mut file = fs::File::create(path).expect("a file");
+    file.write_all(&[&length, header.as_bytes()].concat())
         .expect("written");
-    file.write_all(header.as_bytes()).expect("written");
     file.set_len((8 + header.len() + end) as u64)
         .expect("sparse");
+}
+
+/// The UNet of SDXL under its own names.
+fn unet() -> Vec<TensorInfo> {
+    let names = Weights::names(&Device::flex());
+    drop(UNet2DConditionModel::new(&UNetConfig::sdxl(), &names));
+    names.finish().expect("names")
+}
+
+/// What `inspect` says of a file, and that it holds all of this.
+fn inspected(path: &Path, expected: &[&str]) {
     let before = Instant::now();
-    let output = run("inspect", &[&path]);
-    let (output, seconds) = (text(&output), before.elapsed().as_secs_f64());
-    println!("inspect took {seconds:.2} s");
-    assert!(
-        output.contains("U-Net of Stable Diffusion XL, names of LDM / SGM"),
-        "{output}"
+    let output = text(&run("inspect", &[path]));
+    println!("inspect took {:.2} s", before.elapsed().as_secs_f64());
+    for line in expected {
+        assert!(output.contains(line), "{line}: {output}");
+    }
+}
+
+#[test]
+fn inspect_says_what_full_size_single_files_hold() {
+    let work = tempfile::tempdir().expect("a folder");
+    let path = work.path().join("sd_xl_base_1.0.safetensors");
+    let modules = original_modules(&UNetConfig::sdxl());
+    let original = unet().into_iter().map(|tensor| {
+        let name = modules.iter().find_map(|(ldm, own)| {
+            let rest = tensor.name.strip_prefix(own.as_str())?;
+            let whole = rest.starts_with('.');
+            whole.then(|| format!("model.diffusion_model.{ldm}{rest}"))
+        });
+        (
+            name.expect("every tensor has an original name"),
+            tensor.shape,
+        )
+    });
+    let stray = ("first_stage_model.stray".to_owned(), vec![1]);
+    sparse(&path, original.chain([stray]));
+    inspected(
+        &path,
+        &[
+            "U-Net of Stable Diffusion XL, names of LDM / SGM",
+            "all 1680 of the model, nothing else",
+            "first_stage_model.*  autoencoder",
+        ],
     );
-    assert!(
-        output.contains("all 1680 of the model, nothing else"),
-        "{output}"
-    );
-    assert!(
-        output.contains("first_stage_model.*  autoencoder"),
-        "{output}"
+}
+
+/// kohya's style for every layer of the UNet, convolutions and all.
+#[test]
+fn inspect_says_what_full_size_styles_change() {
+    let work = tempfile::tempdir().expect("a folder");
+    let path = work.path().join("style_xl.safetensors");
+    let layers = unet().into_iter().filter(|tensor| tensor.shape.len() > 1);
+    let modules: Vec<_> = layers.collect();
+    let count = modules.len();
+    let tensors = modules.into_iter().flat_map(|tensor| {
+        let module = tensor.name.trim_end_matches(".weight").replace('.', "_");
+        let (mut down, mut up) = (tensor.shape.clone(), tensor.shape);
+        down[0] = 32;
+        up[1..].fill(1);
+        up[1] = 32;
+        let name = |ending: &str| format!("lora_unet_{module}.{ending}");
+        [
+            (name("lora_down.weight"), down),
+            (name("lora_up.weight"), up),
+        ]
+    });
+    sparse(&path, tensors);
+    let layers = format!("{count} layers of the denoiser, rank 32");
+    inspected(
+        &path,
+        &[
+            "low-rank adapter for Stable Diffusion XL: LoRA, names of kohya",
+            &layers,
+        ],
     );
 }
