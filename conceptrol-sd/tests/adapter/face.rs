@@ -2,11 +2,12 @@
 
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::AttentionSites;
-use conceptrol_core::models::weights::Weights;
+use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_sd::adapter::{
     AdapterKind, FaceConfig, FaceProjection, IpAdapterWeights, ResamplerConfig,
 };
 
+use crate::case::Case;
 use crate::sites::{sd15, sdxl};
 
 fn perceiver(width: usize) -> ResamplerConfig {
@@ -131,4 +132,39 @@ fn the_shortcut_adds_the_face() {
     let portraits = tiny(false, false).forward(Tensor::cat(vec![face.clone(), face], 0), None);
     let twice = Tensor::cat(vec![tokens.clone(), tokens], 1);
     assert_eq!(portraits.into_data(), twice.into_data());
+}
+
+/// Both versions of plus equal diffusers (`tests/scripts/face_golden.py`), whose three runs differ by less than 1e-6.
+#[test]
+fn plus_equals_diffusers() {
+    let case = Case::own();
+    let file = Checkpoint::open(case.path("face_plus.safetensors")).expect("the golden file");
+    for (version, shortcut) in [("expected_v1", false), ("expected_v2", true)] {
+        let config = FaceConfig {
+            embedding_dim: 10,
+            hidden_dim: 20,
+            tokens: 4,
+            output_dim: 64,
+            perceiver: Some(ResamplerConfig {
+                dim: 64,
+                depth: 4,
+                heads: 1,
+                queries: 4,
+                embedding_dim: 20,
+                output_dim: 64,
+                inner_dim: 256,
+            }),
+            shortcut,
+            rank: None,
+        };
+        let weights = Weights::from_checkpoint(file.clone(), &case.device, FloatDType::F32);
+        let weights = weights.at("image_proj");
+        let projection = FaceProjection::new(&config, &weights);
+        weights.finish().expect("every tensor is used");
+        let load = |name: &str| case.load::<3>("face_plus.safetensors", name);
+        let face: Tensor<2> = case.load("face_plus.safetensors", "face");
+        let tokens = projection.forward(face, Some(load("states")));
+        let difference = (tokens - load(version)).abs().max().into_scalar::<f32>();
+        assert!(difference < 1e-5, "{version}: {difference}");
+    }
 }
