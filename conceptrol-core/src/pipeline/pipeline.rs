@@ -7,7 +7,7 @@ use crate::{
     cancel::Cancel,
     models::{image::tensor_to_images, scheduler::Scheduler},
     pipeline::{
-        Conditioning, Family, Generation, Observer, PipelineError, Request, Stage,
+        Conditioning, Family, Generation, Observer, PipelineError, Request, Stage, Started,
         conditioning::{check, condition, scheduler, size},
         denoise::{denoise, renoise},
         finite,
@@ -75,7 +75,13 @@ pub trait Pipeline: Family {
             .map(|concept| session.board().latest(concept).cloned())
             .collect();
         let captures = session.finish();
-        let images = self.pictures(latents.clone(), request, observer)?;
+        let mut images = self.pictures(latents.clone(), request, observer)?;
+        if let Some(Started {
+            crop: Some(crop), ..
+        }) = &conditioning.start
+        {
+            images = images.iter().map(|made| crop.put_back(made)).collect();
+        }
         let seeds = (0..images.len() as u64).map(|index| request.seed.wrapping_add(index));
         Ok(Generation {
             seeds: seeds.collect(),
@@ -84,6 +90,7 @@ pub trait Pipeline: Family {
             masks,
             located: conditioning.located,
             truncated: conditioning.truncated,
+            region: conditioning.start.and_then(|start| start.region),
             captures,
         })
     }
@@ -188,7 +195,7 @@ pub trait Pipeline: Family {
         (request.cancel).scope(|| renoise(self, plan, request, conditioning, clean, observer))
     }
 
-    /// Decodes latents to 8-bit pictures, one after the other.
+    /// Decodes latents to 8-bit pictures, one after the other. Of a part that was cut out it gives the part.
     ///
     /// # Errors
     ///
