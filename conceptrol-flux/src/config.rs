@@ -11,6 +11,8 @@ pub(crate) const MODEL: &str = "flux transformer";
 const WIDEST: usize = 1 << 20;
 /// Largest number of blocks of one kind.
 const MOST_BLOCKS: usize = 1 << 10;
+/// Pixels of a region in a token: 2 x 2 cells of 8 x 8.
+const REGION: usize = 4 * 64;
 /// Channels of a head that rotate with each axis in the published models.
 const PUBLISHED_AXES: [usize; 3] = [16, 56, 56];
 
@@ -27,9 +29,10 @@ const PUBLISHED_AXES: [usize; 3] = [16, 56, 56];
 pub struct FluxConfig {
     /// Side of the transformer's own patches; 1 in every FLUX model (packing is done outside).
     pub patch_size: usize,
-    /// Channels of a packed latent token: 4 x the channels of the autoencoder.
+    /// Channels of an input token: a packed latent token, 4 x the channels of the autoencoder; in FLUX Fill the same of the
+    /// picture around the region to be repainted, and the 256 pixels of the region, behind it.
     pub in_channels: usize,
-    /// Channels of an output token; absent means [`in_channels`](Self::in_channels).
+    /// Channels of an output token, a packed latent token; absent means [`in_channels`](Self::in_channels).
     pub out_channels: Option<usize>,
     /// Number of double (text and image weights apart) blocks.
     pub num_layers: usize,
@@ -85,9 +88,29 @@ impl FluxConfig {
         4 * self.inner_dim()
     }
 
+    /// FLUX.1-Fill-dev: repaints a region of a picture.
+    pub fn fill() -> Self {
+        let dev = Self::dev();
+        Self {
+            in_channels: 2 * dev.in_channels + REGION,
+            out_channels: Some(dev.in_channels),
+            ..dev
+        }
+    }
+
+    /// Channels of a packed latent token.
+    pub fn token_channels(&self) -> usize {
+        self.out_channels.unwrap_or(self.in_channels)
+    }
+
     /// Channels of the autoencoder's latents: a token packs 2 x 2 of its cells.
     pub fn latent_channels(&self) -> usize {
-        self.in_channels / 4
+        self.token_channels() / 4
+    }
+
+    /// Whether a token carries a region and the picture around it beside its latents.
+    pub fn reads_region(&self) -> bool {
+        self.in_channels != self.token_channels()
     }
 
     /// Reads a `config.json`.
@@ -112,12 +135,12 @@ impl FluxConfig {
         if !in_channels.is_multiple_of(4) {
             return Err(fields.error("in_channels", "a multiple of 4"));
         }
-        fields.must_be("out_channels", in_channels)?;
+        let out_channels = out_channels(fields, in_channels)?;
         let attention_head_dim = fields.size("attention_head_dim", 1..=1 << 12)?;
         Ok(Self {
             patch_size: 1,
             in_channels,
-            out_channels: None,
+            out_channels,
             num_layers: fields.size("num_layers", 1..=MOST_BLOCKS)?,
             num_single_layers: fields.size("num_single_layers", 1..=MOST_BLOCKS)?,
             attention_head_dim,
@@ -127,6 +150,26 @@ impl FluxConfig {
             guidance_embeds: fields.flag_or("guidance_embeds", false)?,
             axes_dims_rope: axes(fields, attention_head_dim)?,
         })
+    }
+}
+
+/// Channels of an output token where they are not those of an input token: of a model that repaints.
+fn out_channels(fields: &Fields, in_channels: usize) -> Result<Option<usize>, ConfigError> {
+    const FIELD: &str = "out_channels";
+    match fields.optional_size(FIELD, 1..=WIDEST)? {
+        None => Ok(None),
+        Some(channels) if channels == in_channels => Ok(None),
+        Some(channels) if channels % 4 == 0 && 2 * channels + REGION == in_channels => {
+            Ok(Some(channels))
+        }
+        Some(_) => {
+            let latents = in_channels.checked_sub(REGION).map_or(0, |rest| rest / 2);
+            let expected = match latents {
+                0 => in_channels.to_string(),
+                latents => format!("{in_channels}, or {latents} in a model that repaints"),
+            };
+            Err(fields.error(FIELD, expected))
+        }
     }
 }
 
@@ -185,5 +228,17 @@ mod tests {
         assert!(message("num_attention_heads", json!(0)).contains("num_attention_heads` is 0"));
         assert!(message("out_channels", json!(16)).contains("out_channels` is 16, but must be 64"));
         assert!(message("in_channels", json!(6)).contains("a multiple of 4"));
+        let fill = json!(FluxConfig::fill()).to_string();
+        let fill = FluxConfig::from_json(&fill).expect("Fill");
+        assert_eq!(fill, FluxConfig::fill());
+        assert_eq!((fill.in_channels, fill.latent_channels()), (384, 16));
+        let mut wide = json!(fill);
+        wide["out_channels"] = json!(32);
+        let message = FluxConfig::from_json(&wide.to_string()).expect_err("refused");
+        assert!(
+            message
+                .to_string()
+                .contains("384, or 64 in a model that repaints")
+        );
     }
 }

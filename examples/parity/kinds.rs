@@ -21,13 +21,25 @@ const STABLE_DIFFUSION: &[&str] = &[
     "lycoris",
     "textual_inversion",
     "faceid",
+    "img2img",
+    "inpaint",
 ];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
 const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config"];
 
+/// Files of a FLUX case that starts from a picture.
+const FLUX_START_FILES: &[&str] = &["model", "images", "mask", "transformer"];
+
+/// Pipelines of FLUX that start from a picture.
+const FLUX_STARTS: &[&str] = &[
+    "FluxImg2ImgPipeline",
+    "FluxInpaintPipeline",
+    "FluxFillPipeline",
+];
+
 /// Parameters that ask FLUX for what is not built yet.
-const FLUX_UNBUILT: &[&str] = &["true_cfg_scale", "strength"];
+const FLUX_UNBUILT: &[&str] = &["true_cfg_scale"];
 
 /// Parts of the names of components and processors that are not built yet, though others of their kind are.
 const UNBUILT: &[&str] = &[
@@ -58,13 +70,15 @@ pub(crate) fn runner(case: &Case) -> Result<Runner, String> {
 fn flux_unbuilt(case: &Case) -> Option<String> {
     let params = case.params();
     let pipeline = params["pipeline"].as_str().unwrap_or("FluxPipeline");
-    if pipeline != "FluxPipeline" {
+    let starts = FLUX_STARTS.contains(&pipeline);
+    if pipeline != "FluxPipeline" && !starts {
         return Some(format!("pipeline `{pipeline}`"));
     }
     let files = case.json["files"].as_object();
     let mut names = files.into_iter().flatten().map(|(name, _)| name.as_str());
     // the pictures of OminiControl are parameters, those of other adapters are files
-    if let Some(file) = names.find(|name| !FLUX_FILES.contains(name)) {
+    let known = if starts { FLUX_START_FILES } else { FLUX_FILES };
+    if let Some(file) = names.find(|name| !known.contains(name)) {
         return Some(format!("file `{file}`"));
     }
     let asked = FLUX_UNBUILT.iter().find(|field| !params[**field].is_null());

@@ -15,6 +15,7 @@ mod processor;
 mod report;
 mod request;
 mod stable_diffusion;
+mod start;
 mod trace;
 
 use conceptrol_core::message::chain;

@@ -11,7 +11,7 @@ use conceptrol_core::{
 use conceptrol_sd::pipeline::{Extra, MicroConditioning};
 use serde_json::Value;
 
-use crate::case::Case;
+use crate::{case::Case, start::started};
 
 /// What every family's cases have.
 pub(crate) fn common<X: Default>(case: &Case) -> Result<Request<X>, Box<dyn Error>> {
@@ -30,8 +30,15 @@ pub(crate) fn common<X: Default>(case: &Case) -> Result<Request<X>, Box<dyn Erro
         .size(ImageSize::new(whole("height")?, whole("width")?))
         .seed(whole("seed")? as u64)
         .fidelity(Fidelity::Authors);
+    request = started(case, request)?;
     let Some(method) = params["method"].as_str() else {
-        return Ok(request.mode(Mode::TextOnly));
+        if !case.has_file("ip_image") {
+            return Ok(request.mode(Mode::TextOnly));
+        }
+        // the plain adapter
+        let picture = ConceptRequest::new("picture", open(case.file("ip_image")?)?);
+        let request = request.concept(picture.words(Words::Everywhere));
+        return Ok(request.mode(Mode::Adapter));
     };
     let (start, end) = (
         number("control_guidance_start")?,

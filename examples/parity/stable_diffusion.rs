@@ -22,7 +22,7 @@ use crate::{
     Outcome,
     case::{Array, Arrays, Case, array, id_array},
     report::Report,
-    request, trace,
+    request, start, trace,
 };
 
 pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome {
@@ -43,10 +43,27 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
 
     compare_ids(case, &pipeline, &inputs, report)?;
     let seeded = pipeline.condition(&request)?;
-    report.within("noise", &array(seeded.latents), &inputs["latents"], 2e-6);
-    request.latents = Some(inputs["latents"].tensor(device)?);
-
-    let conditioning = pipeline.condition(&request)?;
+    let given = ["latents", "noise"]
+        .into_iter()
+        .find_map(|name| inputs.get(name));
+    let given = given.ok_or("no noise to start from")?;
+    report.within("noise", &array(seeded.latents.clone()), given, 2e-6);
+    let conditioning = match request.start {
+        None => {
+            request.latents = Some(given.tensor(device)?);
+            pipeline.condition(&request)?
+        }
+        // other numbers would follow if its noise were not drawn
+        Some(_) => seeded,
+    };
+    compare_start(
+        &pipeline,
+        &request,
+        &conditioning,
+        [&inputs, &expected],
+        device,
+        report,
+    )?;
     compare_conditioning(case, &conditioning, &expected, report)?;
     let plan = pipeline.plan(&request)?;
     let (latents, _) = trace::run(
@@ -66,9 +83,50 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
     trace::compare_picture(&pipeline, latents, &expected, report)
 }
 
+/// What is made of a picture to start from, and what a UNet that repaints sees of it first.
+fn compare_start(
+    pipeline: &StableDiffusion,
+    request: &Request,
+    conditioning: &Conditioning<Encoded>,
+    [inputs, expected]: [&Arrays; 2],
+    device: &Device,
+    report: &mut Report,
+) -> Outcome {
+    let (Some(start), Some(started)) = (&request.start, &conditioning.start) else {
+        return Ok(());
+    };
+    let (vae, size) = (pipeline.vae()?, conditioning.size);
+    start::compare(
+        start,
+        started,
+        &vae,
+        size,
+        [inputs, expected],
+        device,
+        report,
+    )?;
+    if let Some(beside) = &conditioning.beside {
+        let [_, channels, ..] = beside.dims();
+        let rest = beside.clone().slice_dim(1, 1..channels);
+        report.tensor("masked_latents", rest, &expected["masked_latents"]);
+        let scheduler = pipeline.scheduler(request)?;
+        let first = conditioning.first_latents(&*scheduler);
+        let row = Tensor::cat(
+            vec![scheduler.scale_model_input(first, 0), beside.clone()],
+            1,
+        );
+        let rows = Tensor::cat(vec![row.clone(), row], 0);
+        report.tensor("unet_in_first", rows, &expected["unet_in_first"]);
+    }
+    Ok(())
+}
+
 /// The model of a case with what the case adds to it.
 fn open(case: &Case, device: &Device) -> Result<StableDiffusion, Box<dyn Error>> {
     let mut options = LoadOptions::new(device.clone());
+    if case.has_file("unet") {
+        options = options.part("unet", case.file("unet")?);
+    }
     if case.kind == "faceid" {
         options = options.adapter(case.file("ip_adapter")?);
     } else if case.has_file("ip_adapter") {

@@ -28,9 +28,8 @@ pub(crate) fn run<P: Pipeline>(
     report: &mut Report,
 ) -> Result<(Tensor<4>, Session), Box<dyn std::error::Error>> {
     let scheduler = pipeline.scheduler(request)?;
-    let start = conditioning.latents.clone() * scheduler.init_noise_sigma();
     let mut trace = Trace {
-        latents: layout(start).values,
+        latents: layout(conditioning.first_latents(&*scheduler)).values,
         ..Trace::default()
     };
     let end = pipeline.denoise(plan, request, conditioning, &mut |step: &StepReport<'_>| {
@@ -44,7 +43,10 @@ pub(crate) fn run<P: Pipeline>(
         .iter()
         .map(|timestep| *timestep as f32);
     report.values("timesteps", timesteps.collect(), expected);
-    if let Some(sigmas) = scheduler.sigmas() {
+    // those of the whole schedule
+    let mut whole = request.clone();
+    whole.start = None;
+    if let Some(sigmas) = pipeline.scheduler(&whole)?.sigmas() {
         report.values("sigmas", sigmas.to_vec(), expected);
     }
     Ok(end)

@@ -16,7 +16,10 @@ use conceptrol_examples::{
 };
 use conceptrol_flux::omini::Placement;
 
-use crate::concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style};
+use crate::{
+    concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style},
+    start::StartArguments,
+};
 
 /// Personalise a picture with a reference for a phrase of the prompt.
 #[derive(Debug, Clone, Parser)]
@@ -89,10 +92,10 @@ pub(crate) struct Arguments {
     /// Number of pictures.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub images: u32,
-    /// Width in pixels [default: the model's own; FLUX: 512].
+    /// Width in pixels [default: that of the picture to start from; the model's own; FLUX: 512].
     #[arg(long, value_parser = edge)]
     pub width: Option<usize>,
-    /// Height in pixels [default: the model's own; FLUX: 512].
+    /// Height in pixels [default: as the width].
     #[arg(long, value_parser = edge)]
     pub height: Option<usize>,
     /// Backend to run on.
@@ -125,6 +128,8 @@ pub(crate) struct Arguments {
     /// Where to write.
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub start: StartArguments,
     #[command(flatten)]
     pub parts: PartArguments,
     #[command(flatten)]

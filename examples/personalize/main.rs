@@ -10,6 +10,7 @@ mod folder;
 mod parameters;
 mod request;
 mod run;
+mod start;
 mod watch;
 mod write;
 

@@ -51,7 +51,11 @@ pub(crate) fn request<P: Pipeline>(
         arguments.until.unwrap_or(1.0),
     )?;
     let profile = pipeline.profile();
-    let own = profile.defaults.size;
+    let start = arguments.start.start()?;
+    let own = start
+        .as_ref()
+        .and_then(|start| start.size(profile.multiple));
+    let own = own.unwrap_or(profile.defaults.size);
     let size = ImageSize::new(
         arguments.height.unwrap_or(own.height),
         arguments.width.unwrap_or(own.width),
@@ -71,6 +75,7 @@ pub(crate) fn request<P: Pipeline>(
         .fidelity(arguments.fidelity.into());
     request.negative_prompts = (arguments.negative_prompt.clone()).map(|prompt| vec![prompt]);
     request.vae_tile = arguments.vae_tile;
+    request.start = start;
     if let Some(name) = &arguments.scheduler {
         request.scheduler = Some(profile.scheduler.with_name(name)?);
     }

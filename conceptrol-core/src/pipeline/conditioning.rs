@@ -1,17 +1,18 @@
 //! Everything the denoising loop is conditioned on, computed once before it.
 
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::Tensor;
 
 use crate::{
     concept::{Concept, ReferenceTokens},
     message::shown,
     models::{scheduler::Scheduler, tokenizer::Truncation},
     pipeline::{
-        ConceptRequest, Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds,
-        Stage, finite,
+        ConceptRequest, Family, Frame, ImageSize, InputKind, LocatedConcept, PipelineError,
+        Request, Seeds, Stage, Start, Started, finite,
         locate::locate,
         memory,
         plan::{check_adapters, check_loras},
+        start::{begin, check_place, find, prepare},
     },
     seam::BatchLayout,
 };
@@ -36,6 +37,11 @@ pub struct Conditioning<E> {
     pub size: ImageSize,
     /// Noise of unit variance to start from, `[images, channels, height, width]`, in f32.
     pub latents: Tensor<4>,
+    /// The picture it starts from, if it does not start from noise alone.
+    pub start: Option<Started>,
+    /// Channels that the denoiser takes beside the latents, `[images, further channels, height, width]`, in f32, the same at
+    /// every step and in both halves of guidance.
+    pub beside: Option<Tensor<4>>,
     /// The generators of the pictures, behind what was drawn so far.
     pub(super) seeds: Seeds,
 }
@@ -50,7 +56,8 @@ pub(super) fn condition<F: Family + ?Sized>(
     let profile = family.profile();
     let images = frame.batch.images;
     let mut seeds = Seeds::new(request.seed, images, profile.noise, &profile.device);
-    let latents = start(request, &frame, &mut seeds);
+    let found = find(family, request)?;
+    let prepared = prepare(family, request, &frame, found, &mut seeds)?;
     let encoding = family.encode(request, &frame, &mut seeds)?;
     let concepts = concepts(request, &located, &encoding.references);
     for concept in &concepts {
@@ -70,9 +77,33 @@ pub(super) fn condition<F: Family + ?Sized>(
             .collect(),
         batch: frame.batch,
         size: frame.size,
-        latents,
+        latents: prepared.noise,
+        start: prepared.start,
+        beside: prepared.beside,
         seeds,
     })
+}
+
+impl<E> Conditioning<E> {
+    /// The latents of a picture that stays as it is.
+    pub(super) fn untouched(&self) -> Option<Tensor<4>> {
+        let start = self.start.as_ref().filter(|start| start.untouched)?;
+        start.picture.clone()
+    }
+
+    /// The latents before the first step, `[images, channels, height, width]`: noise, or the picture under as much noise as the
+    /// scheduler has there.
+    pub fn first_latents(&self, scheduler: &dyn Scheduler) -> Tensor<4> {
+        let noise = self.latents.clone();
+        match &self.start {
+            Some(Started {
+                picture: Some(picture),
+                from_noise: false,
+                ..
+            }) => scheduler.add_noise(picture.clone(), noise, 0),
+            _ => noise * scheduler.init_noise_sigma(),
+        }
+    }
 }
 
 /// Everything a caller can get wrong about a request, before anything is loaded or computed; its outline.
@@ -94,17 +125,42 @@ pub(super) fn check<F: Family + ?Sized>(
             what: "guidance to rescale: its guidance is built in".into(),
         });
     }
+    check_input(profile.input, request.start.as_ref())?;
     family.check(request)?;
     check_adapters(family, request)?;
     check_loras(family, request)?;
     let frame = frame(family, request)?;
     check_latents(request, &frame)?;
     memory::check(family, request, &frame)?;
-    scheduler(family, request, frame.size)?;
+    check_place(family, request)?;
+    let scheduler = scheduler(family, request, frame.size)?;
+    if request.start.is_some() && scheduler.timesteps().is_empty() {
+        let (name, end) = (
+            "the end of denoising",
+            request.scheduler_options.denoising_end,
+        );
+        let end = end.unwrap_or(1.0);
+        return Err(PipelineError::bad_request(
+            name,
+            end,
+            "behind where the picture begins",
+        ));
+    }
     Ok(frame)
 }
 
-fn frame<F: Family + ?Sized>(
+/// That a denoiser that repaints is given a picture and a region.
+fn check_input(input: InputKind, start: Option<&Start>) -> Result<(), PipelineError> {
+    let missing = match (input, start) {
+        (InputKind::Region, None) => "picture to start from",
+        (InputKind::Region, Some(Start { repaint: None, .. })) => "region of the picture",
+        _ => return Ok(()),
+    };
+    Err(PipelineError::NothingToRepaint { missing })
+}
+
+/// The outline of a request.
+pub(super) fn frame<F: Family + ?Sized>(
     family: &F,
     request: &Request<F::Extra>,
 ) -> Result<Frame, PipelineError> {
@@ -141,7 +197,10 @@ fn frame<F: Family + ?Sized>(
 
 /// The size of the pictures.
 pub(super) fn size<F: Family + ?Sized>(family: &F, request: &Request<F::Extra>) -> ImageSize {
-    request.size.unwrap_or(family.profile().defaults.size)
+    let profile = family.profile();
+    let own = request.start.as_ref();
+    let own = || own.and_then(|start| start.size(profile.multiple));
+    (request.size).or_else(own).unwrap_or(profile.defaults.size)
 }
 
 /// The scheduler of a run.
@@ -162,7 +221,10 @@ pub(super) fn scheduler<F: Family + ?Sized>(
     }
     let steps = request.steps.unwrap_or(profile.defaults.steps);
     let tokens = size.pixels() / (profile.multiple * profile.multiple);
-    Ok(config.build(steps, &request.scheduler_options.image_tokens(tokens))?)
+    // of a picture that stays as it is no step is run, and none is left out
+    let begin = Some(begin(family, request)?).filter(|begin| *begin < steps);
+    let options = request.scheduler_options.image_tokens(tokens);
+    Ok(config.build(steps, &options.begin_at(begin.unwrap_or(0)))?)
 }
 
 /// That latents that are given are those of the pictures.
@@ -176,17 +238,6 @@ fn check_latents<X>(request: &Request<X>, frame: &Frame) -> Result<(), PipelineE
             Err(PipelineError::bad_request(name, found, expected))
         }
         _ => Ok(()),
-    }
-}
-
-/// The noise to start from, of unit variance.
-fn start<X>(request: &Request<X>, frame: &Frame, seeds: &mut Seeds) -> Tensor<4> {
-    match &request.latents {
-        None => seeds.noise(frame.latent_shape),
-        Some(given) => {
-            let given = given.clone().to_device(seeds.device());
-            given.cast(FloatDType::F32)
-        }
     }
 }
 

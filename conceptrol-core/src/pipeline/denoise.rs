@@ -8,12 +8,12 @@ use crate::{
     models::scheduler::Scheduler,
     pipeline::{
         Conditioning, DenoisedLatents, Evaluation, Family, Observer, PipelineError, Request, Stage,
-        StepReport, conditioning::scheduler, finite, guidance::mix,
+        StepReport, conditioning::scheduler, finite, guidance::mix, start::begin,
     },
     seam::{AttentionPlan, ConditionSchedule, Session, StepInfo},
 };
 
-/// Runs all steps: latents from noise, in f32, and the session at its end. Nothing is read back from the device before the
+/// Runs all steps but those that a picture to start from leaves out: latents from noise or picture, in f32, and the session at its end. Nothing is read back from the device before the
 /// last step is done.
 pub(super) fn denoise<F: Family + ?Sized>(
     family: &F,
@@ -25,19 +25,23 @@ pub(super) fn denoise<F: Family + ?Sized>(
     let profile = family.profile();
     let mut scheduler = scheduler(family, request, conditioning.size)?;
     let mut seeds = conditioning.seeds.clone();
-    let mut latents = conditioning.latents.clone() * scheduler.init_noise_sigma();
+    let mut latents = conditioning.first_latents(&*scheduler);
     let mut session = session(family, plan, request, conditioning)?;
+    if let Some(picture) = conditioning.untouched() {
+        return Ok((picture, session));
+    }
     let denoiser = load(family, request, observer)?;
     let guidance = guidance(family, request);
     let timesteps = scheduler.timesteps().to_vec();
-    let total = timesteps.len();
+    let (begin, total) = (begin(family, request)?, timesteps.len());
     let mut markers = Vec::with_capacity(total);
     observer.on_stage(Stage::Denoising { done: 0, total });
     for (index, timestep) in timesteps.into_iter().enumerate() {
         let cancelled = |done| PipelineError::Cancelled {
             stage: Stage::Denoising { done, total },
         };
-        let step = StepInfo::new(index, total, timestep);
+        // windows count the steps of the whole schedule
+        let step = StepInfo::new(begin + index, begin + total, timestep);
         session.begin_step(step);
         let sample = scheduler.scale_model_input(latents.clone(), index);
         let output = predict(
@@ -63,6 +67,11 @@ pub(super) fn denoise<F: Family + ?Sized>(
             seeds.noise([channels, height, width])
         })?;
         markers.push(finite::marker(&latents));
+        if let Some(start) = &conditioning.start {
+            let noised =
+                |picture| scheduler.add_noise(picture, conditioning.latents.clone(), index + 1);
+            latents = start.keep(latents, noised);
+        }
         let denoised = Denoised {
             scheduler: &*scheduler,
             index,
@@ -71,6 +80,8 @@ pub(super) fn denoise<F: Family + ?Sized>(
         };
         let report = StepReport {
             step,
+            done: index + 1,
+            total,
             model_output: &output,
             guided: &guided,
             latents: &latents,
@@ -81,7 +92,10 @@ pub(super) fn denoise<F: Family + ?Sized>(
             return Err(cancelled(index + 1));
         }
     }
-    let first_bad = (Tensor::cat(markers, 0).into_data().iter::<f32>()).position(|x| x != 0.0);
+    let first_bad = match markers.is_empty() {
+        true => None,
+        false => (Tensor::cat(markers, 0).into_data().iter::<f32>()).position(|x| x != 0.0),
+    };
     match first_bad {
         None => Ok((latents, session)),
         Some(step) => {
@@ -104,6 +118,19 @@ pub(super) fn renoise<F: Family + ?Sized>(
     clean: &Tensor<4>,
     observer: &mut dyn Observer,
 ) -> Result<Session, PipelineError> {
+    evaluate(family, plan, request, conditioning, clean, observer, |_| {})
+}
+
+/// The same, with a look at the session after each evaluation.
+pub(super) fn evaluate<F: Family + ?Sized>(
+    family: &F,
+    plan: &AttentionPlan,
+    request: &Request<F::Extra>,
+    conditioning: &Conditioning<F::Encoded>,
+    clean: &Tensor<4>,
+    observer: &mut dyn Observer,
+    mut each: impl FnMut(&Session),
+) -> Result<Session, PipelineError> {
     let (found, expected) = (clean.dims(), conditioning.latents.dims());
     if found != expected {
         let (name, found) = ("the shape of the clean latents", format!("{found:?}"));
@@ -113,11 +140,11 @@ pub(super) fn renoise<F: Family + ?Sized>(
     let scheduler = scheduler(family, request, conditioning.size)?;
     let mut session = session(family, plan, request, conditioning)?;
     let denoiser = load(family, request, observer)?;
-    let total = scheduler.timesteps().len();
+    let (begin, total) = (begin(family, request)?, scheduler.timesteps().len());
     for (index, &timestep) in scheduler.timesteps().iter().enumerate() {
         let stage = Stage::Denoising { done: index, total };
         observer.on_stage(stage);
-        session.begin_step(StepInfo::new(index, total, timestep));
+        session.begin_step(StepInfo::new(begin + index, begin + total, timestep));
         let noised = scheduler.add_noise(clean.clone(), conditioning.latents.clone(), index);
         let sample = scheduler.scale_model_input(noised, index);
         let output = predict(
@@ -132,6 +159,7 @@ pub(super) fn renoise<F: Family + ?Sized>(
             return Err(PipelineError::Cancelled { stage });
         }
         output?;
+        each(&session);
     }
     Ok(session)
 }
@@ -184,6 +212,10 @@ fn predict<F: Family + ?Sized>(
     sample: Tensor<4>,
     session: &mut Session,
 ) -> Result<Tensor<4>, PipelineError> {
+    let sample = match &conditioning.beside {
+        Some(beside) => Tensor::cat(vec![sample, beside.clone()], 1),
+        None => sample,
+    };
     let rows = if conditioning.batch.guided {
         Tensor::cat(vec![sample.clone(), sample], 0)
     } else {

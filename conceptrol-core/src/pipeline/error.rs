@@ -68,6 +68,12 @@ pub enum PipelineError {
         /// What it must be.
         expected: String,
     },
+    /// A model that repaints part of a picture, and a request without picture or region.
+    #[error("this model repaints part of a picture, and the request has no {missing}")]
+    NothingToRepaint {
+        /// What it does not have.
+        missing: &'static str,
+    },
     /// The family does not have what was asked for.
     #[error("{family} has no {what}")]
     Unsupported {

@@ -6,7 +6,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 
 use crate::{
     concept::{Concept, ReferenceTokens, Token},
-    mask::ConceptBlock,
+    mask::{ConceptBlock, ConceptMask},
     models::{noise::NoiseDtype, scheduler::SchedulerConfig, tokenizer::EncodedPrompt},
     pipeline::{Fidelity, ImageSize, Loras, Mode, PipelineError, Request, Seeds},
     seam::{
@@ -116,21 +116,44 @@ pub trait Family: fmt::Debug + Send + Sync {
         session: &mut Session,
     ) -> Result<Tensor<4>, PipelineError>;
 
-    /// A picture to the latents it is made from, in f32: the mean of the autoencoder's posterior, scaled as the denoiser
-    /// takes it.
+    /// A picture to the latents it is made from, in f32, scaled as the denoiser takes them: the mean of the autoencoder's
+    /// posterior, or with standard normal `noise` a sample of it.
     ///
     /// # Shapes
     ///
-    /// `[images, 3, height, width]`, values in -1..=1 -> `[images, channels, height / downscale, width / downscale]`
+    /// `[images, 3, height, width]`, values in -1..=1 -> `[images, channels, height / downscale, width / downscale]`, the shape
+    /// of `noise`, which may be of more pictures where one was given
     ///
     /// # Errors
     ///
     /// Those of loading the autoencoder; [`PipelineError::Unsupported`] if the family cannot.
-    fn encode_picture(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
-        let _ = pixels;
+    fn encode_picture(
+        &self,
+        pixels: Tensor<4>,
+        noise: Option<Tensor<4>>,
+    ) -> Result<Tensor<4>, PipelineError> {
+        let _ = (pixels, noise);
         Err(PipelineError::Unsupported {
             family: self.profile().name,
             what: "pictures to start from".into(),
+        })
+    }
+
+    /// What a denoiser of [`InputKind::Region`] takes beside the latents: the `region` that is to be repainted, a mask of
+    /// ones and zeros over the pixels of the picture, and the latents of the `rest` of it.
+    ///
+    /// # Shapes
+    ///
+    /// `rest` `[images, channels, height, width]` -> `[images, further channels, height, width]`
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Unsupported`] if the family has no such denoiser.
+    fn around(&self, region: &ConceptMask, rest: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+        let _ = (region, rest);
+        Err(PipelineError::Unsupported {
+            family: self.profile().name,
+            what: "denoiser that repaints a region".into(),
         })
     }
 
@@ -152,6 +175,18 @@ pub trait Family: fmt::Debug + Send + Sync {
     }
 }
 
+/// What a denoiser reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum InputKind {
+    /// Latents.
+    #[default]
+    Latents,
+    /// Latents, a region of a picture, and the rest of that picture: it repaints the region, and nothing else can be asked of
+    /// it. `UNet`s of 9 channels, FLUX Fill.
+    Region,
+}
+
 /// The facts about a family that every pipeline needs.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -170,6 +205,8 @@ pub struct Profile {
     pub noise: NoiseDtype,
     /// The checkpoint's scheduler.
     pub scheduler: SchedulerConfig,
+    /// What the denoiser reads.
+    pub input: InputKind,
     /// Channels of the latents.
     pub latent_channels: usize,
     /// Pixels along a side of a latent cell.
@@ -217,6 +254,7 @@ impl Profile {
             scheduler,
             dtype: FloatDType::F32,
             noise: NoiseDtype::F32,
+            input: InputKind::Latents,
             latent_channels: 4,
             downscale: 8,
             multiple: 8,
@@ -308,7 +346,8 @@ impl<E> Encoding<E> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Evaluation<'a, E> {
-    /// Scaled latents of every row, in the profile's type, `[rows, channels, height, width]`.
+    /// Scaled latents of every row, in the profile's type, `[rows, channels, height, width]`; behind them the channels that
+    /// the denoiser takes beside them, if there are any.
     pub latents: Tensor<4>,
     /// Where the generation stands.
     pub step: StepInfo,

@@ -4,7 +4,10 @@ use burn::tensor::Tensor;
 use image::RgbImage;
 
 use crate::{
-    mask::ConceptMask, models::tokenizer::Truncation, pipeline::LocatedConcept, seam::Captures,
+    mask::ConceptMask,
+    models::{image::MaskImage, tokenizer::Truncation},
+    pipeline::LocatedConcept,
+    seam::Captures,
 };
 
 /// The outcome of a generation.
@@ -23,6 +26,9 @@ pub struct Generation {
     pub located: Vec<Vec<LocatedConcept>>,
     /// What the text encoder did not see of each prompt.
     pub truncated: Vec<Option<Truncation>>,
+    /// The region of the picture it starts from that was repainted, as it was drawn or found: a value for each pixel of that
+    /// picture.
+    pub region: Option<MaskImage>,
     /// What capture layers recorded.
     pub captures: Captures,
 }

@@ -30,11 +30,12 @@ mod residency;
 mod seeds;
 mod size;
 mod stage;
+mod start;
 
 pub use concept::{ConceptRequest, Words};
 pub use conditioning::Conditioning;
 pub use error::PipelineError;
-pub use family::{Defaults, Encoding, Evaluation, Family, Frame, Profile};
+pub use family::{Defaults, Encoding, Evaluation, Family, Frame, InputKind, Profile};
 pub use fidelity::Fidelity;
 pub use folder::{ModelIndex, checked_scheduler, concept_block_of};
 pub use generation::Generation;
@@ -52,3 +53,4 @@ pub use residency::{Residency, Slot};
 pub use seeds::Seeds;
 pub use size::ImageSize;
 pub use stage::Stage;
+pub use start::{ConceptPlace, Region, Repaint, Start, Started};

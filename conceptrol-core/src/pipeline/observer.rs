@@ -13,8 +13,12 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StepReport<'a> {
-    /// The step that was finished.
+    /// The step that was finished, counted over the whole schedule.
     pub step: StepInfo,
+    /// Steps that are finished, of those that are run.
+    pub done: usize,
+    /// Steps that are run: fewer than those of the schedule if it starts from a picture.
+    pub total: usize,
     /// What the denoiser gave for every row, `[rows, channels, height, width]`, in f32.
     pub model_output: &'a Tensor<4>,
     /// The same after guidance, `[images, channels, height, width]`.

@@ -8,7 +8,7 @@ use crate::{
     cancel::Cancel,
     mask::ConceptMaskSource,
     models::scheduler::{SchedulerConfig, SchedulerOptions},
-    pipeline::{ConceptRequest, Fidelity, Guidance, ImageSize, LoraRequest, PipelineError},
+    pipeline::{ConceptRequest, Fidelity, Guidance, ImageSize, LoraRequest, PipelineError, Start},
     seam::{SiteSelector, StepWindow},
 };
 
@@ -62,7 +62,9 @@ pub struct Request<X = ()> {
     pub mask_source: Option<Arc<dyn ConceptMaskSource>>,
     /// Whose details are followed where the paper and the authors' code differ.
     pub fidelity: Fidelity,
-    /// Number of steps.
+    /// A picture to start from instead of noise.
+    pub start: Option<Start>,
+    /// Number of steps of the whole schedule; of a picture to start from, its strength says how many of them are run.
     pub steps: Option<usize>,
     /// Guidance.
     pub guidance: Guidance,
@@ -70,7 +72,7 @@ pub struct Request<X = ()> {
     pub scheduler: Option<SchedulerConfig>,
     /// What is asked of the scheduler beside the number of steps.
     pub scheduler_options: SchedulerOptions,
-    /// Size of the pictures.
+    /// Size of the pictures; of a picture to start from its own, rounded down to what the model can make, if `None`.
     pub size: Option<ImageSize>,
     /// Seed of the first picture; picture `i` has `seed + i`, so that it is the same alone.
     pub seed: u64,
@@ -100,6 +102,7 @@ impl<X: Default> Request<X> {
             site_scales: Vec::new(),
             mask_source: None,
             fidelity: Fidelity::default(),
+            start: None,
             steps: None,
             guidance: Guidance::default(),
             scheduler: None,
@@ -141,6 +144,8 @@ impl<X> Request<X> {
         mask_source(source: impl ConceptMaskSource + 'static) -> Some(Arc::new(source));
         /// Sets whose details are followed.
         fidelity(fidelity: Fidelity) -> fidelity;
+        /// Sets a picture to start from.
+        start(start: Start) -> Some(start);
         /// Sets the number of steps.
         steps(steps: usize) -> Some(steps);
         /// Sets another scheduler than the checkpoint's.
@@ -267,6 +272,7 @@ impl<X> Request<X> {
             let value = strength.to_string();
             return refuse("the strength of a low-rank adapter", value, "finite");
         }
+        self.start.iter().try_for_each(Start::check)?;
         self.concepts.iter().try_for_each(ConceptRequest::check)
     }
 }

@@ -10,11 +10,11 @@ pub enum Stage {
     Encoding,
     /// The denoiser is loaded, if it is not there.
     Loading,
-    /// Steps are computed; this many of them are finished.
+    /// Steps are computed; this many of those that are run are finished.
     Denoising {
         /// Finished steps.
         done: usize,
-        /// Steps of the generation.
+        /// Steps that are run.
         total: usize,
     },
     /// Latents become pictures; this many of them are finished.

@@ -183,6 +183,7 @@ pub fn config_of(file: &Checkpoint) -> Result<FluxConfig, ConfigError> {
     let rotary = rotary_of_index(head_dim);
     let sizes = [
         ("in_channels", shape("x_embedder.weight", 1)?),
+        ("out_channels", shape("proj_out.weight", 0)?),
         ("num_layers", count("transformer_blocks")),
         ("num_single_layers", count("single_transformer_blocks")),
         ("attention_head_dim", head_dim),

@@ -24,7 +24,7 @@ use crate::config::FluxConfig;
 /// conditions together.
 #[derive(Debug)]
 pub struct FluxInput<'a> {
-    /// Packed latents, `[batch, latent tokens, in_channels]`.
+    /// Packed latents, `[batch, latent tokens, in_channels]`, with a model that repaints what is around them behind.
     pub latents: Tensor<3>,
     /// T5 states, `[batch, text tokens, joint_attention_dim]`.
     pub text: Tensor<3>,
@@ -103,7 +103,7 @@ impl FluxTransformer {
             double: Vec::new(),
             single: Vec::new(),
             norm_out: Modulation::new(&weights.at("norm_out"), inner),
-            proj_out: linear("proj_out", inner, config.in_channels),
+            proj_out: linear("proj_out", inner, config.token_channels()),
             config: config.clone(),
             adapters: Adapters::default(),
             disk: None,
@@ -147,7 +147,7 @@ impl FluxTransformer {
     /// Predicts the velocity `noise - picture` of the latents.
     ///
     /// # Shapes
-    /// `[batch, latent tokens, in_channels]`
+    /// `[batch, latent tokens, token channels]`
     ///
     /// # Errors
     /// What a processor of the session's plan reports.

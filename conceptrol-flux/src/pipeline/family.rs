@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::{
     AttentionPlanBuilder, Session, SiteSelector, Token,
-    mask::ConceptBlock,
+    mask::{ConceptBlock, ConceptMask},
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
         Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
@@ -48,6 +48,12 @@ impl Family for Flux {
     }
 
     fn check(&self, request: &Request) -> Result<(), PipelineError> {
+        if self.config().reads_region() && request.has_references() {
+            return Err(PipelineError::Unsupported {
+                family: "FLUX Fill",
+                what: "tokens of reference pictures: its own carry a region".into(),
+            });
+        }
         let tokens = request.extra.text_tokens;
         if !(1..=TEXT_LIMIT).contains(&tokens) {
             let name = "the number of text tokens";
@@ -131,10 +137,25 @@ impl Family for Flux {
         Some(self.footprint(frame, tile))
     }
 
-    fn encode_picture(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+    fn encode_picture(
+        &self,
+        pixels: Tensor<4>,
+        noise: Option<Tensor<4>>,
+    ) -> Result<Tensor<4>, PipelineError> {
         let vae = self.vae()?;
-        let mean = vae.encode(pixels.cast(self.vae_dtype()), None)?.mean();
-        Ok(vae.scale(mean).cast(FloatDType::F32))
+        let posterior = vae.encode(pixels.cast(self.vae_dtype()), None)?;
+        Ok(vae.scale(posterior.latents(noise)).cast(FloatDType::F32))
+    }
+
+    /// The rest, then the pixels of the region: a cell's are channels of their own, so that the mask loses nothing.
+    fn around(&self, region: &ConceptMask, rest: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+        let [images, _, height, width] = rest.dims();
+        let [down, across] = [region.grid().height / height, region.grid().width / width];
+        let pixels = region.values().clone();
+        let pixels = pixels.reshape([1, height, down, width, across]);
+        let channels = pixels.permute([0, 2, 4, 1, 3]); // [1, row, column, height, width]
+        let channels = channels.reshape([1, down * across, height, width]);
+        Ok(Tensor::cat(vec![rest, channels.repeat_dim(0, images)], 1))
     }
 
     fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError> {

@@ -17,8 +17,8 @@ use conceptrol_core::{
         weights::Checkpoint,
     },
     pipeline::{
-        Footprint, Frame, ImageSize, Layout, LoadOptions, Loras, ModelFiles, ModelIndex, Part,
-        PipelineError, Profile, Residency, Slot, checked_scheduler, concept_block_of,
+        Footprint, Frame, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles, ModelIndex,
+        Part, PipelineError, Profile, Residency, Slot, checked_scheduler, concept_block_of,
         decoding_bytes, product, size_of, weight_bytes,
     },
 };
@@ -31,6 +31,13 @@ use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
 use crate::sites::attention_sites;
 
 const TRANSFORMER: &str = "transformer";
+/// Classes of the pipelines that are read. Those that start from a picture have the same parts.
+const CLASSES: [&str; 4] = [
+    "FluxPipeline",
+    "FluxImg2ImgPipeline",
+    "FluxInpaintPipeline",
+    "FluxFillPipeline",
+];
 
 /// The parts of a FLUX folder. A single file holds the transformer, perhaps with others, and is given as that part.
 const LAYOUT: Layout = Layout {
@@ -103,7 +110,7 @@ impl Flux {
         }
         let files = ModelFiles::open(folder.as_ref(), LAYOUT, &options)?;
         let file = |name: &str| files.configuration(name).ok_or_else(single_file);
-        ModelIndex::open(&file("model_index.json")?, &["FluxPipeline"])?;
+        ModelIndex::open(&file("model_index.json")?, &CLASSES)?;
         let (config, transformer) =
             transformer_file(&files, &files.headers(TRANSFORMER)?, &options)?;
         let transformer_bytes = weight_bytes(&transformer, options.dtype);
@@ -133,13 +140,20 @@ impl Flux {
             FloatDType::BF16 => NoiseDtype::Bf16,
             _ => NoiseDtype::F32,
         };
+        profile.input = match config.reads_region() {
+            true => InputKind::Region,
+            false => InputKind::Latents,
+        };
         profile.latent_channels = config.latent_channels();
         profile.multiple = PIXELS_PER_TOKEN;
         profile.max_edge = SIDE_LIMIT;
         profile.mixes_guidance = false;
         profile.defaults.size = ImageSize::square(512);
         profile.defaults.steps = 20;
-        profile.defaults.guidance = 3.5;
+        profile.defaults.guidance = match config.reads_region() {
+            true => 30.0,
+            false => 3.5,
+        };
         // the authors' 0.5, below which OminiControl loses the reference altogether
         profile.defaults.outside = 0.5;
 

@@ -8,8 +8,15 @@ use conceptrol_core::{
 use crate::{config::UNetConfig, published::Published, text::TextParts};
 
 pub(super) const FAMILY: &str = "Stable Diffusion";
-/// Classes of the pipelines that are read.
-const CLASSES: [&str; 2] = ["StableDiffusionPipeline", "StableDiffusionXLPipeline"];
+/// Classes of the pipelines that are read. Those that start from a picture have the same parts.
+const CLASSES: [&str; 6] = [
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionXLImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
+    "StableDiffusionXLInpaintPipeline",
+];
 
 /// Single files of Stable Diffusion 1.x and XL.
 pub(super) const LAYOUT: Layout = Layout {
@@ -74,7 +81,7 @@ impl Configurations {
         let published = || published(files);
         let unet = match file("unet/config.json") {
             Some(path) => UNetConfig::from_file(path)?,
-            None => published()?.unet(),
+            None => unet_of_file(published()?, files)?,
         };
         let vae = match file("vae/config.json") {
             Some(path) => AutoencoderKlConfig::from_file(path)?,
@@ -93,6 +100,17 @@ impl Configurations {
             force_zeros: index.is_none_or(|index| index.force_zeros_for_empty_prompt),
         })
     }
+}
+
+/// The UNet of a published model, with the input that the file's own has: one that repaints reads more.
+fn unet_of_file(published: Published, files: &ModelFiles) -> Result<UNetConfig, PipelineError> {
+    let mut config = published.unet();
+    let unet = files.headers("unet")?;
+    let mut first = ["input_blocks.0.0.weight", "conv_in.weight"].into_iter();
+    if let Some((_, [_, channels, ..])) = first.find_map(|name| unet.get(name)) {
+        config.in_channels = *channels;
+    }
+    Ok(config)
 }
 
 /// The published model that a single file is, whatever replaces its UNet.

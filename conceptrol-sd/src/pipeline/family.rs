@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::{
-    AttentionPlanBuilder, Concept, Session, SiteSelector, Token,
-    mask::ConceptBlock,
+    AttentionPlanBuilder, Concept, Grid, Session, SiteSelector, Token,
+    mask::{ConceptBlock, ConceptMask, ResizeFilter},
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
         Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
@@ -138,11 +138,23 @@ impl Family for StableDiffusion {
         Some(self.footprint(frame, tile))
     }
 
-    fn encode_picture(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+    fn encode_picture(
+        &self,
+        pixels: Tensor<4>,
+        noise: Option<Tensor<4>>,
+    ) -> Result<Tensor<4>, PipelineError> {
         let vae = self.vae()?;
         let dtype = self.vae_config().compute_dtype(self.profile.dtype);
-        let mean = vae.encode(pixels.cast(dtype), None)?.mean();
-        Ok(vae.scale(mean).cast(FloatDType::F32))
+        let posterior = vae.encode(pixels.cast(dtype), None)?;
+        Ok(vae.scale(posterior.latents(noise)).cast(FloatDType::F32))
+    }
+
+    /// The region on the grid of the latents, then the rest.
+    fn around(&self, region: &ConceptMask, rest: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+        let [images, _, height, width] = rest.dims();
+        let cells = region.resized(Grid::new(height, width), ResizeFilter::Nearest);
+        let cells = cells.values().clone().reshape([1, 1, height, width]);
+        Ok(Tensor::cat(vec![cells.repeat_dim(0, images), rest], 1))
     }
 
     fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError> {

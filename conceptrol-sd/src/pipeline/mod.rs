@@ -4,6 +4,7 @@ mod configurations;
 mod encode;
 mod extra;
 mod family;
+mod input;
 mod model;
 mod references;
 mod saved;

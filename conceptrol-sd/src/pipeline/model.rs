@@ -26,6 +26,7 @@ use crate::{
         Request,
         configurations::{Configurations, FAMILY, LAYOUT},
         extra::SIZES,
+        input::input_of,
     },
     sites::attention_sites,
     text::{TextEncoders, TextParts},
@@ -81,7 +82,7 @@ impl StableDiffusion {
         let files = ModelFiles::open(path.as_ref(), LAYOUT, &options)?;
         let parts = Configurations::read(&files)?;
         let (unet_config, vae_config) = (parts.unet, parts.vae);
-        check_latents(&unet_config, &vae_config)?;
+        let input = input_of(&unet_config, vae_config.latent_channels)?;
         let mut text_parts = parts.text;
         for (path, token) in &options.embeddings {
             text_parts.learn(&TextualInversion::open(path, token.as_deref())?)?;
@@ -115,7 +116,8 @@ impl StableDiffusion {
         let cross = SiteSelector::cross();
         let mut profile = Profile::new("Stable Diffusion", sites, cross, device, scheduler);
         profile.dtype = options.dtype;
-        profile.latent_channels = unet_config.in_channels;
+        profile.input = input;
+        profile.latent_channels = vae_config.latent_channels;
         profile.downscale = vae_config.downscale();
         profile.multiple = profile.downscale;
         let [height, width] = unet_config.sample_size.unwrap_or([64, 64]);
@@ -355,27 +357,4 @@ impl StableDiffusion {
     pub(super) fn adapter_count(&self) -> usize {
         self.adapters.len()
     }
-}
-
-/// That the UNet denoises what the autoencoder decodes.
-fn check_latents(unet: &UNetConfig, vae: &AutoencoderKlConfig) -> Result<(), PipelineError> {
-    let expected = vae.latent_channels;
-    let sides = [
-        (
-            "the UNet's input (is it made for inpainting or editing?)",
-            unet.in_channels,
-        ),
-        ("the UNet's output", unet.out_channels),
-    ];
-    for (part, found) in sides {
-        if found != expected {
-            return Err(PipelineError::Mismatch {
-                part,
-                axis: "channels",
-                found,
-                expected,
-            });
-        }
-    }
-    Ok(())
 }

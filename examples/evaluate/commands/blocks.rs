@@ -112,7 +112,8 @@ fn of_scene<P: Pipeline>(
     let size = pipeline.profile().defaults.size;
     let (width, height) = (u32::try_from(size.width)?, u32::try_from(size.height)?);
     let picture = resize(&picture, width, height, Filter::Bicubic);
-    let clean = pipeline.encode_picture(image_to_tensor(&picture, &pipeline.profile().device))?;
+    let pixels = image_to_tensor(&picture, &pipeline.profile().device);
+    let clean = pipeline.encode_picture(pixels, None)?;
     let conditioning = pipeline.condition(&request)?;
     let sites = pipeline.profile().conditioned.clone();
     let plan = pipeline.plan_around(&request, sites, CaptureLayer::new())?;

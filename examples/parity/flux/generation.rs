@@ -2,16 +2,16 @@
 
 use std::{error::Error, path::Path, sync::Arc};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     Concept,
     models::image::{Filter, image_to_tensor, resize},
-    pipeline::{Family, LoadOptions, Mode, Pipeline},
+    pipeline::{Conditioning, Family, LoadOptions, Mode, Pipeline},
 };
 use conceptrol_flux::{
     Flux,
     latents::pack,
-    pipeline::{FluxOptions, Request},
+    pipeline::{Encoded, FluxOptions, Request},
 };
 
 use super::refresh::Counter;
@@ -19,7 +19,7 @@ use crate::{
     Outcome,
     case::{Arrays, Case, array, id_array},
     report::Report,
-    request, trace,
+    request, start, trace,
 };
 
 pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome {
@@ -57,12 +57,13 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         &expected["pooled_prompt_embeds"],
     );
     let packed = |latents| array(pack(latents));
-    report.within(
-        "noise",
-        &packed(conditioning.latents.clone()),
-        &inputs["latents"],
-        2e-6,
-    );
+    compare_start(
+        &pipeline,
+        &request,
+        &conditioning,
+        [&inputs, &expected],
+        report,
+    )?;
     if let Some(wanted) = expected.get("condition_tokens") {
         report.tensor(
             "condition_tokens",
@@ -98,6 +99,80 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
     trace::compare_picture(&pipeline, latents, &expected, report)
 }
 
+/// The noise, and what is made of a picture to start from.
+fn compare_start(
+    pipeline: &Flux,
+    request: &Request,
+    conditioning: &Conditioning<Encoded>,
+    [inputs, expected]: [&Arrays; 2],
+    report: &mut Report,
+) -> Outcome {
+    let noise = conditioning.latents.clone();
+    let Some(drawn) = inputs.get("latent_noise") else {
+        report.within("noise", &array(pack(noise)), &inputs["latents"], 2e-6);
+        return Ok(());
+    };
+    report.within("noise", &array(noise), drawn, 2e-6);
+    let (Some(start), Some(started)) = (&request.start, &conditioning.start) else {
+        return Ok(());
+    };
+    let (vae, size, device) = (
+        pipeline.vae()?,
+        conditioning.size,
+        &pipeline.profile().device,
+    );
+    start::compare(
+        start,
+        started,
+        &vae,
+        size,
+        [inputs, expected],
+        device,
+        report,
+    )?;
+    let scheduler = pipeline.scheduler(request)?;
+    let first = conditioning.first_latents(&*scheduler);
+    // of the posterior's deviations: the noise is drawn again
+    let tolerance = report.tolerance("latents");
+    report.within(
+        "first_latents",
+        &array(pack(first.clone())),
+        &inputs["latents"],
+        tolerance,
+    );
+    let Some(cells) = &started.cells else {
+        return Ok(());
+    };
+    let Some(beside) = &conditioning.beside else {
+        let packed = pack(
+            cells
+                .clone()
+                .repeat_dim(1, pipeline.config().latent_channels()),
+        );
+        report.tensor("mask_packed", packed, &expected["mask_packed"]);
+        return Ok(());
+    };
+    let (latents, channels) = (pipeline.config().latent_channels(), beside.dims()[1]);
+    let part = |range| pack(beside.clone().slice_dim(1, range));
+    report.tensor(
+        "masked_image_latents",
+        part(0..latents),
+        &expected["masked_image_latents"],
+    );
+    report.tensor(
+        "mask_packed",
+        part(latents..channels),
+        &expected["mask_packed"],
+    );
+    let rows = pack(Tensor::cat(vec![first, beside.clone()], 1));
+    report.tensor(
+        "transformer_in_first",
+        rows,
+        &expected["transformer_in_first"],
+    );
+    Ok(())
+}
+
 /// The model of a case with what the case adds to it.
 fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
     let mut options: LoadOptions<FluxOptions> = LoadOptions::new(device.clone());
@@ -106,6 +181,9 @@ fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
             Some(strength) => options = options.lora(case.file("lora")?, strength),
             None => options = options.adapter(case.file("lora")?),
         }
+    }
+    if case.has_file("transformer") {
+        options = options.part("transformer", case.file("transformer")?);
     }
     if case.has_file("gguf") {
         let config = case.file("transformer_config")?;

@@ -48,12 +48,23 @@ impl Posterior {
     /// `mean + std * noise`, for standard normal `noise`.
     ///
     /// # Shapes
-    /// `noise` and output: `[batch, latent_channels, height, width]`
+    /// `noise` and output: `[batch, latent_channels, height, width]`, or more than one of a single picture
     ///
     /// # Panics
     /// If `noise` has another shape than [`Self::mean`].
     pub fn sample(&self, noise: Tensor<4>) -> Tensor<4> {
         let noise = noise.cast(self.mean.dtype());
         self.mean() + self.std() * noise
+    }
+
+    /// A [`sample`](Self::sample) where there is noise, the [`mean`](Self::mean) without.
+    ///
+    /// # Panics
+    /// As [`sample`](Self::sample).
+    pub fn latents(&self, noise: Option<Tensor<4>>) -> Tensor<4> {
+        match noise {
+            Some(noise) => self.sample(noise),
+            None => self.mean(),
+        }
     }
 }
