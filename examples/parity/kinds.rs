@@ -27,7 +27,7 @@ const STABLE_DIFFUSION: &[&str] = &[
 const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config"];
 
 /// Parameters that ask FLUX for what is not built yet.
-const FLUX_UNBUILT: &[&str] = &["true_cfg_scale", "strength"];
+const FLUX_UNBUILT: &[&str] = &["strength"];
 
 /// Parts of the names of components and processors that are not built yet, though others of their kind are.
 const UNBUILT: &[&str] = &[

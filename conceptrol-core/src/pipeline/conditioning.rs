@@ -8,7 +8,7 @@ use crate::{
     models::{scheduler::Scheduler, tokenizer::Truncation},
     pipeline::{
         ConceptRequest, Family, Frame, ImageSize, LocatedConcept, PipelineError, Request, Seeds,
-        Stage, finite,
+        Stage, finite, guidance,
         locate::locate,
         memory,
         plan::{check_adapters, check_loras},
@@ -82,18 +82,7 @@ pub(super) fn check<F: Family + ?Sized>(
 ) -> Result<Frame, PipelineError> {
     request.check()?;
     let profile = family.profile();
-    if request.negative_prompts.is_some() && !profile.mixes_guidance {
-        return Err(PipelineError::Unsupported {
-            family: profile.name,
-            what: "negative prompt: its guidance is built in".into(),
-        });
-    }
-    if !profile.mixes_guidance && request.guidance.rescale != 0.0 {
-        return Err(PipelineError::Unsupported {
-            family: profile.name,
-            what: "guidance to rescale: its guidance is built in".into(),
-        });
-    }
+    guidance::check(request, profile)?;
     family.check(request)?;
     check_adapters(family, request)?;
     check_loras(family, request)?;
@@ -118,11 +107,9 @@ fn frame<F: Family + ?Sized>(
         }
     }
     let images = request.images();
-    let guidance = request.guidance.scale.unwrap_or(profile.defaults.guidance);
-    let batch = if profile.mixes_guidance && guidance > 1.0 {
-        BatchLayout::guided(images)
-    } else {
-        BatchLayout::unguided(images)
+    let batch = match request.guidance.mixing(profile) {
+        Some(_) => BatchLayout::guided(images),
+        None => BatchLayout::unguided(images),
     };
     let prompts = (request.prompts.iter())
         .map(|prompt| family.tokenize(prompt, &request.extra))

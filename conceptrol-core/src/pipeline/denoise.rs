@@ -28,7 +28,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
     let mut latents = conditioning.latents.clone() * scheduler.init_noise_sigma();
     let mut session = session(family, plan, request, conditioning)?;
     let denoiser = load(family, request, observer)?;
-    let guidance = guidance(family, request);
+    let mixing = request.guidance.mixing(profile);
     let timesteps = scheduler.timesteps().to_vec();
     let total = timesteps.len();
     let mut markers = Vec::with_capacity(total);
@@ -52,10 +52,9 @@ pub(super) fn denoise<F: Family + ?Sized>(
             return Err(cancelled(index)); // whatever the output is: kernels stop in the middle
         }
         let output = output?;
-        let guided = if conditioning.batch.guided {
-            mix(&output, guidance, request.guidance.rescale)
-        } else {
-            output.clone()
+        let guided = match mixing {
+            Some(scale) => mix(&output, scale, request.guidance.rescale),
+            None => output.clone(),
         };
         let before = latents;
         latents = scheduler.step(guided.clone(), index, before.clone(), &mut |shape| {
