@@ -38,9 +38,6 @@ const FLUX_STARTS: &[&str] = &[
     "FluxFillPipeline",
 ];
 
-/// Parameters that ask FLUX for what is not built yet.
-const FLUX_UNBUILT: &[&str] = &["true_cfg_scale"];
-
 /// Parts of the names of components and processors that are not built yet, though others of their kind are.
 const UNBUILT: &[&str] = &[
     "comp_flux_tables",
@@ -78,9 +75,6 @@ fn flux_unbuilt(case: &Case) -> Option<String> {
     let mut names = files.into_iter().flatten().map(|(name, _)| name.as_str());
     // the pictures of OminiControl are parameters, those of other adapters are files
     let known = if starts { FLUX_START_FILES } else { FLUX_FILES };
-    if let Some(file) = names.find(|name| !known.contains(name)) {
-        return Some(format!("file `{file}`"));
-    }
-    let asked = FLUX_UNBUILT.iter().find(|field| !params[**field].is_null());
-    asked.map(|field| format!("parameter `{field}`"))
+    let unknown = names.find(|name| !known.contains(name));
+    unknown.map(|file| format!("file `{file}`"))
 }

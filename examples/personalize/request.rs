@@ -74,6 +74,7 @@ pub(crate) fn request<P: Pipeline>(
         .size(size)
         .fidelity(arguments.fidelity.into());
     request.negative_prompts = (arguments.negative_prompt.clone()).map(|prompt| vec![prompt]);
+    request.guidance.true_cfg_scale = arguments.flux.true_cfg_scale;
     request.vae_tile = arguments.vae_tile;
     request.start = start;
     if let Some(name) = &arguments.scheduler {

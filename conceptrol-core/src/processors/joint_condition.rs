@@ -211,11 +211,15 @@ impl Parts<'_> {
         self.full(self.call.layout.latents.range.len(), value)
     }
 
-    /// `c` at the concept's words, blocked at all others.
+    /// `c` at the concept's words, blocked at all others, and at all of the unconditional rows, whose words are others.
     fn concept_text(&self, concept: &Concept, c: f32, cx: &AttentionContext<'_>) -> Tensor<2> {
         let text_len = self.call.layout.text_len();
         let device = self.call.query.device();
         let words = concept.token_indicator(cx.batch.images, text_len, &device, DType::F32);
+        let words = match cx.batch.guided {
+            true => Tensor::cat(vec![words.zeros_like(), words], 0),
+            false => words,
+        };
         let others = words.clone().neg() + 1.0;
         // two products: `words * (c - BLOCKED) + BLOCKED` would round `c` away
         let bias = words * c + others * LogitBias::BLOCKED;
