@@ -43,6 +43,15 @@ fn dev_transformer() {
     );
 }
 
+/// FLUX.1-Fill-dev differs from dev by the inputs of the first layer: 64 of the latents, 64 of the rest of the picture, 256 of
+/// the region.
+#[test]
+fn fill_transformer() {
+    let mut expected = manifest("flux-dev-transformer.json");
+    expected.insert("x_embedder.weight".into(), vec![3072, 384]);
+    assert_eq!(transformer(FluxConfig::fill()), expected);
+}
+
 #[test]
 fn schnell_transformer() {
     let mut expected = manifest("flux-dev-transformer.json");

@@ -108,7 +108,9 @@ fn compare_start(
     if let Some(beside) = &conditioning.beside {
         let [_, channels, ..] = beside.dims();
         let rest = beside.clone().slice_dim(1, 1..channels);
-        report.tensor("masked_latents", rest, &expected["masked_latents"]);
+        if let Some(wanted) = expected.get("masked_latents") {
+            report.tensor("masked_latents", rest, wanted);
+        }
         let scheduler = pipeline.scheduler(request)?;
         let first = conditioning.first_latents(&*scheduler);
         let row = Tensor::cat(
@@ -116,7 +118,9 @@ fn compare_start(
             1,
         );
         let rows = Tensor::cat(vec![row.clone(), row], 0);
-        report.tensor("unet_in_first", rows, &expected["unet_in_first"]);
+        if let Some(wanted) = expected.get("unet_in_first") {
+            report.tensor("unet_in_first", rows, wanted);
+        }
     }
     Ok(())
 }

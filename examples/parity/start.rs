@@ -59,8 +59,7 @@ pub(crate) fn compare(
     device: &Device,
     report: &mut Report,
 ) -> Outcome {
-    let (width, height) = (u32::try_from(size.width)?, u32::try_from(size.height)?);
-    let picture: RgbImage = resize(&start.image, width, height, Filter::Lanczos);
+    let picture = resized(start, size)?;
     let pixels = image_to_tensor(&picture, device);
     if let Some(wanted) = inputs.get("init_image") {
         report.within("init_image", &array(pixels.clone()), wanted, 1e-6);
@@ -89,13 +88,7 @@ pub(crate) fn compare(
     if let (Some(cells), Some(wanted)) = (&started.cells, expected.get("latent_mask")) {
         report.tensor("latent_mask", cells.clone(), wanted);
     }
-    let kept = region
-        .to_concept_mask(device)
-        .values()
-        .clone()
-        .neg()
-        .add_scalar(1.0);
-    let rest = pixels * kept.reshape([1, 1, size.height, size.width]);
+    let rest = rest(start, region, size, device)?;
     if let Some(wanted) = expected.get("masked_image") {
         report.tensor("masked_image", rest.clone(), wanted);
     }
@@ -103,6 +96,26 @@ pub(crate) fn compare(
         posterior(&vae.encode(rest, None)?, "masked", expected, report);
     }
     Ok(())
+}
+
+fn resized(start: &Start, size: ImageSize) -> Result<RgbImage, Box<dyn Error>> {
+    let (width, height) = (u32::try_from(size.width)?, u32::try_from(size.height)?);
+    Ok(resize(&start.image, width, height, Filter::Lanczos))
+}
+
+/// The picture without its region, `[1, 3, height, width]`.
+pub(crate) fn rest(
+    start: &Start,
+    region: &MaskImage,
+    size: ImageSize,
+    device: &Device,
+) -> Result<Tensor<4>, Box<dyn Error>> {
+    let region = region.to_concept_mask(device).values().clone();
+    let kept = region
+        .neg()
+        .add_scalar(1.0)
+        .reshape([1, 1, size.height, size.width]);
+    Ok(image_to_tensor(&resized(start, size)?, device) * kept)
 }
 
 fn posterior(found: &Posterior, name: &str, expected: &Arrays, report: &mut Report) {

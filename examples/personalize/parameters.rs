@@ -139,8 +139,9 @@ fn start(arguments: &StartArguments, start: Option<&Start>) -> Result<Vec<String
             } = place;
             let prompt = prompt.as_ref().map(|prompt| format!(" in \"{prompt}\""));
             let prompt = prompt.unwrap_or_default();
+            let grow = grow.map(|grow| format!(" grow {grow}")).unwrap_or_default();
             said.push(format!(
-                "Repaint: {phrase}{prompt} threshold {threshold} grow {grow}"
+                "Repaint: {phrase}{prompt} threshold {threshold}{grow}"
             ));
         }
         (_, Some(mask)) => said.push(format!("Repaint: {}", named(mask)?)),

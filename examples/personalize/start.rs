@@ -33,10 +33,11 @@ pub(crate) struct StartArguments {
     /// What the picture shows, with the phrase of --inpaint-concept in it [default: the prompt].
     #[arg(long, value_name = "TEXT", requires = "inpaint_concept")]
     pub inpaint_prompt: Option<String>,
-    /// From which share of the strongest place on a place belongs to the region of --inpaint-concept [default: 0.5].
+    /// From which share of the strongest place on a place belongs to the region of --inpaint-concept [default: 0.4].
     #[arg(long, requires = "inpaint_concept", value_parser = fraction)]
     pub inpaint_threshold: Option<f64>,
-    /// Pixels by which the region of --inpaint-concept is grown [default: 0].
+    /// Pixels by which the region of --inpaint-concept is grown [default: those of a cell of the
+    /// latents, 8].
     #[arg(long, value_name = "PIXELS", requires = "inpaint_concept")]
     pub inpaint_grow: Option<usize>,
     /// Cut the region out with so many pixels around it, repaint that at the full size, and put it back.
@@ -81,6 +82,7 @@ impl StartArguments {
             let threshold = threshold as f32;
             place = place.threshold(threshold);
         }
-        place.grow(self.inpaint_grow.unwrap_or_default())
+        place.grow = self.inpaint_grow;
+        place
     }
 }

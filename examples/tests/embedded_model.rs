@@ -9,8 +9,8 @@ use conceptrol_core::{
     message::chain,
     models::image,
     pipeline::{
-        ConceptRequest, ImageSize, LoadOptions, Mode, Pipeline, PipelineError, Silent, Stage,
-        StepReport, Words,
+        ConceptPlace, ConceptRequest, ImageSize, LoadOptions, Mode, Pipeline, PipelineError,
+        Silent, Stage, Start, StepReport, Words,
     },
 };
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
@@ -320,4 +320,65 @@ fn a_folder_of_another_family_is_refused() {
             .starts_with("no/such/folder: there is no such file or folder"),
         "{error}"
     );
+}
+
+/// A scene with its caption, and the mask of its first object.
+fn scene(index: usize) -> (image::RgbImage, String, String, Vec<bool>) {
+    let folder = assets().join("world/scenes");
+    let lines = std::fs::read_to_string(folder.join("scenes.jsonl")).expect("scenes");
+    let line = lines.lines().nth(index).expect("a scene");
+    let scene: serde_json::Value = serde_json::from_str(line).expect("json");
+    let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
+    let open = |name: &serde_json::Value| image::open(folder.join(text(name))).expect("a picture");
+    let object = &scene["objects"][0];
+    let mask = open(&object["mask"])
+        .pixels()
+        .map(|pixel| pixel.0[0] > 127)
+        .collect();
+    (
+        open(&scene["image"]),
+        text(&scene["caption"]),
+        text(&object["phrase"]),
+        mask,
+    )
+}
+
+#[test]
+fn a_concept_is_found_in_a_picture_and_only_there_it_changes() {
+    let pipeline = pipeline();
+    let mut overlaps = Vec::new();
+    for index in 0..8 {
+        let (picture, caption, phrase, truth) = scene(index);
+        let place = ConceptPlace::of(&phrase).grow(0);
+        let start = Start::new(picture).repaint(place);
+        let request = Request::new(caption).steps(3).seed(1).start(start);
+        let generation = pipeline.generate(&request, &mut Silent).expect("a picture");
+        let region = generation.region.expect("found");
+        let found = region.values.iter().map(|value| *value == 1.0);
+        let pairs = || found.clone().zip(&truth);
+        let both = pairs().filter(|(found, truth)| *found && **truth).count();
+        let any = pairs().filter(|(found, truth)| *found || **truth).count();
+        overlaps.push(both as f64 / any as f64);
+
+        let conditioning = pipeline.condition(&request).expect("a picture");
+        let start = conditioning.start.expect("a picture");
+        let before: Vec<f32> = (start.picture.expect("latents").into_data())
+            .try_to_vec()
+            .expect("f32");
+        let cells: Vec<f32> = (start.cells.expect("a region").into_data())
+            .try_to_vec()
+            .expect("f32");
+        let after: Vec<f32> = generation.latents.into_data().try_to_vec().expect("f32");
+        for (at, (before, after)) in before.iter().zip(&after).enumerate() {
+            let inside = cells[at % cells.len()] == 1.0;
+            assert_eq!(
+                before != after,
+                inside,
+                "{phrase} of scene {index}, number {at}"
+            );
+        }
+    }
+    // 0.64 over 60 scenes; a box around the object has about 0.7, the whole picture 0.1
+    let mean = overlaps.iter().sum::<f64>() / overlaps.len() as f64;
+    assert!(mean > 0.5, "{mean}: {overlaps:?}");
 }

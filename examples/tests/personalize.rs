@@ -367,3 +367,123 @@ fn any_path_is_a_path() {
         assert!(status.expect("ends").success(), "{path:?}");
     }
 }
+
+/// A scene of the evaluation: what it shows, and where its two objects are.
+fn scene() -> [String; 2] {
+    let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/world/scenes");
+    ["000.png", "000.0.png"].map(|name| scenes.join(name).display().to_string())
+}
+
+#[test]
+fn what_is_wrong_with_a_picture_to_start_from_shows_before_the_first_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let small = folder.path().join("small.png");
+    GrayImage::from_pixel(32, 64, Luma([255]))
+        .save(&small)
+        .expect("a mask");
+    let (small, [init, mask]) = (small.display().to_string(), scene());
+    let cases: [(&[&str], &str); 12] = [
+        (&["--strength", "0.5"], "--init"),
+        (&["--inpaint-mask", &mask], "--init"),
+        (&["--inpaint-concept", "car"], "--init"),
+        (&["--init", "absent.png"], "cannot read absent.png"),
+        (&["--init", &init, "--strength", "1.5"], "--strength"),
+        (
+            &["--init", &init, "--strength", "0.01", "--steps", "20"],
+            "the strength is 0.01, it must be 0, or enough for one of 20 steps, from 0.05",
+        ),
+        (
+            &["--init", &init, "--inpaint-mask", &small],
+            "the size of the mask is width 32, height 64, it must be the picture's: width 64, height 64",
+        ),
+        (
+            &[
+                "--init",
+                &init,
+                "--inpaint-mask",
+                &mask,
+                "--inpaint-concept",
+                "car",
+            ],
+            "cannot be used with",
+        ),
+        (
+            &["--init", &init, "--inpaint-padding", "8"],
+            "--inpaint-padding needs --inpaint-mask or --inpaint-concept",
+        ),
+        (&["--init", &init, "--inpaint-concept", "tree"], "tree"),
+        (
+            &[
+                "--init",
+                &init,
+                "--inpaint-concept",
+                "car",
+                "--inpaint-threshold",
+                "0",
+            ],
+            "the threshold of a region is 0",
+        ),
+        (
+            &["--init", &init, "--inpaint-grow", "3"],
+            "--inpaint-concept",
+        ),
+    ];
+    for (arguments, wanted) in cases {
+        let message = refused(arguments);
+        assert!(message.contains(wanted), "{arguments:?}: {message}");
+        assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn a_picture_is_shown_before_and_after() {
+    let [init, mask] = scene();
+    let reference = format!("car={}", reference());
+    let run_with = |more: &[&str]| {
+        let shared = ["--init", &init, "--steps", "4", "--mode", "conceptrol"];
+        let prompt = [
+            "--prompt",
+            "a car and an elephant on the beach",
+            "--concept",
+            &reference,
+        ];
+        let (output, folder) = run(&[&shared[..], &prompt, more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let made = pictures(&folder);
+        assert!(made.join("before_after.png").exists());
+        let said = parameters(&made.join("conceptrol.png"));
+        let picture = image::open(made.join("conceptrol.png")).expect("a picture");
+        (picture.to_rgb8(), said)
+    };
+    let (all, said) = run_with(&["--strength", "0.5"]);
+    assert!(said.contains("Init: 000.png sha256:"), "{said}");
+    assert!(said.contains("Denoising strength: 0.5, "), "{said}");
+    let (drawn, said) = run_with(&["--inpaint-mask", &mask]);
+    assert!(
+        said.contains("Denoising strength: 1, Repaint: 000.0.png sha256:"),
+        "{said}"
+    );
+    let found = [
+        "--inpaint-concept",
+        "banana",
+        "--inpaint-prompt",
+        "a banana and an elephant on the beach",
+    ];
+    let (found, said) = run_with(&[&found[..], &["--inpaint-grow", "2"]].concat());
+    let wanted =
+        "Repaint: banana in \"a banana and an elephant on the beach\" threshold 0.4 grow 2";
+    assert!(said.contains(wanted), "{said}");
+    let (cut_out, said) = run_with(&["--inpaint-mask", &mask, "--inpaint-padding", "6"]);
+    assert!(said.contains("Padding: 6"), "{said}");
+    for (index, one) in [&all, &drawn, &found, &cut_out].into_iter().enumerate() {
+        assert_eq!(one.dimensions(), (64, 64), "{index}");
+    }
+    assert!(all != drawn && drawn != found && drawn != cut_out);
+    // what was not cut out is untouched
+    let before = image::open(&init).expect("a scene").to_rgb8();
+    let mask = image::open(&mask).expect("a mask").to_luma8();
+    for (x, y, pixel) in before.enumerate_pixels() {
+        let outside = mask.get_pixel(x, y).0[0] == 0;
+        assert!(!outside || pixel == cut_out.get_pixel(x, y), "{x}, {y}");
+    }
+}

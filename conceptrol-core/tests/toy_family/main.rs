@@ -1,6 +1,7 @@
 //! A third family: `model.rs` is its denoiser, `toy.rs` all that it writes to have Conceptrol, in less than 200 lines.
 
 mod model;
+mod start;
 mod toy;
 
 use std::{ops::ControlFlow, thread};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor, module::adaptive_avg_pool2d};
 use conceptrol_core::{
     AttentionPlanBuilder, PromptTokens, ReferenceTokens, Session, SiteSelector, Token, TokenStyle,
     mask::ConceptBlock,
@@ -147,6 +147,22 @@ impl Family for Toy {
     ) -> Result<Tensor<4>, PipelineError> {
         let (timestep, text) = (evaluation.step.timestep, evaluation.states.clone());
         Ok(denoiser.forward(evaluation.latents, timestep, text, session)?)
+    }
+
+    /// The mean colours of 8 x 8 pixels, and a channel of nothing.
+    fn encode_picture(
+        &self,
+        pixels: Tensor<4>,
+        noise: Option<Tensor<4>>,
+    ) -> Result<Tensor<4>, PipelineError> {
+        let [images, _, height, width] = pixels.dims();
+        let colours = adaptive_avg_pool2d(pixels, [height / 8, width / 8]);
+        let nothing = Tensor::zeros([images, 1, height / 8, width / 8], &self.profile.device);
+        let mean = Tensor::cat(vec![colours, nothing], 1);
+        Ok(match noise {
+            Some(noise) => mean + noise * 0.01,
+            None => mean,
+        })
     }
 
     fn decode(&self, latents: Tensor<4>, _: Option<usize>) -> Result<Tensor<4>, PipelineError> {

@@ -1,4 +1,5 @@
-//! A tiny FLUX through the whole pipeline: golden cases, concepts and masks, prompts, batches, styles, refusals.
+//! A tiny FLUX through the whole pipeline: golden cases, concepts and masks, prompts, batches, styles, pictures to start
+//! from, refusals.
 
 mod batch;
 mod cancel;
@@ -13,6 +14,7 @@ mod memory;
 mod prompts;
 mod refusals;
 mod residency;
+mod start;
 mod strength;
 mod styles;
 mod threads;

@@ -24,9 +24,6 @@ pub(super) fn input_of(unet: &UNetConfig, latents: usize) -> Result<InputKind, P
         channels if channels == latents => Ok(InputKind::Latents),
         // latents, the region, and the latents of the rest of the picture
         channels if channels == 2 * latents + 1 => Ok(InputKind::Region),
-        channels => Err(mismatch(
-            "the UNet's input (is it made for editing?)",
-            channels,
-        )),
+        channels => Err(mismatch("the UNet's input", channels)),
     }
 }

@@ -1,4 +1,5 @@
-//! A tiny SDXL through the whole pipeline: concepts, batches, prompts, shapes, several adapters, folders, stopping.
+//! A tiny SDXL through the whole pipeline: concepts, batches, prompts, shapes, several adapters,
+//! folders, starting from pictures, stopping.
 
 mod adapters;
 mod batch;
@@ -13,5 +14,6 @@ mod memory;
 mod pipeline;
 mod published;
 mod single_file;
+mod start;
 mod threads;
 mod tiny;

@@ -160,6 +160,14 @@ fn compare_start(
                 .repeat_dim(1, pipeline.config().latent_channels()),
         );
         report.tensor("mask_packed", packed, &expected["mask_packed"]);
+        // drawn, encoded there, and read by nobody
+        if let (Some(noise), Some(region)) = (inputs.get("masked_posterior_noise"), &started.region)
+        {
+            let rest = start::rest(start, region, size, device)?;
+            let latents = pipeline.encode_picture(rest, Some(noise.tensor(device)?))?;
+            let wanted = &expected["masked_image_latents"];
+            report.tensor("masked_image_latents", pack(latents), wanted);
+        }
         return Ok(());
     };
     let (latents, channels) = (pipeline.config().latent_channels(), beside.dims()[1]);

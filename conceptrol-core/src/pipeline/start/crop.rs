@@ -173,3 +173,90 @@ fn fitting((w, h): (u32, u32), (width, height): (u32, u32), cover: bool) -> (u32
         (width, if cover { scaled.max(height) } else { scaled })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Crop, ImageSize, Part, Rgb, RgbImage, covering, within};
+
+    /// White within `[left, top, right, bottom]`.
+    fn mask((width, height): (u32, u32), [left, top, right, bottom]: [u32; 4]) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            let inside = (left..right).contains(&x) && (top..bottom).contains(&y);
+            Rgb([if inside { 255 } else { 0 }; 3])
+        })
+    }
+
+    /// What `VaeImageProcessor.get_crop_region` of diffusers 0.32.2 gives.
+    #[test]
+    fn parts_are_those_of_diffusers() {
+        for (picture, region, padding, (width, height), expected) in [
+            ((100, 70), [75, 34, 80, 58], 16, (96, 64), [22, 18, 100, 70]),
+            ((90, 200), [74, 16, 84, 20], 4, (96, 64), [70, 12, 88, 24]),
+            (
+                (90, 200),
+                [29, 49, 75, 170],
+                16,
+                (64, 128),
+                [13, 33, 90, 187],
+            ),
+            ((64, 64), [25, 40, 35, 48], 16, (64, 64), [9, 22, 51, 64]),
+            (
+                (90, 200),
+                [49, 189, 50, 191],
+                0,
+                (64, 128),
+                [49, 189, 50, 191],
+            ),
+            ((100, 70), [38, 49, 40, 58], 4, (64, 128), [34, 44, 44, 64]),
+            (
+                (90, 200),
+                [49, 182, 77, 195],
+                16,
+                (64, 128),
+                [33, 86, 90, 200],
+            ),
+            ((64, 64), [8, 23, 15, 26], 0, (96, 64), [8, 23, 15, 27]),
+            ((100, 70), [33, 61, 89, 66], 4, (64, 128), [29, 0, 93, 70]),
+            ((64, 64), [36, 22, 54, 60], 4, (64, 128), [32, 12, 58, 64]),
+        ] {
+            let part = Part::around(&mask(picture, region), padding);
+            let part = part.of_proportions(ImageSize::new(height, width), picture);
+            let found = [part.left, part.top, part.right, part.bottom];
+            assert_eq!(found, expected, "{region:?} of {picture:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_other_proportions_is_put_back_where_it_was() {
+        let grey = RgbImage::from_fn(100, 70, |x, y| Rgb([x as u8, y as u8, 9]));
+        // it reaches both edges: no part of it is as high as 64:128 asks for
+        let region = mask((100, 70), [33, 61, 89, 66]);
+        let crop = Crop::new(&grey, &region, 4, ImageSize::new(128, 64));
+        let [part, white] = crop.enlarged(64, 128);
+        assert_eq!(
+            (part.dimensions(), white.dimensions()),
+            ((64, 128), (64, 128))
+        );
+        let back = crop.put_back(&part);
+        let differs = |a: &Rgb<u8>, b: &Rgb<u8>| (0..3).any(|c| a.0[c].abs_diff(b.0[c]) > 1);
+        for (x, y, pixel) in grey.enumerate_pixels() {
+            assert!(
+                !differs(pixel, back.get_pixel(x, y)),
+                "{x}, {y}: {:?}",
+                back.get_pixel(x, y)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wider_lies_within_or_covers() {
+        let wide = RgbImage::from_fn(40, 10, |x, _| Rgb([6 * x as u8; 3]));
+        assert_eq!(within(&wide, 16, 16).dimensions(), (16, 16));
+        assert_eq!(
+            within(&wide, 16, 16).get_pixel(3, 0),
+            within(&wide, 16, 16).get_pixel(3, 15)
+        );
+        assert_eq!(covering(&wide, 16, 16).dimensions(), (16, 16));
+        assert_eq!(covering(&wide, 7, 30).dimensions(), (7, 30));
+    }
+}

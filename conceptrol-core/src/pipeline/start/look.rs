@@ -32,7 +32,8 @@ pub(in crate::pipeline) fn find<F: Family + ?Sized>(
         return Ok(None);
     };
     let map = look(family, request, picture, place)?;
-    Ok(Some(region(&map, place.threshold, place.grow)))
+    let grow = place.grow.unwrap_or(family.profile().downscale);
+    Ok(Some(region(&map, place.threshold, grow)))
 }
 
 /// That the region of a request can be found, if it is to be: before anything is computed.
