@@ -8,13 +8,13 @@ use crate::{
     models::scheduler::Scheduler,
     pipeline::{
         Conditioning, DenoisedLatents, Evaluation, Family, Observer, PipelineError, Request, Stage,
-        StepReport, conditioning::scheduler, finite, guidance::mix, start::begin,
+        Started, StepReport, conditioning::scheduler, finite, guidance::mix, start::begin,
     },
     seam::{AttentionPlan, ConditionSchedule, Session, StepInfo},
 };
 
-/// Runs all steps but those that a picture to start from leaves out: latents from noise or picture, in f32, and the session at its end. Nothing is read back from the device before the
-/// last step is done.
+/// Runs all steps but those that a picture to start from leaves out: latents from noise or picture, in f32, and the session at
+/// its end. Nothing is read back from the device before the last step is done.
 pub(super) fn denoise<F: Family + ?Sized>(
     family: &F,
     plan: &AttentionPlan,
@@ -76,6 +76,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
             index,
             guided: &guided,
             sample: &before,
+            start: conditioning.start.as_ref(),
         };
         let report = StepReport {
             step,
@@ -237,11 +238,16 @@ struct Denoised<'a> {
     index: usize,
     guided: &'a Tensor<4>,
     sample: &'a Tensor<4>,
+    start: Option<&'a Started>,
 }
 
 impl DenoisedLatents for Denoised<'_> {
     fn denoised(&self) -> Tensor<4> {
-        self.scheduler
-            .denoised(self.guided.clone(), self.index, self.sample.clone())
+        let (guided, sample) = (self.guided.clone(), self.sample.clone());
+        let denoised = self.scheduler.denoised(guided, self.index, sample);
+        match self.start {
+            Some(start) => start.keep(denoised, |picture| picture),
+            None => denoised,
+        }
     }
 }
