@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::seam::{Grid, Session};
 
-/// A concept whose mask multiplies what something adds: a ControlNet, an edit.
+/// A concept whose mask multiplies what something adds: a `ControlNet`, an edit.
 ///
 /// The mask is the one that was published last, its peak 1, within the user's own or replaced by it, on the grid of what it
 /// multiplies. Before the first mask nothing is added on either side of it.

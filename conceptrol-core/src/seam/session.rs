@@ -47,7 +47,7 @@ pub struct Session {
     captures: Captures,
     cancel: Cancel,
     /// Sessions of models that are evaluated beside this one's.
-    guests: BTreeMap<usize, Session>,
+    guests: BTreeMap<usize, Self>,
 }
 
 impl Session {
@@ -275,7 +275,7 @@ impl Session {
         projected
     }
 
-    /// The session of another model that is evaluated in this generation, a ControlNet say: its own plan, sites and kept keys
+    /// The session of another model that is evaluated in this generation, a `ControlNet` say: its own plan, sites and kept keys
     /// and values, at this session's step. It is made at the first call for its number and lasts as long as this session.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ pub struct Extra {
     pub negative_micro: Option<MicroConditioning>,
     /// `ControlNets` and their pictures; what they add is summed.
     pub controls: Vec<ControlRequest>,
-    /// The picture that the prompt changes, for UNets that were trained to edit.
+    /// The picture that the prompt changes, for `UNet`s that were trained to edit.
     pub edit: Option<EditRequest>,
 }
 
