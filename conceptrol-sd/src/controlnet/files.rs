@@ -138,14 +138,18 @@ fn refuse_reference_only(path: &Path) -> Result<(), ControlNetError> {
     })
 }
 
-/// The configuration of a file by itself: what a published model was made from.
+/// The configuration of a file by itself: what a published model was made from. Nothing in a file tells whether its net gives
+/// one number a channel; its name does: `shuffle`, the only one of the published nets.
 fn published(path: &Path, file: &Checkpoint) -> Result<ControlNetConfig, ControlNetError> {
     let published = Published::of_unet(file);
     let published = published.map_err(|width| ControlNetError::NoConfiguration {
         path: path.to_owned(),
         width,
     })?;
-    Ok(ControlNetConfig::for_unet(published.unet()))
+    let mut config = ControlNetConfig::for_unet(published.unet());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    config.global_pool = name.to_lowercase().contains("shuffle");
+    Ok(config)
 }
 
 /// That its residuals fit the UNet, and that it reads what the UNet reads.

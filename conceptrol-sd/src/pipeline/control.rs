@@ -12,6 +12,7 @@ use image::RgbImage;
 
 use super::{
     Encoded, Request, StableDiffusion,
+    configurations::FAMILY,
     picture::{at_size, check_picture},
 };
 use crate::{
@@ -111,6 +112,18 @@ pub struct Control {
 impl StableDiffusion {
     /// That every control has its net, a picture and a strength.
     pub(super) fn check_controls(&self, request: &Request) -> Result<(), PipelineError> {
+        let repaint = request
+            .start
+            .as_ref()
+            .and_then(|start| start.repaint.as_ref());
+        let cut = repaint.is_some_and(|repaint| repaint.padding.is_some());
+        if cut && !request.extra.controls.is_empty() {
+            return Err(PipelineError::Unsupported {
+                family: FAMILY,
+                what: "control of a region that is cut out: its picture is that of the whole"
+                    .into(),
+            });
+        }
         let loaded = self.controlnets().len();
         for control in &request.extra.controls {
             if control.net >= loaded {

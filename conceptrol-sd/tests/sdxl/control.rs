@@ -1,11 +1,11 @@
 //! What `ControlNets` add, when, and where.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::{
     AttentionPlan, Grid, MaskRole, Session, SiteSelector, StepInfo, StepWindow,
     mask::ConceptMask,
     models::image::{Filter, resize},
-    pipeline::{ConceptGate, ConceptRequest, Family, ImageSize, Mode, Pipeline, Silent},
+    pipeline::{ConceptGate, ConceptRequest, Family, ImageSize, Mode, Pipeline, Residency, Silent},
     processors::CaptureLayer,
 };
 use conceptrol_sd::{
@@ -17,8 +17,8 @@ use conceptrol_sd::{
 use crate::{
     batch::check,
     common::largest,
-    made::{controlled, net, net_config, work},
-    tiny::{latents, picture, pipeline, request},
+    made::{controlled, controlled_with, net, net_config, work},
+    tiny::{latents, options, picture, pipeline, request},
 };
 
 /// A control picture of the right size.
@@ -186,11 +186,16 @@ fn a_pooled_net_gives_means_for_conditional_rows() {
 #[test]
 fn a_controlled_picture_does_not_see_others() {
     let work = work();
-    let pipeline = controlled(&[&net(work.path(), 1, &net_config(""))]);
-    check(&pipeline, |request| {
-        let gated = control().gate(ConceptGate::outside(1));
-        request.extra.controls = vec![control().guess(true), gated];
-    });
+    let net = net(work.path(), 1, &net_config(""));
+    for dtype in [FloatDType::F32, FloatDType::BF16] {
+        // nets are dropped after use, and loaded again
+        let options = options().dtype(dtype).residency(Residency::WhileUsed);
+        let pipeline = controlled_with(&[&net], options);
+        check(&pipeline, |request| {
+            let gated = control().gate(ConceptGate::outside(1));
+            request.extra.controls = vec![control().guess(true), gated];
+        });
+    }
 }
 
 /// The embedding comes from the net or is loaded alone, the picture has the size or is resized.

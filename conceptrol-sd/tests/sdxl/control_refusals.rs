@@ -3,18 +3,24 @@
 use std::{fs, path::Path};
 
 use conceptrol_core::{
+    Grid,
     message::chain,
-    pipeline::{ConceptGate, ConceptRequest, Fidelity, Pipeline, PipelineError, Words},
+    models::image::MaskImage,
+    pipeline::{
+        ConceptGate, ConceptRequest, Fidelity, Pipeline, PipelineError, Repaint, Start, Words,
+    },
 };
 use conceptrol_sd::{
     StableDiffusion,
-    controlnet::ControlNetError,
+    config::{ControlNetConfig, UNetConfig},
+    controlnet::{ControlNetError, ControlNetFiles, ControlNetModel},
     pipeline::{ControlRequest, Request},
 };
 use serde_json::json;
 
 use crate::{
     made::{controlled, net, net_config, work},
+    published::{asked, sparse},
     tiny::{folder, options, picture, request},
 };
 
@@ -120,6 +126,24 @@ fn other_kinds_of_control() {
     }
 }
 
+/// Nothing in a file tells that its net gives one number a channel.
+#[test]
+fn a_file_that_shuffles_is_known_by_its_name() {
+    let work = work();
+    let config = ControlNetConfig::for_unet(UNetConfig::sd15());
+    let tensors = asked(|w| drop(ControlNetModel::new(&config, w)));
+    for (name, pools) in [
+        ("control_v11e_sd15_Shuffle", true),
+        ("control_canny", false),
+    ] {
+        let path = work.path().join(format!("{name}.safetensors"));
+        drop(sparse(&path, &tensors));
+        let files =
+            ControlNetFiles::open(&path, &UNetConfig::sd15(), 4, &options()).expect("a net");
+        assert_eq!(files.config().global_pool, pools, "{name}");
+    }
+}
+
 #[test]
 fn requests() {
     let work = work();
@@ -132,7 +156,16 @@ fn requests() {
     };
     let gated = |concept| with(control().gate(ConceptGate::inside(concept)));
     let everywhere = ConceptRequest::words_only("book").words(Words::Everywhere);
-    let cases: [(&str, Request); 6] = [
+    let mut cut = with(control());
+    let mask = MaskImage {
+        grid: Grid::new(64, 64),
+        values: vec![1.0; 64 * 64],
+        warning: None,
+    };
+    let start = Start::new(image::RgbImage::new(64, 64));
+    cut.start = Some(start.repaint(Repaint::from(mask).padding(8)));
+    let cases: [(&str, Request); 7] = [
+        ("control of a region that is cut out", cut),
         (
             "below the 1 that are loaded",
             with(ControlRequest::new(1, picture(1))),

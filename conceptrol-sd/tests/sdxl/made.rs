@@ -51,7 +51,12 @@ pub(crate) fn net(work: &Path, seed: u64, config: &str) -> PathBuf {
 
 /// The tiny model with its adapter and these nets.
 pub(crate) fn controlled(nets: &[&Path]) -> StableDiffusion {
-    let options = (nets.iter()).fold(options(), |options, net| options.controlnet(*net));
+    controlled_with(nets, options())
+}
+
+/// The same with other options.
+pub(crate) fn controlled_with(nets: &[&Path], options: LoadOptions) -> StableDiffusion {
+    let options = (nets.iter()).fold(options, |options, net| options.controlnet(*net));
     crate::tiny::open(1, options)
 }
 
