@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use conceptrol_core::{AttentionPlan, BatchLayout, Concept, ReferenceTokens, Session, StepInfo};
 use conceptrol_sd::{
     config::UNetConfig,
+    controlnet::ControlNetModel,
     unet::{AddedConditions, UNet2DConditionModel},
 };
 
@@ -69,16 +70,46 @@ impl GuidedStep {
     ///
     /// If the UNet was installed for another plan.
     pub fn run(&mut self, unet: &UNet2DConditionModel) -> Result<Cost, Failure> {
+        self.run_controlled(unet, None)
+    }
+
+    /// The same with a `ControlNet` and what it has made of its picture, `[1, channels, side, side]`.
+    ///
+    /// # Errors
+    ///
+    /// If one of the models is for another plan or size.
+    pub fn run_controlled(
+        &mut self,
+        unet: &UNet2DConditionModel,
+        control: Option<(&ControlNetModel, &Tensor<4>)>,
+    ) -> Result<Cost, Failure> {
         self.session
             .begin_step(StepInfo::new(self.index, usize::MAX, TIMESTEP));
         self.index += 1;
         let (latents, context) = (self.latents.clone(), self.context.clone());
         let (peak, start) = (Peak::start(), Instant::now());
-        let out = unet.forward(
+        let residuals = match control {
+            None => None,
+            Some((net, hint)) => {
+                let plan = || AttentionPlan::plain(&net.attention_sites());
+                let session = self.session.guest(0, self.session.batch(), plan)?;
+                let (latents, context) = (latents.clone(), context.clone());
+                Some(net.forward(
+                    latents,
+                    TIMESTEP,
+                    context,
+                    self.added.clone(),
+                    hint,
+                    session,
+                )?)
+            }
+        };
+        let out = unet.controlled(
             latents,
             TIMESTEP,
             context,
             self.added.clone(),
+            residuals,
             &mut self.session,
         )?;
         let _ = out.into_data();

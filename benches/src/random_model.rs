@@ -9,7 +9,8 @@ use conceptrol_core::{
 };
 use conceptrol_sd::{
     adapter::{AdapterKind, IpAdapterWeights, ResamplerConfig},
-    config::UNetConfig,
+    config::{ControlNetConfig, UNetConfig},
+    controlnet::ControlNetModel,
     unet::UNet2DConditionModel,
 };
 
@@ -82,6 +83,24 @@ impl RandomModel {
         let unet = UNet2DConditionModel::new(&self.config, &weights);
         weights.finish()?;
         Ok(unet)
+    }
+
+    /// A `ControlNet` for the UNet, in f32.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written or read.
+    pub fn controlnet(&self) -> Result<ControlNetModel, Failure> {
+        let config = ControlNetConfig::for_unet(self.config.clone());
+        let tensors = || {
+            let names = Weights::names(&Device::flex());
+            let _ = ControlNetModel::new(&config, &names);
+            Ok(names.finish()?)
+        };
+        let weights = self.weights("controlnet", FloatDType::F32, tensors)?;
+        let net = ControlNetModel::new(&config, &weights);
+        weights.finish()?;
+        Ok(net)
     }
 
     /// The tensors of an IP-Adapter plus.

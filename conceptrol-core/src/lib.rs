@@ -53,8 +53,8 @@ pub use seam::{
     AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
     Capture, Captures, ConditionSchedule, ConvolutionShape, Gate, Grid, GridRange, Ground,
     Identity, InstallError, Installation, LayerFn, LowRank, MaskError, Probe, ProcessorLayer,
-    Projected, ProjectionCache, Sdpa, Session, SiteId, SiteKind, SiteSelector, Stack, StepInfo,
-    StepWindow, TokenLayout, layer_fn,
+    Projected, ProjectionCache, RowRole, Sdpa, Session, SiteId, SiteKind, SiteSelector, Stack,
+    StepInfo, StepWindow, TokenLayout, layer_fn,
 };
 
 /// The code of the README compiles.

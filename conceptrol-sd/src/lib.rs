@@ -8,6 +8,7 @@
 
 pub mod adapter;
 pub mod config;
+pub mod controlnet;
 pub mod lora;
 pub mod pipeline;
 pub mod published;

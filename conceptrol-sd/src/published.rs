@@ -23,15 +23,18 @@ pub enum Published {
 
 /// Width of the text states in SD1.x and in SDXL.
 const WIDTHS: [(usize, Published); 2] = [(768, Published::Sd15), (2048, Published::Sdxl)];
-/// The first cross-attention keys of a UNet under LDM's names, without and with attention in the first level.
-const KEYS: [&str; 2] = [
+/// The first cross-attention keys of a UNet under LDM's names and those of diffusers, with and without attention in the first
+/// level.
+const KEYS: [&str; 4] = [
     "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
     "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight",
+    "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight",
+    "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight",
 ];
 
 impl Published {
     /// Which model the UNet of a single file is, told by the width of the text it reads; that width if it is none of
-    /// these. The tensors have LDM's names without a prefix.
+    /// these. The tensors have their names without a prefix.
     ///
     /// # Errors
     ///

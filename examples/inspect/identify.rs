@@ -11,7 +11,11 @@ use conceptrol_core::models::{
     weights::{Checkpoint, Weights},
 };
 use conceptrol_flux::{FluxConfig, load};
-use conceptrol_sd::{adapter::IpAdapterLayout, config::UNetConfig, sites::attention_sites};
+use conceptrol_sd::{
+    adapter::IpAdapterLayout,
+    config::{ControlNetConfig, UNetConfig},
+    sites::attention_sites,
+};
 
 use crate::{
     find::beside,
@@ -65,6 +69,7 @@ fn by_config(path: &Path) -> Result<Option<Model>, Error> {
     };
     Ok(Some(match class {
         Some("UNet2DConditionModel") => Model::Unet(UNetConfig::from_file(path)?),
+        Some("ControlNetModel") => Model::ControlNet(Box::new(ControlNetConfig::from_file(path)?)),
         Some("AutoencoderKL") => Model::Autoencoder(AutoencoderKlConfig::from_file(path)?),
         Some("CLIPTextModel" | "CLIPTextModelWithProjection") => {
             Model::ClipText(ClipTextConfig::from_file(path)?)

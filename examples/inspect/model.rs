@@ -14,7 +14,8 @@ use conceptrol_core::{
 use conceptrol_flux::{FluxConfig, mmdit::FluxTransformer};
 use conceptrol_sd::{
     adapter::{AdapterKind, IpAdapterWeights},
-    config::UNetConfig,
+    config::{ControlNetConfig, UNetConfig},
+    controlnet::ControlNetModel,
     unet::UNet2DConditionModel,
 };
 
@@ -22,6 +23,7 @@ use conceptrol_sd::{
 #[derive(Debug)]
 pub(crate) enum Model {
     Unet(UNetConfig),
+    ControlNet(Box<ControlNetConfig>),
     Autoencoder(AutoencoderKlConfig),
     ClipText(ClipTextConfig),
     ClipVision(ClipVisionConfig),
@@ -35,6 +37,7 @@ impl Model {
     pub(crate) fn ask(&self, weights: &Weights) {
         match self {
             Self::Unet(config) => drop(UNet2DConditionModel::new(config, weights)),
+            Self::ControlNet(config) => drop(ControlNetModel::new(config, weights)),
             Self::Autoencoder(config) => drop(AutoencoderKl::new(config, weights)),
             Self::ClipText(config) => drop(ClipTextModel::new(config, weights)),
             Self::ClipVision(config) => drop(ClipVisionModel::new(config, weights)),
@@ -54,6 +57,12 @@ impl Model {
                 (2048, _) if config.added.is_some() => "U-Net of Stable Diffusion XL".to_owned(),
                 (width, _) => format!("U-Net for text states of width {width}"),
             },
+            Self::ControlNet(config) => {
+                format!(
+                    "ControlNet for text states of width {}",
+                    config.encoder.context_dim
+                )
+            }
             Self::Autoencoder(config) => {
                 format!(
                     "autoencoder with {} latent channels",

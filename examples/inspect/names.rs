@@ -5,7 +5,7 @@ use conceptrol_core::models::{
     weights::{Checkpoint, WeightError},
 };
 use conceptrol_flux::load::transformer_checkpoint;
-use conceptrol_sd::{published::Published, unet};
+use conceptrol_sd::{config::ControlNetConfig, controlnet, published::Published, unet};
 
 /// Names that are not those of diffusers or transformers, and how to get from them to these.
 type Convention = (
@@ -13,7 +13,8 @@ type Convention = (
     fn(&Checkpoint) -> Result<Checkpoint, WeightError>,
 );
 
-const CONVENTIONS: [Convention; 5] = [
+const CONVENTIONS: [Convention; 6] = [
+    ("the original ControlNet", net_names),
     ("the original FLUX (BFL)", transformer_checkpoint),
     ("LDM / SGM", unet_names),
     ("LDM / SGM", autoencoder_kl::own_names),
@@ -34,6 +35,18 @@ pub(crate) fn own_names(
         }
     }
     Ok((file.clone(), None))
+}
+
+/// Those of a `ControlNet` of a published model.
+fn net_names(file: &Checkpoint) -> Result<Checkpoint, WeightError> {
+    let below = file.below(&["control_model."], &["input_hint_block.0.weight"]);
+    match Published::of_unet(&below) {
+        Ok(published) if below.contains("input_hint_block.0.weight") => {
+            let config = ControlNetConfig::for_unet(published.unet());
+            controlnet::own_names(&config, &below)
+        }
+        _ => Ok(file.clone()),
+    }
 }
 
 /// Those of a UNet of a published model; others have to be beside their configuration.

@@ -4,7 +4,7 @@ use conceptrol_core::models::{
     autoencoder_kl::AutoencoderKlConfig, clip_text::ClipTextConfig, clip_vision::ClipVisionConfig,
     t5::T5Config,
 };
-use conceptrol_sd::config::UNetConfig;
+use conceptrol_sd::config::{ControlNetConfig, UNetConfig};
 use serde_json::json;
 
 use crate::model::Model;
@@ -42,12 +42,19 @@ pub(crate) fn models() -> Vec<Model> {
     let mut models = vec![
         Model::Unet(UNetConfig::sd15()),
         Model::Unet(UNetConfig::sdxl()),
+        net(UNetConfig::sd15()),
+        net(UNetConfig::sdxl()),
         Model::T5(T5Config::xxl()),
         Model::ClipText(clip_l()),
         Model::ClipText(clip_g()),
     ];
     models.extend(parsed.into_iter().flatten());
     models
+}
+
+/// A `ControlNet` of a UNet.
+fn net(unet: UNetConfig) -> Model {
+    Model::ControlNet(Box::new(ControlNetConfig::for_unet(unet)))
 }
 
 /// The text encoder of SD1.5, the first of SDXL and FLUX.

@@ -23,6 +23,8 @@ const STABLE_DIFFUSION: &[&str] = &[
     "faceid",
     "img2img",
     "inpaint",
+    "controlnet",
+    "pix2pix",
 ];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.

@@ -9,6 +9,7 @@
 
 mod case;
 mod component;
+mod control;
 mod flux;
 mod kinds;
 mod processor;

@@ -21,6 +21,7 @@ use conceptrol_sd::{
 use crate::{
     Outcome,
     case::{Array, Arrays, Case, array, id_array},
+    control,
     report::Report,
     request, start, trace,
 };
@@ -29,6 +30,8 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
     let (inputs, expected) = (case.inputs()?, case.expected()?);
     let pipeline = open(case, device)?;
     let mut request = request::stable_diffusion(case)?;
+    request.extra.controls = control::requests(case, &inputs, device, report)?;
+    request.extra.edit = control::edit(case)?;
     if let Some(face) = inputs.get("id_embedding") {
         let rows = face.values.chunks(face.shape[1]).map(<[f32]>::to_vec);
         let person = ConceptRequest::person("person", Identity::new(rows.collect())?);
@@ -48,13 +51,14 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         .find_map(|name| inputs.get(name));
     let given = given.ok_or("no noise to start from")?;
     report.within("noise", &array(seeded.latents.clone()), given, 2e-6);
-    let conditioning = match request.start {
-        None => {
+    // other numbers would follow if the noise were not drawn
+    let draws_on = request.start.is_some() || inputs.contains_key("step_noise");
+    let conditioning = match draws_on {
+        false => {
             request.latents = Some(given.tensor(device)?);
             pipeline.condition(&request)?
         }
-        // other numbers would follow if its noise were not drawn
-        Some(_) => seeded,
+        true => seeded,
     };
     compare_start(
         &pipeline,
@@ -65,6 +69,7 @@ pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         report,
     )?;
     compare_conditioning(case, &conditioning, &expected, report)?;
+    control::compare(case, &pipeline, &request, &conditioning, &expected, report)?;
     let plan = pipeline.plan(&request)?;
     let (latents, _) = trace::run(
         &pipeline,
@@ -130,6 +135,9 @@ fn open(case: &Case, device: &Device) -> Result<StableDiffusion, Box<dyn Error>>
     let mut options = LoadOptions::new(device.clone());
     if case.has_file("unet") {
         options = options.part("unet", case.file("unet")?);
+    }
+    for net in case.files("controlnets") {
+        options = options.controlnet(net);
     }
     if case.kind == "faceid" {
         options = options.adapter(case.file("ip_adapter")?);

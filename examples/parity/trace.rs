@@ -88,7 +88,7 @@ impl Trace {
     fn record(&mut self, step: &StepReport<'_>, layout: Layout) {
         self.noise_pred.extend(layout(step.guided.clone()).values);
         let batch = step.session.batch();
-        if batch.guided {
+        if batch.is_guided() {
             let rows = [0..batch.images, batch.conditional()];
             for (half, rows) in self.halves.iter_mut().zip(rows) {
                 let output = step.model_output.clone().slice_dim(0, rows);

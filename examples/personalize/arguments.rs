@@ -18,6 +18,7 @@ use conceptrol_flux::omini::Placement;
 
 use crate::{
     concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style},
+    control::ControlArguments,
     start::StartArguments,
 };
 
@@ -131,6 +132,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub start: StartArguments,
     #[command(flatten)]
+    pub control: ControlArguments,
+    #[command(flatten)]
     pub parts: PartArguments,
     #[command(flatten)]
     pub flux: FluxArguments,
@@ -197,7 +200,8 @@ impl Arguments {
     /// The first option that is given and does nothing if references act in none of these modes.
     pub(crate) fn idle_in(&self, modes: &[Mode]) -> Option<&'static str> {
         let act = modes.iter().any(|mode| *mode != Mode::TextOnly);
-        let masks = modes.contains(&Mode::Conceptrol) || !self.loras_at.is_empty();
+        let places = !self.loras_at.is_empty() || self.control.places().next().is_some();
+        let masks = modes.contains(&Mode::Conceptrol) || places;
         let of_references = [
             ("--scale", self.scale.is_some()),
             ("--site-scale", !self.site_scales.is_empty()),

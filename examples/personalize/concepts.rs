@@ -25,6 +25,14 @@ pub(crate) struct ConceptArgument {
     pub scale: f32,
 }
 
+/// A control of the command line: a net and the picture it reads.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ControlArgument {
+    pub net: PathBuf,
+    pub image: PathBuf,
+    pub scale: f32,
+}
+
 /// A drawn mask of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MaskArgument {
@@ -44,7 +52,7 @@ impl Phrase {
 
     /// `cat#2` is the second cat, `cat@2` the one whose reference the second adapter reads; without a number after it, a mark
     /// belongs to the phrase.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (text, adapter) = numbered(text, '@');
         let (phrase, occurrence) = numbered(text, '#');
         match (phrase.trim(), occurrence, adapter) {
@@ -88,6 +96,24 @@ pub(crate) fn concept() -> impl TypedValueParser<Value = ConceptArgument> {
         let (image, scale) = file_with::<f32>("scale", &file)?;
         Ok::<_, String>(ConceptArgument {
             phrase,
+            image,
+            scale,
+        })
+    })
+}
+
+/// Parses `NET=FILE[:SCALE]`.
+pub(crate) fn control() -> impl TypedValueParser<Value = ControlArgument> {
+    OsStringValueParser::new().try_map(|argument: OsString| {
+        let expected = "expected NET=FILE, neither empty";
+        let (net, file) = split(&argument, |bytes| {
+            bytes.iter().position(|byte| *byte == b'=')
+        })
+        .filter(|(net, file)| !net.is_empty() && !file.is_empty())
+        .ok_or(expected)?;
+        let (image, scale) = file_with::<f32>("scale", &file)?;
+        Ok::<_, String>(ControlArgument {
+            net: net.into(),
             image,
             scale,
         })

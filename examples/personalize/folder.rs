@@ -4,10 +4,18 @@ use std::{error::Error, path::Path};
 
 use conceptrol_core::pipeline::{LoadOptions, Residency};
 use conceptrol_examples::model::is_flux;
-use conceptrol_flux::{Flux, pipeline::FluxOptions};
+use conceptrol_flux::{
+    Flux,
+    pipeline::{Extra as FluxExtra, FluxOptions},
+};
 use conceptrol_sd::StableDiffusion;
 
-use crate::{arguments::Arguments, request::request, run::run as run_pipeline};
+use crate::{
+    arguments::Arguments,
+    control::Given,
+    request::{phrases, request},
+    run::run as run_pipeline,
+};
 
 /// Where the embedded model is.
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
@@ -17,16 +25,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let folder = arguments.model.clone().ok_or("no --model")?;
     let folder = arguments.parts.locate(&folder)?;
     if is_flux(&folder)? {
+        if let Some(option) = arguments.control.given() {
+            return Err(format!("{option} is for Stable Diffusion models only").into());
+        }
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
-        let request = request(arguments, &pipeline, 0.0)?;
-        run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
+        let request = request(arguments, &pipeline, 0.0, FluxExtra::default())?;
+        let given = Given::default();
+        run_pipeline(
+            arguments,
+            &folder,
+            "ominicontrol",
+            &pipeline,
+            request,
+            given,
+        )
     } else {
         if let Some(option) = arguments.flux_only() {
             return Err(format!("{option} is for FLUX models only").into());
         }
         let pipeline = StableDiffusion::open(&folder, sd_options(arguments, &folder)?)?;
-        let request = request(arguments, &pipeline, 0.2)?;
-        run_pipeline(arguments, &folder, "ip_adapter", &pipeline, request)
+        let extra = arguments.control.extra(&phrases(arguments))?;
+        let given = arguments.control.pictures(&extra);
+        let request = request(arguments, &pipeline, 0.2, extra)?;
+        run_pipeline(arguments, &folder, "ip_adapter", &pipeline, request, given)
     }
 }
 
@@ -58,6 +79,9 @@ fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn 
 
 fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
     let mut options = options(arguments)?;
+    for control in &arguments.control.controls {
+        options = options.controlnet(&control.net);
+    }
     let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
     match (adapters.len(), encoders.len()) {
         (0, 1..) => return Err("--image-encoder needs --adapter".into()),

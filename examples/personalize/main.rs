@@ -6,6 +6,7 @@
 
 mod arguments;
 mod concepts;
+mod control;
 mod folder;
 mod parameters;
 mod request;

@@ -5,7 +5,7 @@ use std::{error::Error, fs, path::Path};
 use conceptrol_core::pipeline::{ConceptPlace, Pipeline, Region, Request, Start};
 use sha2::{Digest, Sha256};
 
-use crate::{arguments::Arguments, start::StartArguments};
+use crate::{arguments::Arguments, control::ControlArguments, start::StartArguments};
 
 /// The text of every picture of a run but for what differs from one to the next.
 #[derive(Debug, Clone)]
@@ -72,6 +72,7 @@ impl Parameters {
             ));
         }
         after.extend(start(&arguments.start, request.start.as_ref())?);
+        after.extend(control(&arguments.control)?);
         if let Some(site) = &arguments.concept_block {
             after.push(format!("Concept block: {site}"));
         }
@@ -114,6 +115,41 @@ impl Parameters {
     pub(crate) fn text(&self, method: &str, seed: u64) -> String {
         format!("{}{seed}, Method: {method}, {}", self.before, self.after)
     }
+}
+
+/// Control pictures, when and where they act, and the picture that is edited.
+fn control(arguments: &ControlArguments) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut lines = Vec::new();
+    for control in &arguments.controls {
+        let (net, scale) = (control.net.display(), control.scale);
+        lines.push(format!(
+            "Control: {net} {} scale {scale}",
+            named(&control.image)?
+        ));
+    }
+    for window in &arguments.control_windows {
+        lines.push(format!(
+            "Control window: {} to {}",
+            window.start(),
+            window.end()
+        ));
+    }
+    for gate in &arguments.control_gates {
+        lines.push(format!("Control gate: {gate}"));
+    }
+    if arguments.guess_mode {
+        lines.push("Guess mode".into());
+    }
+    if let Some(edit) = &arguments.edit {
+        lines.push(format!("Edit: {}", named(edit)?));
+    }
+    if let Some(scale) = arguments.image_guidance {
+        lines.push(format!("Image CFG scale: {scale}"));
+    }
+    if let Some(gate) = &arguments.edit_gate {
+        lines.push(format!("Edit gate: {gate}"));
+    }
+    Ok(lines)
 }
 
 /// The picture it starts from, how far it may leave it, and what of it is repainted.

@@ -22,6 +22,7 @@ pub(crate) fn request<P: Pipeline>(
     arguments: &Arguments,
     pipeline: &P,
     warmup: f64,
+    extra: P::Extra,
 ) -> Result<Request<P::Extra>, Box<dyn Error>> {
     let prompt = arguments
         .prompt
@@ -51,16 +52,14 @@ pub(crate) fn request<P: Pipeline>(
         arguments.until.unwrap_or(1.0),
     )?;
     let profile = pipeline.profile();
-    let start = arguments.start.start()?;
-    let own = start
-        .as_ref()
-        .and_then(|start| start.size(profile.multiple));
-    let own = own.unwrap_or(profile.defaults.size);
+    let mut request = Request::new(prompt).extra(extra);
+    request.start = arguments.start.start()?;
+    let own = pipeline.size(&request);
     let size = ImageSize::new(
         arguments.height.unwrap_or(own.height),
         arguments.width.unwrap_or(own.width),
     );
-    let mut request = Request::new(prompt)
+    let mut request = request
         .scale(arguments.scale.unwrap_or(1.0))
         .window(window)
         .steps(arguments.steps.unwrap_or(profile.defaults.steps))
@@ -76,7 +75,6 @@ pub(crate) fn request<P: Pipeline>(
     request.negative_prompts = (arguments.negative_prompt.clone()).map(|prompt| vec![prompt]);
     request.guidance.true_cfg_scale = arguments.flux.true_cfg_scale;
     request.vae_tile = arguments.vae_tile;
-    request.start = start;
     if let Some(name) = &arguments.scheduler {
         request.scheduler = Some(profile.scheduler.with_name(name)?);
     }
@@ -114,10 +112,11 @@ fn apart<P: Pipeline>(pipeline: &P) -> impl Iterator<Item = &LoraSummary> {
 }
 
 /// Every phrase that is to look like something, and then those where something acts only, each once.
-fn phrases(arguments: &Arguments) -> Vec<Phrase> {
+pub(crate) fn phrases(arguments: &Arguments) -> Vec<Phrase> {
     let concepts = arguments.concepts.iter().map(|concept| &concept.phrase);
     let identities = arguments.identities.iter().map(|identity| &identity.phrase);
     let places = arguments.loras_at.iter().map(|lora| &lora.phrase);
+    let places = places.chain(arguments.control.places());
     // two references for one occurrence stay two concepts: the pipeline says what is wrong with them
     let mut phrases: Vec<Phrase> = concepts.cloned().collect();
     for phrase in identities.chain(places) {

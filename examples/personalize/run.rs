@@ -15,7 +15,9 @@ use conceptrol_examples::{
 };
 use image::RgbImage;
 
-use crate::{arguments::Arguments, parameters::Parameters, watch::Watch, write::Writer};
+use crate::{
+    arguments::Arguments, control::Given, parameters::Parameters, watch::Watch, write::Writer,
+};
 
 /// A finished generation.
 pub(crate) struct Finished {
@@ -44,6 +46,7 @@ pub(crate) fn run<P: Pipeline>(
     adapter: &'static str,
     pipeline: &P,
     request: Request<P::Extra>,
+    given: Given,
 ) -> Result<(), Box<dyn Error>> {
     let interrupt = Interrupt::listen(&arguments.out);
     let request = request.cancel(interrupt.cancel());
@@ -85,11 +88,12 @@ pub(crate) fn run<P: Pipeline>(
             &mut writer,
         )?);
     }
-    let references: Vec<_> = (request.concepts.into_iter())
-        .filter_map(|concept| Some((concept.name, concept.image?)))
-        .collect();
-    let before = request.start.map(|start| start.image);
-    writer.write_all(before.as_ref(), &references, &finished, &interrupt.cancel())?;
+    let references = (request.concepts.into_iter())
+        .filter_map(|concept| Some(("reference", concept.name, concept.image?)));
+    let controls = (given.controls.into_iter()).map(|(net, picture)| ("control", net, picture));
+    let shown: Vec<_> = references.chain(controls).collect();
+    let before = request.start.map(|start| start.image).or(given.before);
+    writer.write_all(before.as_ref(), &shown, &finished, &interrupt.cancel())?;
     print_results(&finished, &writer);
     Ok(())
 }

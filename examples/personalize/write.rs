@@ -66,20 +66,22 @@ impl Writer {
         )
     }
 
-    /// References, results, masks and the sheet of them; of a picture to start from what it was and became.
+    /// References and control pictures (kind, name, picture), results, masks and the sheet of them; of a picture to start from
+    /// or to edit what it was and became.
     pub(crate) fn write_all(
         &mut self,
         before: Option<&RgbImage>,
-        references: &[(String, RgbImage)],
+        shown: &[(&str, String, RgbImage)],
         finished: &[Finished],
         cancel: &Cancel,
     ) -> Result<(), Box<dyn Error>> {
         let first = finished.first().and_then(|run| run.seeds.first());
         let first = first.copied().unwrap_or_default();
         let mut on_sheet: Vec<(String, RgbImage)> = Vec::new();
-        for (index, (name, picture)) in references.iter().enumerate() {
-            self.write(&numbered("reference", index), "reference", first, picture)?;
-            on_sheet.push((format!("reference: {name}"), picture.clone()));
+        for (index, (kind, name, picture)) in shown.iter().enumerate() {
+            let before = shown[..index].iter().filter(|(other, ..)| other == kind);
+            self.write(&numbered(kind, before.count()), kind, first, picture)?;
+            on_sheet.push((format!("{kind}: {name}"), picture.clone()));
         }
         for run in finished {
             for (index, (picture, seed)) in run.images.iter().zip(&run.seeds).enumerate() {
@@ -114,7 +116,7 @@ impl Writer {
         }
     }
 
-    /// The picture that a run started from, the region of it that was repainted, and what became of it.
+    /// The picture that a run started from or edited, the region of it that was repainted, and what became of it.
     fn write_before_after(
         &mut self,
         before: &RgbImage,

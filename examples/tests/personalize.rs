@@ -1,5 +1,8 @@
 //! The command line as people use it: what it refuses, before the first step, and what it leaves behind.
 
+#[path = "personalize/control.rs"]
+mod control;
+
 use std::{
     fs,
     path::{Path, PathBuf},

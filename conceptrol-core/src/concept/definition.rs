@@ -256,11 +256,6 @@ impl ReferenceTokens {
                 tokens.clone().repeat_dim(0, batch.images)
             }
         };
-        let conditional = spread(&self.conditional);
-        if batch.guided {
-            Tensor::cat(vec![spread(&self.unconditional), conditional], 0)
-        } else {
-            conditional
-        }
+        batch.by_role(&spread(&self.conditional), || spread(&self.unconditional))
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         Request, Seeds, Stage, Start, Started, finite, guidance,
         locate::locate,
         memory,
-        plan::{check_adapters, check_loras},
+        plan::{check_adapters, check_places},
         start::{begin, check_place, find, prepare},
     },
     seam::BatchLayout,
@@ -117,7 +117,7 @@ pub(super) fn check<F: Family + ?Sized>(
     check_input(profile.input, request.start.as_ref())?;
     family.check(request)?;
     check_adapters(family, request)?;
-    check_loras(family, request)?;
+    check_places(family, request)?;
     let frame = frame(family, request)?;
     check_latents(request, &frame)?;
     memory::check(family, request, &frame)?;
@@ -154,7 +154,7 @@ pub(super) fn frame<F: Family + ?Sized>(
     request: &Request<F::Extra>,
 ) -> Result<Frame, PipelineError> {
     let profile = family.profile();
-    let size = size(family, request);
+    let size = family.size(request);
     let (multiple, most) = (profile.multiple, profile.max_edge);
     for (name, edge) in [("the width", size.width), ("the height", size.height)] {
         if edge == 0 || edge % multiple != 0 || edge > most {
@@ -163,10 +163,7 @@ pub(super) fn frame<F: Family + ?Sized>(
         }
     }
     let images = request.images();
-    let batch = match request.guidance.mixing(profile) {
-        Some(_) => BatchLayout::guided(images),
-        None => BatchLayout::unguided(images),
-    };
+    let batch = family.guidance(request).layout(images);
     let prompts = (request.prompts.iter())
         .map(|prompt| family.tokenize(prompt, &request.extra))
         .collect::<Result<_, _>>()?;
@@ -180,14 +177,6 @@ pub(super) fn frame<F: Family + ?Sized>(
             size.width / profile.downscale,
         ],
     })
-}
-
-/// The size of the pictures.
-pub(super) fn size<F: Family + ?Sized>(family: &F, request: &Request<F::Extra>) -> ImageSize {
-    let profile = family.profile();
-    let own = request.start.as_ref();
-    let own = || own.and_then(|start| start.size(profile.multiple));
-    (request.size).or_else(own).unwrap_or(profile.defaults.size)
 }
 
 /// The scheduler of a run.

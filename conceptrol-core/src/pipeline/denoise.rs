@@ -8,7 +8,7 @@ use crate::{
     models::scheduler::Scheduler,
     pipeline::{
         Conditioning, DenoisedLatents, Evaluation, Family, Observer, PipelineError, Request, Stage,
-        Started, StepReport, conditioning::scheduler, finite, guidance::mix, start::begin,
+        Started, StepReport, conditioning::scheduler, finite, start::begin,
     },
     seam::{AttentionPlan, ConditionSchedule, Session, StepInfo},
 };
@@ -31,7 +31,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
         return Ok((picture, session));
     }
     let denoiser = load(family, request, observer)?;
-    let mixing = request.guidance.mixing(profile);
+    let rule = family.guidance(request);
     let timesteps = scheduler.timesteps().to_vec();
     let (begin, total) = (begin(family, request)?, timesteps.len());
     let mut markers = Vec::with_capacity(total);
@@ -56,10 +56,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
             return Err(cancelled(index)); // whatever the output is: kernels stop in the middle
         }
         let output = output?;
-        let guided = match mixing {
-            Some(scale) => mix(&output, scale, request.guidance.rescale),
-            None => output.clone(),
-        };
+        let guided = rule.mix(&output, request.guidance.rescale, &mut session);
         let before = latents;
         latents = scheduler.step(guided.clone(), index, before.clone(), &mut |shape| {
             let [_, channels, height, width] = shape;
@@ -194,12 +191,7 @@ fn load<F: Family + ?Sized>(
     if request.cancel.is_cancelled() {
         return Err(PipelineError::Cancelled { stage });
     }
-    family.denoiser()
-}
-
-fn guidance<F: Family + ?Sized>(family: &F, request: &Request<F::Extra>) -> f64 {
-    let default = family.profile().defaults.guidance;
-    request.guidance.scale.unwrap_or(default)
+    family.denoiser(request)
 }
 
 /// One evaluation for the rows of every picture: `[images, channels, height, width]` -> `[rows, channels, height, width]`, in
@@ -216,15 +208,12 @@ fn predict<F: Family + ?Sized>(
         Some(beside) => Tensor::cat(vec![sample, beside.clone()], 1),
         None => sample,
     };
-    let rows = if conditioning.batch.guided {
-        Tensor::cat(vec![sample.clone(), sample], 0)
-    } else {
-        sample
-    };
+    let rows = conditioning.batch.by_role(&sample, || sample.clone());
+    let scale = request.guidance.scale;
     let evaluation = Evaluation {
         latents: rows.cast(family.profile().dtype),
         step: session.step(),
-        guidance: guidance(family, request),
+        guidance: scale.unwrap_or(family.profile().defaults.guidance),
         mode: request.mode,
         states: &conditioning.states,
     };

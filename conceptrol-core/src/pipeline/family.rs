@@ -8,7 +8,9 @@ use crate::{
     concept::{Concept, ReferenceTokens, Token},
     mask::{ConceptBlock, ConceptMask},
     models::{noise::NoiseDtype, scheduler::SchedulerConfig, tokenizer::EncodedPrompt},
-    pipeline::{Fidelity, ImageSize, Loras, Mode, PipelineError, Request, Seeds},
+    pipeline::{
+        Fidelity, GuidanceRule, ImageSize, Loras, Mode, PipelineError, Request, RequestExtra, Seeds,
+    },
     seam::{
         AttentionPlanBuilder, AttentionSites, BatchLayout, Session, SiteKind, SiteSelector,
         StepInfo,
@@ -23,7 +25,7 @@ use crate::{
 /// is. `docs/design.md` tells how to add one; `tests/toy_family/toy.rs` does so in less than 200 lines.
 pub trait Family: fmt::Debug + Send + Sync {
     /// What a request has for this family only.
-    type Extra: fmt::Debug + Clone + Default + Send + Sync;
+    type Extra: RequestExtra;
     /// Prompts and pictures as the denoiser takes them.
     type Encoded: fmt::Debug + Clone + Send + Sync;
     /// The model that is evaluated at every step.
@@ -67,6 +69,20 @@ pub trait Family: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// The size of the pictures: the request's, or else that of a picture to start from, or else the default.
+    fn size(&self, request: &Request<Self::Extra>) -> ImageSize {
+        let profile = self.profile();
+        let own = request.start.as_ref();
+        let own = || own.and_then(|start| start.size(profile.multiple));
+        (request.size).or_else(own).unwrap_or(profile.defaults.size)
+    }
+
+    /// What is evaluated for each picture and how it becomes one prediction: mixing, as far as the request and the
+    /// [profile](Profile::mixes_guidance) say so.
+    fn guidance(&self, request: &Request<Self::Extra>) -> GuidanceRule {
+        GuidanceRule::of(&request.guidance, self.profile())
+    }
+
     /// Adds the layers of the adapters that the request's concepts use, inside those that the builder has.
     ///
     /// # Errors
@@ -96,12 +112,15 @@ pub trait Family: fmt::Debug + Send + Sync {
         concepts.to_vec()
     }
 
-    /// The denoiser, loaded if it is not there.
+    /// What a request is denoised with, loaded if it is not there. It is held while steps are computed.
     ///
     /// # Errors
     ///
     /// Those of loading it.
-    fn denoiser(&self) -> Result<Arc<Self::Denoiser>, PipelineError>;
+    fn denoiser(
+        &self,
+        request: &Request<Self::Extra>,
+    ) -> Result<Arc<Self::Denoiser>, PipelineError>;
 
     /// One evaluation of the denoiser for every row, `[rows, channels, height, width]` in the type of its input. Every
     /// attention goes through `session`.
@@ -169,8 +188,8 @@ pub trait Family: fmt::Debug + Send + Sync {
     fn decode(&self, latents: Tensor<4>, tile: Option<usize>) -> Result<Tensor<4>, PipelineError>;
 
     /// About how many bytes a generation needs beyond what is in memory already; `None` if that is not known.
-    fn memory(&self, frame: &Frame, tile: Option<usize>) -> Option<u64> {
-        let _ = (frame, tile);
+    fn memory(&self, request: &Request<Self::Extra>, frame: &Frame) -> Option<u64> {
+        let _ = (request, frame);
         None
     }
 }
@@ -185,6 +204,9 @@ pub enum InputKind {
     /// Latents, a region of a picture, and the rest of that picture: it repaints the region, and nothing else can be asked of
     /// it. `UNet`s of 9 channels, FLUX Fill.
     Region,
+    /// Latents, and those of a picture to edit beside them: it edits by instruction, and nothing else can be asked of it.
+    /// `UNet`s of 8 channels.
+    Edit,
 }
 
 /// The facts about a family that every pipeline needs.
@@ -315,18 +337,22 @@ impl Frame {
         Tensor::cat(repeated.collect(), 0)
     }
 
-    /// One row a prompt to the rows of the batch: those of the negative prompts, where they are given, before the others.
+    /// One row a prompt to the rows of the batch, by their [roles](BatchLayout::roles).
     ///
     /// # Shapes
     ///
     /// `[prompts, ..]` each -> `[rows, ..]`
+    ///
+    /// # Panics
+    ///
+    /// Panics without `negative` where rows are unconditional.
     pub fn rows<const D: usize>(
         &self,
         negative: Option<Tensor<D>>,
         prompts: Tensor<D>,
     ) -> Tensor<D> {
-        let halves = negative.into_iter().chain([prompts]);
-        Tensor::cat(halves.map(|x| self.per_image(x)).collect(), 0)
+        let negative = || self.per_image(negative.expect("guidance has negative prompts"));
+        self.batch.by_role(&self.per_image(prompts), negative)
     }
 }
 

@@ -36,6 +36,8 @@ impl ModelIndex {
                 path: path.to_owned(),
             });
         }
+        // it scales the latents of the picture, and has a schedule of its own
+        fields.must_be("is_cosxl_edit", false)?;
         Ok(Self {
             class_name: class_name.to_owned(),
             force_zeros_for_empty_prompt: fields.flag_or("force_zeros_for_empty_prompt", true)?,

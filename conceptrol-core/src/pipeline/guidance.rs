@@ -1,8 +1,11 @@
-//! Classifier-free guidance.
+//! Classifier-free guidance: which rows are evaluated for a picture, and how they become its prediction.
 
 use burn::tensor::Tensor;
 
-use super::{PipelineError, Profile, Request};
+use crate::{
+    pipeline::{ConceptGate, PipelineError, Profile, Request},
+    seam::{BatchLayout, Grid, Session},
+};
 
 /// How strongly the prompt is followed: diffusers' `guidance_scale`.
 ///
@@ -62,22 +65,126 @@ pub(super) fn check<X>(request: &Request<X>, profile: &Profile) -> Result<(), Pi
     }
 }
 
-/// `u + scale * (c - u)` of the unconditional and conditional rows of `output`, with the rescaling of section 3.4 of
-/// arXiv 2305.08891.
+/// What is evaluated for each picture, and how that becomes one prediction:
+/// `base + sum of scale * gate * (toward - from)`.
 ///
-/// # Shapes
+/// ```
+/// use conceptrol_core::pipeline::GuidanceRule;
 ///
-/// `output`: `[2 x images, channels, height, width]`, unconditional rows first -> `[images, channels, height, width]`
-pub(super) fn mix(output: &Tensor<4>, scale: f64, rescale: f64) -> Tensor<4> {
-    let images = output.dims()[0] / 2;
-    let unconditional = output.clone().slice_dim(0, 0..images);
-    let conditional = output.clone().slice_dim(0, images..2 * images);
-    let mixed = unconditional.clone() + (conditional.clone() - unconditional) * scale;
-    if rescale == 0.0 {
-        return mixed;
+/// // u + 7.5 (c - u)
+/// assert_eq!(GuidanceRule::mixed(7.5).layout(2).rows(), 4);
+/// // e + 7.5 (c - u) + 1.5 (u - e), where c sees prompt and picture, u the picture, e neither
+/// assert_eq!(GuidanceRule::edited(7.5, 1.5, None).layout(2).rows(), 6);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuidanceRule {
+    /// The rows of one picture.
+    layout: BatchLayout,
+    base: usize,
+    terms: Vec<Term>,
+}
+
+/// A difference between two rows of a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Term {
+    toward: usize,
+    from: usize,
+    scale: f64,
+    gate: Option<ConceptGate>,
+}
+
+impl GuidanceRule {
+    /// The conditional prediction alone.
+    pub const fn none() -> Self {
+        Self {
+            layout: BatchLayout::unguided(1),
+            base: 0,
+            terms: Vec::new(),
+        }
     }
-    let rescaled = mixed.clone() * (deviation(conditional) / deviation(mixed.clone()));
-    rescaled * rescale + mixed * (1.0 - rescale)
+
+    /// Mixing, as far as a request and a family ask for it.
+    pub fn of(guidance: &Guidance, profile: &Profile) -> Self {
+        guidance
+            .mixing(profile)
+            .map_or_else(Self::none, Self::mixed)
+    }
+
+    /// Away from the unconditional prediction, toward the conditional one.
+    pub fn mixed(scale: f64) -> Self {
+        Self {
+            layout: BatchLayout::guided(1),
+            base: 0,
+            terms: vec![Term::new(1, 0, scale)],
+        }
+    }
+
+    /// The rule of `InstructPix2Pix` (arXiv 2211.09800, equation 3): toward the picture that is edited by `image_scale`, and
+    /// from there toward what the prompt makes of it by `scale`, where `gate` says so.
+    pub fn edited(scale: f64, image_scale: f64, gate: Option<ConceptGate>) -> Self {
+        let prompt = Term {
+            gate,
+            ..Term::new(0, 1, scale)
+        };
+        Self {
+            layout: BatchLayout::edited(1),
+            base: 2,
+            terms: vec![prompt, Term::new(1, 2, image_scale)],
+        }
+    }
+
+    /// The rows of a generation of so many pictures.
+    pub const fn layout(&self, images: usize) -> BatchLayout {
+        self.layout.of(images)
+    }
+
+    /// The prediction of each picture, with the rescaling of section 3.4 of arXiv 2305.08891 by the share `rescale`.
+    ///
+    /// # Shapes
+    ///
+    /// `output`: `[rows, channels, height, width]` -> `[images, channels, height, width]`
+    pub(super) fn mix(&self, output: &Tensor<4>, rescale: f64, session: &mut Session) -> Tensor<4> {
+        if self.terms.is_empty() {
+            return output.clone();
+        }
+        let layout = session.batch();
+        let row = |role: usize| output.clone().slice_dim(0, layout.rows_of(role));
+        let add = |sum: Tensor<4>, term: &Term| {
+            let difference = (row(term.toward) - row(term.from)) * term.scale;
+            let Some(gate) = term.gate else {
+                return sum + difference;
+            };
+            match images_factor(gate, &difference, session) {
+                Some(factor) => sum + difference * factor,
+                None => sum,
+            }
+        };
+        let mixed = self.terms.iter().fold(row(self.base), add);
+        if rescale == 0.0 {
+            return mixed;
+        }
+        let conditional = output.clone().slice_dim(0, layout.conditional());
+        let rescaled = mixed.clone() * (deviation(conditional) / deviation(mixed.clone()));
+        rescaled * rescale + mixed * (1.0 - rescale)
+    }
+}
+
+impl Term {
+    const fn new(toward: usize, from: usize, scale: f64) -> Self {
+        Self {
+            toward,
+            from,
+            scale,
+            gate: None,
+        }
+    }
+}
+
+/// The gate of each picture, `[images, 1, height, width]`: the rows of a picture have the same.
+fn images_factor(gate: ConceptGate, x: &Tensor<4>, session: &mut Session) -> Option<Tensor<4>> {
+    let [images, _, height, width] = x.dims();
+    let factor = gate.factor(session, Grid::new(height, width), &x.device())?;
+    Some(factor.slice_dim(0, 0..images))
 }
 
 /// Standard deviation of each picture, `[images, 1, 1, 1]`.

@@ -32,6 +32,8 @@ pub struct LoadOptions<X = ()> {
     pub loras: Vec<LoraOption>,
     /// Low-rank adapters that are kept apart, for requests to use by their number: files, or folders of diffusers or peft.
     pub loras_apart: Vec<PathBuf>,
+    /// `ControlNets`, in the order requests number them: folders of diffusers, or files.
+    pub controlnets: Vec<PathBuf>,
     /// Files of textual inversion, with how prompts write their words where that is given.
     pub embeddings: Vec<(PathBuf, Option<String>)>,
     /// Files or folders of parts that are not taken from the model, by the names of their folders in diffusers.
@@ -114,6 +116,7 @@ impl<X: Default> LoadOptions<X> {
             adapters: Vec::new(),
             loras: Vec::new(),
             loras_apart: Vec::new(),
+            controlnets: Vec::new(),
             embeddings: Vec::new(),
             parts: BTreeMap::new(),
             configurations: None,
@@ -161,6 +164,12 @@ impl<X> LoadOptions<X> {
     /// matrices (a `LoKr` with a full factor, Tucker cores) take the memory of the weights they change.
     pub fn lora_apart(mut self, path: impl Into<PathBuf>) -> Self {
         self.loras_apart.push(path.into());
+        self
+    }
+
+    /// Adds a `ControlNet`: a folder of diffusers, or a file. It is loaded when a request first uses it.
+    pub fn controlnet(mut self, path: impl Into<PathBuf>) -> Self {
+        self.controlnets.push(path.into());
         self
     }
 

@@ -92,7 +92,7 @@ pub(super) fn check<F: Family + ?Sized>(
     if !kernel::on_host(&family.profile().device) {
         return Ok(());
     }
-    let needed = family.memory(frame, request.vae_tile);
+    let needed = family.memory(request, frame);
     let (Some(needed), Some(available)) = (needed, available()) else {
         return Ok(());
     };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::{
     concept::MaskRole,
     mask::{ConceptMaskSource, Fixed, OwnMask},
-    pipeline::{ConceptRequest, Family, Fidelity, Mode, PipelineError, Request, Words},
+    pipeline::{
+        ConceptRequest, Family, Fidelity, Mode, PipelineError, Request, RequestExtra, Words,
+    },
     processors::ConceptrolLayer,
     seam::{AttentionPlan, AttentionPlanBuilder},
 };
@@ -16,7 +18,7 @@ pub(super) fn fill<F: Family + ?Sized>(
     mut builder: AttentionPlanBuilder<'_>,
     request: &Request<F::Extra>,
 ) -> Result<AttentionPlan, PipelineError> {
-    check_loras(family, request)?;
+    check_places(family, request)?;
     if let Some(loras) = family.loras() {
         builder = loras.install(builder, &request.loras, family.profile())?;
     }
@@ -38,10 +40,10 @@ pub(super) fn fill<F: Family + ?Sized>(
     Ok(builder.build()?)
 }
 
-/// The concepts at which low-rank adapters act.
-fn places<X>(request: &Request<X>) -> impl Iterator<Item = &ConceptRequest> {
-    let named = request.loras.iter().filter_map(|lora| lora.concept);
-    named.filter_map(|index| request.concepts.get(index))
+/// The concepts at which something acts beside references.
+fn places<X: RequestExtra>(request: &Request<X>) -> impl Iterator<Item = &ConceptRequest> {
+    let places = request.places().into_iter();
+    places.filter_map(|index| request.concepts.get(index))
 }
 
 /// Whether its place is the user's own mask alone.
@@ -50,8 +52,8 @@ fn has_own_place(concept: &ConceptRequest) -> bool {
     concept.mask.is_some() && alone
 }
 
-/// That every low-rank adapter the request uses is loaded, and acts at a concept that has a place.
-pub(super) fn check_loras<F: Family + ?Sized>(
+/// That every low-rank adapter the request uses is loaded, and that each concept where something acts has a place.
+pub(super) fn check_places<F: Family + ?Sized>(
     family: &F,
     request: &Request<F::Extra>,
 ) -> Result<(), PipelineError> {
@@ -62,21 +64,21 @@ pub(super) fn check_loras<F: Family + ?Sized>(
         return Err(PipelineError::bad_request(what, lora.lora, expected));
     }
     let concepts = request.concepts.len();
-    let named = || request.loras.iter().filter_map(|lora| lora.concept);
-    if let Some(index) = named().find(|index| *index >= concepts) {
+    let places = request.places();
+    if let Some(index) = places.iter().find(|index| **index >= concepts) {
         let expected = format!("below the {concepts} of the request");
-        let what = "the concept of a low-rank adapter";
+        let what = "the concept where something acts";
         return Err(PipelineError::bad_request(what, index, expected));
     }
-    if named().next().is_some() && request.fidelity == Fidelity::Authors {
+    if !places.is_empty() && request.fidelity == Fidelity::Authors {
         return Err(PipelineError::Unsupported {
             family: "the authors' code",
-            what: "low-rank adapter that acts at a concept".into(),
+            what: "low-rank adapter, control or edit that acts at a concept".into(),
         });
     }
     let nowhere =
         |concept: &&ConceptRequest| concept.words == Words::Everywhere && concept.mask.is_none();
-    match places(request).find(nowhere) {
+    match self::places(request).find(nowhere) {
         None => Ok(()),
         Some(concept) => Err(PipelineError::NoWords {
             concept: concept.name.clone(),

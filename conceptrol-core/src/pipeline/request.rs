@@ -1,6 +1,6 @@
 //! What is asked of a pipeline.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use burn::tensor::Tensor;
 
@@ -24,6 +24,16 @@ pub enum Mode {
     /// Not at all.
     TextOnly,
 }
+
+/// What a request has for one family only.
+pub trait RequestExtra: fmt::Debug + Clone + Default + Send + Sync {
+    /// The concepts, by index, at which something of it acts: their masks are read, and they need no reference.
+    fn places(&self) -> Vec<usize> {
+        Vec::new()
+    }
+}
+
+impl RequestExtra for () {}
 
 /// A generation. Every field means the same in every family; what is `None` is the family's own default, and `X` holds
 /// what only one family has.
@@ -219,20 +229,6 @@ impl<X> Request<X> {
         self.prompts.len().saturating_mul(self.images_per_prompt)
     }
 
-    /// Whether reference pictures act at all.
-    pub fn has_references(&self) -> bool {
-        self.mode != Mode::TextOnly && self.conditioned().next().is_some()
-    }
-
-    /// The concepts that are to look like a reference: all but those that only say where a low-rank adapter acts.
-    pub fn conditioned(&self) -> impl Iterator<Item = &ConceptRequest> {
-        let places = |index| self.loras.iter().any(|lora| lora.concept == Some(index));
-        let concepts = self.concepts.iter().enumerate();
-        let conditioned =
-            concepts.filter(move |(index, concept)| concept.has_reference() || !places(*index));
-        conditioned.map(|(_, concept)| concept)
-    }
-
     /// Checks everything that needs no model.
     pub(super) fn check(&self) -> Result<(), PipelineError> {
         let refuse = |name, value: String, expected: &str| {
@@ -281,6 +277,28 @@ impl<X> Request<X> {
         }
         self.start.iter().try_for_each(Start::check)?;
         self.concepts.iter().try_for_each(ConceptRequest::check)
+    }
+}
+
+impl<X: RequestExtra> Request<X> {
+    /// Whether reference pictures act at all.
+    pub fn has_references(&self) -> bool {
+        self.mode != Mode::TextOnly && self.conditioned().next().is_some()
+    }
+
+    /// The concepts that are to look like a reference: all but those that only say where something acts.
+    pub fn conditioned(&self) -> impl Iterator<Item = &ConceptRequest> {
+        let places = self.places();
+        let concepts = self.concepts.iter().enumerate();
+        let conditioned = concepts
+            .filter(move |(index, concept)| concept.has_reference() || !places.contains(index));
+        conditioned.map(|(_, concept)| concept)
+    }
+
+    /// The concepts, by index, at which low-rank adapters or what only this family has act.
+    pub fn places(&self) -> BTreeSet<usize> {
+        let loras = self.loras.iter().filter_map(|lora| lora.concept);
+        loras.chain(self.extra.places()).collect()
     }
 }
 

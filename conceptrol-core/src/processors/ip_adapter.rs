@@ -219,16 +219,15 @@ fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
         .swap_dims(1, 2)
 }
 
-/// The gate times `scale` for every row of the batch, both guidance halves alike, in f32 as masks are,
+/// The gate times `scale` for every row of the batch, those of a picture alike, in f32 as masks are,
 /// `[rows, 1, latents, 1]`.
 fn gate_rows(gate: &Gate, batch: BatchLayout, scale: f32) -> Tensor<4> {
     let mask = gate.mask.clone() * scale;
     let [rows, latents] = mask.dims();
     // one mask for all rows broadcasts
-    let mask = if batch.guided && rows > 1 {
-        Tensor::cat(vec![mask.clone(), mask], 0)
-    } else {
-        mask
+    let mask = match rows {
+        1 => mask,
+        _ => batch.by_role(&mask, || mask.clone()),
     };
     mask.reshape([
         -1,

@@ -216,10 +216,7 @@ impl Parts<'_> {
         let text_len = self.call.layout.text_len();
         let device = self.call.query.device();
         let words = concept.token_indicator(cx.batch.images, text_len, &device, DType::F32);
-        let words = match cx.batch.guided {
-            true => Tensor::cat(vec![words.zeros_like(), words], 0),
-            false => words,
-        };
+        let words = cx.batch.by_role(&words, || words.zeros_like());
         let others = words.clone().neg() + 1.0;
         // two products: `words * (c - BLOCKED) + BLOCKED` would round `c` away
         let bias = words * c + others * LogitBias::BLOCKED;

@@ -57,10 +57,7 @@ fn make(
 /// 1 at the concept's words in the conditional rows.
 fn words(concept: &Concept, tokens: usize, batch: BatchLayout, device: &Device) -> Tensor<2> {
     let words = concept.token_indicator(batch.images, tokens, device, DType::F32);
-    match batch.guided {
-        true => Tensor::cat(vec![words.zeros_like(), words], 0),
-        false => words,
-    }
+    batch.by_role(&words, || words.zeros_like())
 }
 
 /// The mask in force on a grid, its peak 1: the latest that was read from attention, within the user's own or replaced by it.
@@ -86,7 +83,7 @@ fn mask(
     })
 }
 
-/// Both guidance halves alike, `[rows, cells]`.
+/// The rows of a picture alike, `[rows, cells]`.
 fn every_row(mask: ConceptMask, batch: BatchLayout) -> Tensor<2> {
     let mask = mask.values().clone();
     let [rows, _] = mask.dims();

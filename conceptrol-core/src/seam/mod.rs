@@ -41,7 +41,7 @@ pub use selector::SiteSelector;
 pub use session::Session;
 pub use site::{AttentionSite, AttentionSites, SiteId, SiteKind};
 pub use stack::Stack;
-pub use step::{BatchLayout, ConditionSchedule, StepInfo, StepWindow};
+pub use step::{BatchLayout, ConditionSchedule, RowRole, StepInfo, StepWindow};
 
 pub(crate) use layered::{install, stack};
 pub(crate) use name::type_name;

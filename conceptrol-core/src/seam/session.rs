@@ -1,5 +1,7 @@
 //! The session: everything that changes during one generation.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use burn::tensor::{Device, Tensor};
 
 use crate::{
@@ -44,6 +46,8 @@ pub struct Session {
     cache: ProjectionCache,
     captures: Captures,
     cancel: Cancel,
+    /// Sessions of models that are evaluated beside this one's.
+    guests: BTreeMap<usize, Self>,
 }
 
 impl Session {
@@ -86,6 +90,7 @@ impl Session {
             cache: ProjectionCache::default(),
             captures: Captures::default(),
             cancel: Cancel::default(),
+            guests: BTreeMap::new(),
         })
     }
 
@@ -268,6 +273,41 @@ impl Session {
             self.cache.keep(key, projected.clone());
         }
         projected
+    }
+
+    /// The session of another model that is evaluated in this generation, a `ControlNet` say: its own plan, sites and kept keys
+    /// and values, at this session's step. It is made at the first call for its number and lasts as long as this session.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Session::new`].
+    pub fn guest(
+        &mut self,
+        number: usize,
+        batch: BatchLayout,
+        plan: impl FnOnce() -> AttentionPlan,
+    ) -> Result<&mut Self, InstallError> {
+        let (step, cancel) = (self.step, &self.cancel);
+        let guest = match self.guests.entry(number) {
+            Entry::Occupied(guest) => guest.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(Self::new(&plan(), batch, [])?.cancel(cancel.clone()))
+            }
+        };
+        guest.begin_step(step);
+        Ok(guest)
+    }
+
+    /// Where a concept acts on a grid, for every row, its peak 1: the mask that was published last, within the user's own or
+    /// replaced by it. Nothing before the first, and if there is no such concept.
+    ///
+    /// # Shapes
+    ///
+    /// -> `[rows, cells]`
+    pub fn place(&mut self, concept: usize, grid: Grid, device: &Device) -> Option<Tensor<2>> {
+        let asked = self.concepts.get(concept)?;
+        let (ground, cells, board) = (Ground::Latents(grid), grid.cells(), &mut self.board);
+        gating::gate(asked, concept, ground, cells, self.batch, board, device)
     }
 
     /// The rows of the generation.

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use burn::tensor::Tensor;
+
 use crate::seam::InstallError;
 
 /// One evaluation of the denoiser.
@@ -156,51 +158,112 @@ impl Default for ConditionSchedule {
     }
 }
 
+/// What a row of a picture is conditioned on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RowRole {
+    /// What is to be avoided, or nothing.
+    Unconditional,
+    /// The prompt and its references. Masks are read from this row.
+    Conditional,
+}
+
 /// The rows of every tensor of a generation.
 ///
-/// With guidance they are `[unconditional x images, conditional x images]`, without it
-/// `[conditional x images]`.
+/// Each picture has a row for each role, one of them conditional; rows of one role are together, in the order of the roles:
+/// with guidance `[unconditional x images, conditional x images]`.
+///
+/// ```
+/// use conceptrol_core::BatchLayout;
+///
+/// assert_eq!(BatchLayout::unguided(2).rows(), 2);
+/// assert_eq!(BatchLayout::guided(2).conditional(), 2..4);
+/// assert_eq!(BatchLayout::edited(2).conditional(), 0..2);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchLayout {
     /// Pictures made at once.
     pub images: usize,
-    /// Whether unconditional rows come first.
-    pub guided: bool,
+    roles: &'static [RowRole],
 }
 
 impl BatchLayout {
     /// Unconditional and conditional rows for `images` pictures.
     pub const fn guided(images: usize) -> Self {
-        Self {
-            images,
-            guided: true,
-        }
+        let roles = &[RowRole::Unconditional, RowRole::Conditional];
+        Self { images, roles }
     }
 
     /// Conditional rows only.
     pub const fn unguided(images: usize) -> Self {
-        Self {
-            images,
-            guided: false,
-        }
+        let roles = &[RowRole::Conditional];
+        Self { images, roles }
+    }
+
+    /// The rows of `InstructPix2Pix`: (prompt, picture), (negative prompt, picture), (negative prompt, no picture).
+    pub const fn edited(images: usize) -> Self {
+        let roles = &[
+            RowRole::Conditional,
+            RowRole::Unconditional,
+            RowRole::Unconditional,
+        ];
+        Self { images, roles }
+    }
+
+    /// The same rows for each of so many pictures.
+    pub const fn of(self, images: usize) -> Self {
+        Self { images, ..self }
+    }
+
+    /// The role of each row of a picture.
+    pub const fn roles(&self) -> &'static [RowRole] {
+        self.roles
+    }
+
+    /// Whether there are unconditional rows.
+    pub const fn is_guided(&self) -> bool {
+        self.roles.len() > 1
     }
 
     /// Number of rows.
     pub const fn rows(&self) -> usize {
-        if self.guided {
-            2 * self.images
-        } else {
-            self.images
-        }
+        self.roles.len() * self.images
+    }
+
+    /// The rows of all pictures for the role of this number.
+    pub const fn rows_of(&self, role: usize) -> Range<usize> {
+        role * self.images..(role + 1) * self.images
     }
 
     /// The conditional rows.
-    pub const fn conditional(&self) -> Range<usize> {
-        if self.guided {
-            self.images..2 * self.images
-        } else {
-            0..self.images
+    ///
+    /// # Panics
+    ///
+    /// Never: every layout has them.
+    pub fn conditional(&self) -> Range<usize> {
+        let role = (self.roles.iter()).position(|role| *role == RowRole::Conditional);
+        self.rows_of(role.expect("each constructor has a conditional row"))
+    }
+
+    /// A tensor of all rows: `conditional` or `unconditional` for each role.
+    ///
+    /// # Shapes
+    ///
+    /// `[images, ..]` each -> `[rows, ..]`
+    pub fn by_role<const D: usize>(
+        &self,
+        conditional: &Tensor<D>,
+        unconditional: impl FnOnce() -> Tensor<D>,
+    ) -> Tensor<D> {
+        if !self.is_guided() {
+            return conditional.clone();
         }
+        let unconditional = unconditional();
+        let of = |role: &RowRole| match role {
+            RowRole::Conditional => conditional.clone(),
+            RowRole::Unconditional => unconditional.clone(),
+        };
+        Tensor::cat(self.roles.iter().map(of).collect(), 0)
     }
 }

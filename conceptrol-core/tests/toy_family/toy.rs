@@ -120,7 +120,7 @@ impl Family for Toy {
         _: &mut Seeds,
     ) -> Result<Encoding<Tensor<3>>, PipelineError> {
         let mut rows = vec![frame.per_image(self.text(&frame.prompts))];
-        if frame.batch.guided {
+        if frame.batch.is_guided() {
             let negative = asked
                 .negative_prompts
                 .clone()
@@ -135,7 +135,7 @@ impl Family for Toy {
         Ok(Encoding::new(Tensor::cat(rows, 0)).references(references.collect()))
     }
 
-    fn denoiser(&self) -> Result<Arc<Denoiser>, PipelineError> {
+    fn denoiser(&self, _: &Request) -> Result<Arc<Denoiser>, PipelineError> {
         Ok(Arc::clone(&self.denoiser))
     }
 

@@ -163,10 +163,13 @@ impl Flux {
     ) -> Result<(Tensor<3>, Tensor<2>), PipelineError> {
         let count = request.prompts.len();
         let negative = request.negative_prompts.iter().flatten();
-        let negative = negative.cloned().cycle().take(match frame.batch.guided {
-            true => count,
-            false => 0,
-        });
+        let negative = negative
+            .cloned()
+            .cycle()
+            .take(match frame.batch.is_guided() {
+                true => count,
+                false => 0,
+            });
         let mut prompts: Vec<String> = negative.collect();
         let pieces = prompts
             .iter()

@@ -104,7 +104,7 @@ impl Family for Flux {
         Ok(Encoding::new(self.encode_request(request, frame, seeds)?))
     }
 
-    fn denoiser(&self) -> Result<Arc<FluxTransformer>, PipelineError> {
+    fn denoiser(&self, _: &Request) -> Result<Arc<FluxTransformer>, PipelineError> {
         self.transformer()
     }
 
@@ -133,8 +133,8 @@ impl Family for Flux {
         Ok(unpack(transformer.forward(input, session)?, states.grid))
     }
 
-    fn memory(&self, frame: &Frame, tile: Option<usize>) -> Option<u64> {
-        Some(self.footprint(frame, tile))
+    fn memory(&self, request: &Request, frame: &Frame) -> Option<u64> {
+        Some(self.footprint(frame, request.vae_tile))
     }
 
     fn encode_picture(

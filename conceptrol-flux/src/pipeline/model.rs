@@ -108,6 +108,12 @@ impl Flux {
                 what: "textual inversion: its words would have to be learnt by T5 as well".into(),
             });
         }
+        if !options.controlnets.is_empty() {
+            return Err(PipelineError::Unsupported {
+                family: "FLUX",
+                what: "ControlNets here: those of Stable Diffusion are computed only".into(),
+            });
+        }
         let files = ModelFiles::open(folder.as_ref(), LAYOUT, &options)?;
         let file = |name: &str| files.configuration(name).ok_or_else(single_file);
         ModelIndex::open(&file("model_index.json")?, &CLASSES)?;

@@ -1,5 +1,7 @@
 //! What loading and requests have for FLUX only.
 
+use conceptrol_core::pipeline::RequestExtra;
+
 use crate::omini::{ConditionSize, Placement};
 
 /// Most text tokens the published models were trained with.
@@ -31,6 +33,8 @@ pub struct Extra {
     /// [`Fidelity::Authors`](conceptrol_core::pipeline::Fidelity::Authors) always reads 512 x 512.
     pub condition_size: ConditionSize,
 }
+
+impl RequestExtra for Extra {}
 
 impl Default for Extra {
     fn default() -> Self {

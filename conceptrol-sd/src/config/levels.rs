@@ -26,7 +26,8 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    pub(super) fn read(fields: &Fields) -> Result<Self, ConfigError> {
+    /// Without `up` there are no up blocks.
+    pub(super) fn read(fields: &Fields, up: bool) -> Result<Self, ConfigError> {
         let channels = fields.sizes("block_out_channels", 1..=MAX_LEVELS, 1..=MAX_WIDTH)?;
         let levels = channels.len();
         let sizes = |field: &'static str, most: usize| {
@@ -43,7 +44,7 @@ impl Levels {
         let listed = |depths: &Depths| matches!(depths, Depths::Each(_));
         let up_depths = match depths(UP_DEPTHS)? {
             Some(depths) => depths,
-            None if down_depths.iter().any(listed) => {
+            None if up && down_depths.iter().any(listed) => {
                 let expected = format!("there where {DEPTHS} lists depths");
                 return Err(fields.error(UP_DEPTHS, expected));
             }
@@ -62,7 +63,10 @@ impl Levels {
             context_dims: sizes("cross_attention_dim", MAX_WIDTH)?,
             only_cross_attention: only_cross_attention.unwrap_or(vec![false; levels]),
             down_attends: block_types(fields, "down_block_types", levels, DOWN_TYPES)?,
-            up_attends: block_types(fields, "up_block_types", levels, UP_TYPES)?,
+            up_attends: match up {
+                true => block_types(fields, "up_block_types", levels, UP_TYPES)?,
+                false => Vec::new(),
+            },
             channels,
             down_depths,
             up_depths,
@@ -127,7 +131,7 @@ impl Levels {
     /// Up blocks in execution order, innermost level first.
     pub(super) fn up(&self, fields: &Fields) -> Result<Vec<BlockConfig>, ConfigError> {
         let levels = self.channels.len();
-        let blocks = (0..levels).map(|index| {
+        let blocks = (0..self.up_attends.len()).map(|index| {
             let level = levels - 1 - index;
             let channels = self.channels[level];
             let before = self.channels[(level + 1).min(levels - 1)];

@@ -30,7 +30,7 @@ const MODEL: &str = "unet";
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct UNetConfig {
-    /// Channels of the latents that come in (9 in inpainting models).
+    /// Channels of the latents that come in (8 in editing models, 9 in inpainting models).
     pub in_channels: usize,
     /// Channels of the prediction.
     pub out_channels: usize,
@@ -116,8 +116,22 @@ impl UNetConfig {
     }
 
     fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
+        fields.must_be("_class_name", "UNet2DConditionModel")?;
+        Self::read(fields, true)
+    }
+
+    /// The down half and the middle of this model, as a `ControlNet` has them.
+    pub(super) fn encoder(self) -> Self {
+        Self {
+            up: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Without `up` there are no up blocks.
+    pub(super) fn read(fields: &Fields, up: bool) -> Result<Self, ConfigError> {
         refuse_other_models(fields)?;
-        let levels = Levels::read(fields)?;
+        let levels = Levels::read(fields, up)?;
         let (down, up) = (levels.down(fields)?, levels.up(fields)?);
         let mid = levels.mid(fields)?;
         let config = Self {
@@ -145,7 +159,6 @@ impl UNetConfig {
 
 /// Refuses every setting that would change the numbers without being computed here.
 fn refuse_other_models(fields: &Fields) -> Result<(), ConfigError> {
-    fields.must_be("_class_name", "UNet2DConditionModel")?;
     for field in [
         "class_embed_type",
         "num_class_embeds",

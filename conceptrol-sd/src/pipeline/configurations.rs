@@ -8,14 +8,16 @@ use conceptrol_core::{
 use crate::{config::UNetConfig, published::Published, text::TextParts};
 
 pub(super) const FAMILY: &str = "Stable Diffusion";
-/// Classes of the pipelines that are read. Those that start from a picture have the same parts.
-const CLASSES: [&str; 6] = [
+/// Classes of the pipelines that are read. Those that start from a picture or edit one have the same parts.
+const CLASSES: [&str; 8] = [
     "StableDiffusionPipeline",
     "StableDiffusionXLPipeline",
     "StableDiffusionImg2ImgPipeline",
     "StableDiffusionXLImg2ImgPipeline",
     "StableDiffusionInpaintPipeline",
     "StableDiffusionXLInpaintPipeline",
+    "StableDiffusionInstructPix2PixPipeline",
+    "StableDiffusionXLInstructPix2PixPipeline",
 ];
 
 /// Single files of Stable Diffusion 1.x and XL.
@@ -102,7 +104,7 @@ impl Configurations {
     }
 }
 
-/// The UNet of a published model, with the input that the file's own has: one that repaints reads more.
+/// The UNet of a published model, with the input that the file's own has: one that repaints or edits reads more.
 fn unet_of_file(published: Published, files: &ModelFiles) -> Result<UNetConfig, PipelineError> {
     let mut config = published.unet();
     let unet = files.headers("unet")?;

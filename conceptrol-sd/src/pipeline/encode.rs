@@ -2,12 +2,12 @@
 
 use burn::tensor::Tensor;
 use conceptrol_core::{
-    ReferenceTokens,
+    ReferenceTokens, RowRole,
     pipeline::{Fidelity, Frame, PipelineError},
 };
 
 use crate::{
-    pipeline::{Request, StableDiffusion},
+    pipeline::{Control, Request, StableDiffusion},
     text::PromptStates,
     unet::AddedConditions,
 };
@@ -27,6 +27,24 @@ pub struct Encoded {
     /// The authors' plain adapter splits off the last picture only; the others act as words: text states and image tokens of
     /// every row, `[rows, tokens, context]`, where that is so.
     pub(super) pictures_as_words: Option<Tensor<3>>,
+    /// The controls that act.
+    pub controls: Vec<Control>,
+    /// Latents of the picture to edit for every row, `[rows, channels, height, width]`.
+    pub picture: Option<Tensor<4>>,
+}
+
+impl Encoded {
+    /// What the UNet takes for these latents: with those of the picture to edit behind them, if there is one.
+    ///
+    /// # Shapes
+    ///
+    /// `[rows, channels, height, width]` -> `[rows, in_channels, height, width]`
+    pub fn unet_input(&self, latents: Tensor<4>) -> Tensor<4> {
+        match &self.picture {
+            None => latents,
+            Some(picture) => Tensor::cat(vec![latents, picture.clone()], 1),
+        }
+    }
 }
 
 impl StableDiffusion {
@@ -50,7 +68,7 @@ impl StableDiffusion {
         };
         let prompt = encode(&request.prompts, prompts_2)?;
         let negative = match &request.negative_prompts {
-            _ if !frame.batch.guided => None,
+            _ if !frame.batch.is_guided() => None,
             None if parts.is_dual() && self.force_zeros => Some(PromptStates {
                 context: prompt.context.zeros_like(),
                 pooled: prompt.pooled.as_ref().map(Tensor::zeros_like),
@@ -62,8 +80,8 @@ impl StableDiffusion {
             }
         };
 
-        let unconditional = negative.as_ref().map(|states| &states.context);
-        let context = rows(frame, unconditional, &prompt.context);
+        let unconditional = negative.as_ref().map(|states| states.context.clone());
+        let context = frame.rows(unconditional, prompt.context.clone());
         let pictures_as_words = match references {
             [before @ .., _] if request.fidelity == Fidelity::Authors && !before.is_empty() => {
                 let before = before
@@ -81,6 +99,8 @@ impl StableDiffusion {
             negative,
             context,
             pictures_as_words,
+            controls: self.encode_controls(request, frame)?,
+            picture: self.encode_edit(request, frame)?,
         })
     }
 
@@ -93,12 +113,15 @@ impl StableDiffusion {
         negative: Option<&PromptStates>,
     ) -> Option<AddedConditions> {
         self.unet_config().added.as_ref()?;
-        let unconditional = negative.and_then(|states| states.pooled.as_ref());
-        let text_embeds = rows(frame, unconditional, prompt.pooled.as_ref()?);
+        let unconditional = negative.and_then(|states| states.pooled.clone());
+        let text_embeds = frame.rows(unconditional, prompt.pooled.clone()?);
         let extra = &request.extra;
-        let negative_micro = negative.map(|_| extra.negative_micro.unwrap_or(extra.micro));
-        let halves = negative_micro.into_iter().chain([extra.micro]);
-        let time_ids = halves.flat_map(|micro| {
+        let negative_micro = extra.negative_micro.unwrap_or(extra.micro);
+        let time_ids = frame.batch.roles().iter().flat_map(|role| {
+            let micro = match role {
+                RowRole::Unconditional => negative_micro,
+                _ => extra.micro,
+            };
             let row = micro.time_ids(frame.size).to_vec();
             std::iter::repeat_n(row, frame.batch.images)
         });
@@ -114,14 +137,4 @@ fn spread(prompts: &[String], count: usize) -> Vec<&str> {
     (0..count)
         .map(|index| prompts[index.min(prompts.len() - 1)].as_str())
         .collect()
-}
-
-/// Unconditional rows before conditional ones, each prompt's repeated for its pictures.
-fn rows<const D: usize>(
-    frame: &Frame,
-    negative: Option<&Tensor<D>>,
-    prompt: &Tensor<D>,
-) -> Tensor<D> {
-    let halves = negative.into_iter().chain([prompt]);
-    Tensor::cat(halves.map(|x| frame.per_image(x.clone())).collect(), 0)
 }

@@ -1,6 +1,8 @@
 //! What a request has for Stable Diffusion only.
 
-use conceptrol_core::pipeline::ImageSize;
+use conceptrol_core::pipeline::{ImageSize, RequestExtra};
+
+use super::{ControlRequest, EditRequest};
 
 /// SDXL's picture sizes and crops, in pixels; what is `None` is the size of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +38,7 @@ impl MicroConditioning {
 }
 
 /// What a [request](super::Request) has for Stable Diffusion only.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Extra {
     /// What the second text encoder of SDXL reads; the prompts themselves if empty.
@@ -49,6 +51,18 @@ pub struct Extra {
     pub micro: MicroConditioning,
     /// SDXL's picture sizes of the unconditional half; the same as `micro` if `None`.
     pub negative_micro: Option<MicroConditioning>,
+    /// `ControlNets` and their pictures; what they add is summed.
+    pub controls: Vec<ControlRequest>,
+    /// The picture that the prompt changes, for `UNet`s that were trained to edit.
+    pub edit: Option<EditRequest>,
+}
+
+impl RequestExtra for Extra {
+    fn places(&self) -> Vec<usize> {
+        let controls = self.controls.iter().map(|control| control.gate);
+        let gates = controls.chain(self.edit.iter().map(|edit| edit.gate));
+        gates.flatten().map(|gate| gate.concept).collect()
+    }
 }
 
 impl Extra {

@@ -4,24 +4,57 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::{
-    AttentionPlanBuilder, Concept, Grid, Session, SiteSelector, Token,
+    AttentionPlanBuilder, Concept, Grid, Session, SiteSelector, StepInfo, Token,
     mask::{ConceptBlock, ConceptMask, ResizeFilter},
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
-        check_count,
+        Encoding, Evaluation, Family, Fidelity, Frame, GuidanceRule, ImageSize, Loras, Mode,
+        PipelineError, Profile, Seeds, check_count,
     },
 };
 
 use crate::{
-    pipeline::{Encoded, Extra, Request, StableDiffusion, references::check_reference},
-    unet::UNet2DConditionModel,
+    pipeline::{
+        Encoded, Extra, Request, StableDiffusion,
+        control::{ControlNets, residuals},
+        picture::own_size,
+        references::check_reference,
+    },
+    unet::{Residuals, UNet2DConditionModel},
 };
+
+/// What a request is denoised with.
+#[derive(Debug)]
+pub struct Denoiser {
+    unet: Arc<UNet2DConditionModel>,
+    nets: ControlNets,
+}
+
+impl Denoiser {
+    /// What all controls of a request add at a step.
+    ///
+    /// # Shapes
+    ///
+    /// `latents`: `[rows, channels, height, width]`, scaled as the UNet takes them
+    ///
+    /// # Errors
+    ///
+    /// Inputs that do not fit the nets.
+    pub fn residuals(
+        &self,
+        states: &Encoded,
+        latents: &Tensor<4>,
+        step: StepInfo,
+        session: &mut Session,
+    ) -> Result<Option<Residuals>, PipelineError> {
+        residuals(&self.nets, states, latents, step, session)
+    }
+}
 
 impl Family for StableDiffusion {
     type Extra = Extra;
     type Encoded = Encoded;
-    type Denoiser = UNet2DConditionModel;
+    type Denoiser = Denoiser;
 
     fn profile(&self) -> &Profile {
         &self.profile
@@ -48,6 +81,8 @@ impl Family for StableDiffusion {
     }
 
     fn check(&self, request: &Request) -> Result<(), PipelineError> {
+        self.check_edit(request)?;
+        self.check_controls(request)?;
         let extra = &request.extra;
         if let Some(what) = extra.sdxl_only().filter(|_| !self.text_parts.is_dual()) {
             return Err(PipelineError::Unsupported {
@@ -60,6 +95,25 @@ impl Family for StableDiffusion {
         check_count("the number of second prompts", second, prompts)?;
         let negative = extra.negative_prompts_2.as_deref();
         check_count("the number of second negative prompts", negative, prompts)
+    }
+
+    fn size(&self, request: &Request) -> ImageSize {
+        let extra = &request.extra;
+        let control = extra.controls.first().map(|control| &control.image);
+        let picture = extra.edit.as_ref().map(|edit| &edit.image).or(control);
+        let multiple = self.profile.multiple;
+        let start = request.start.as_ref();
+        let start = || start.and_then(|start| start.size(multiple));
+        let own = || picture.map(|picture| own_size(picture, multiple));
+        let size = request.size.or_else(start).or_else(own);
+        size.unwrap_or(self.profile.defaults.size)
+    }
+
+    fn guidance(&self, request: &Request) -> GuidanceRule {
+        match &request.extra.edit {
+            Some(edit) => edit.guidance(self.guidance_scale(request)),
+            None => GuidanceRule::of(&request.guidance, &self.profile),
+        }
     }
 
     fn install<'a>(
@@ -110,13 +164,16 @@ impl Family for StableDiffusion {
         concepts[from..].to_vec()
     }
 
-    fn denoiser(&self) -> Result<Arc<UNet2DConditionModel>, PipelineError> {
-        self.unet()
+    fn denoiser(&self, request: &Request) -> Result<Arc<Denoiser>, PipelineError> {
+        Ok(Arc::new(Denoiser {
+            unet: self.unet()?,
+            nets: self.nets(request)?,
+        }))
     }
 
     fn predict(
         &self,
-        unet: &UNet2DConditionModel,
+        denoiser: &Denoiser,
         evaluation: Evaluation<'_, Encoded>,
         session: &mut Session,
     ) -> Result<Tensor<4>, PipelineError> {
@@ -125,17 +182,20 @@ impl Family for StableDiffusion {
             Some(context) if evaluation.mode == Mode::Adapter => context,
             _ => &states.context,
         };
-        Ok(unet.forward(
-            evaluation.latents,
-            evaluation.step.timestep,
+        let (latents, step) = (evaluation.latents, evaluation.step);
+        let residuals = denoiser.residuals(states, &latents, step, session)?;
+        Ok(denoiser.unet.controlled(
+            states.unet_input(latents),
+            step.timestep,
             context.clone(),
             states.added.clone(),
+            residuals,
             session,
         )?)
     }
 
-    fn memory(&self, frame: &Frame, tile: Option<usize>) -> Option<u64> {
-        Some(self.footprint(frame, tile))
+    fn memory(&self, request: &Request, frame: &Frame) -> Option<u64> {
+        Some(self.footprint(request, frame))
     }
 
     fn encode_picture(

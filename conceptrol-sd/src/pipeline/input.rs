@@ -1,4 +1,4 @@
-//! What a UNet reads: latents alone, or what is around a region as well.
+//! What a UNet reads: latents alone, or those of a picture or what is around a region as well.
 
 use conceptrol_core::pipeline::{InputKind, PipelineError};
 
@@ -22,6 +22,8 @@ pub(super) fn input_of(unet: &UNetConfig, latents: usize) -> Result<InputKind, P
     match unet.in_channels {
         // latents
         channels if channels == latents => Ok(InputKind::Latents),
+        // latents, and those of the picture to edit
+        channels if channels == 2 * latents => Ok(InputKind::Edit),
         // latents, the region, and the latents of the rest of the picture
         channels if channels == 2 * latents + 1 => Ok(InputKind::Region),
         channels => Err(mismatch("the UNet's input", channels)),

@@ -1,7 +1,8 @@
 //! Opening a model with its adapters.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
+use burn::tensor::Tensor;
 use conceptrol_core::{
     SiteSelector,
     mask::ConceptBlock,
@@ -13,14 +14,16 @@ use conceptrol_core::{
         weights::Checkpoint,
     },
     pipeline::{
-        AdapterFiles, Footprint, Frame, ImageSize, LoadOptions, Loras, ModelFiles, PipelineError,
-        Profile, Residency, Slot, concept_block_of, decoding_bytes, product, size_of,
+        AdapterFiles, Footprint, Frame, ImageSize, InputKind, LoadOptions, Loras, ModelFiles,
+        PipelineError, Profile, Residency, Slot, concept_block_of, decoding_bytes, product,
+        size_of,
     },
 };
 
 use crate::{
     adapter::{AdapterKind, IpAdapterLayout, IpAdapterWeights},
     config::UNetConfig,
+    controlnet::{ControlNetError, ControlNetFiles, ControlNetModel, PictureEmbedding},
     lora::unet_target,
     pipeline::{
         Request,
@@ -33,6 +36,9 @@ use crate::{
     topology::Topology,
     unet::{self, UNet2DConditionModel},
 };
+
+/// Steps of an edit, diffusers' default.
+const EDIT_STEPS: usize = 100;
 
 /// A Stable Diffusion 1.x or XL pipeline. Shared by threads: a generation takes `&self`.
 ///
@@ -54,6 +60,7 @@ pub struct StableDiffusion {
     unet: Slot<UNet2DConditionModel>,
     vae: Slot<AutoencoderKl>,
     adapters: Vec<AdapterParts>,
+    controlnets: Vec<(ControlNetFiles, Slot<ControlNetModel>)>,
 }
 
 #[derive(Debug)]
@@ -82,7 +89,8 @@ impl StableDiffusion {
         let files = ModelFiles::open(path.as_ref(), LAYOUT, &options)?;
         let parts = Configurations::read(&files)?;
         let (unet_config, vae_config) = (parts.unet, parts.vae);
-        let input = input_of(&unet_config, vae_config.latent_channels)?;
+        let latents = vae_config.latent_channels;
+        let input = input_of(&unet_config, latents)?;
         let mut text_parts = parts.text;
         for (path, token) in &options.embeddings {
             text_parts.learn(&TextualInversion::open(path, token.as_deref())?)?;
@@ -116,13 +124,22 @@ impl StableDiffusion {
         let cross = SiteSelector::cross();
         let mut profile = Profile::new("Stable Diffusion", sites, cross, device, scheduler);
         profile.dtype = options.dtype;
-        profile.input = input;
-        profile.latent_channels = vae_config.latent_channels;
+        profile.latent_channels = latents;
         profile.downscale = vae_config.downscale();
         profile.multiple = profile.downscale;
         let [height, width] = unet_config.sample_size.unwrap_or([64, 64]);
         profile.defaults.size =
             ImageSize::new(height * profile.downscale, width * profile.downscale);
+        profile.input = input;
+        if input == InputKind::Edit {
+            profile.defaults.steps = EDIT_STEPS;
+        }
+        let nets = options.controlnets.iter().map(|path| {
+            let files = ControlNetFiles::open(path, &unet_config, latents, &options)?;
+            check_downscale(&files, profile.downscale)?;
+            Ok((files, Slot::new(options.residency)))
+        });
+        let controlnets = nets.collect::<Result<_, PipelineError>>()?;
         let slots = |files: &AdapterFiles| AdapterParts {
             files: files.clone(),
             weights: Slot::new(options.residency),
@@ -142,6 +159,7 @@ impl StableDiffusion {
             unet: Slot::new(options.residency),
             vae: Slot::new(options.residency),
             adapters: options.adapters.iter().map(slots).collect(),
+            controlnets,
             options,
         })
     }
@@ -336,17 +354,70 @@ impl StableDiffusion {
         })
     }
 
+    /// The files of the `ControlNets`, in the order requests number them.
+    pub fn controlnets(&self) -> impl ExactSizeIterator<Item = &ControlNetFiles> {
+        self.controlnets.iter().map(|(files, _)| files)
+    }
+
+    /// A `ControlNet`.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below the number of [`controlnets`](Self::controlnets).
+    pub fn controlnet(&self, index: usize) -> Result<Arc<ControlNetModel>, PipelineError> {
+        let (files, net) = &self.controlnets[index];
+        Ok(net.get(|| files.load(&self.options))?)
+    }
+
+    /// What a `ControlNet` makes of its picture: that of the net if it is in memory, alone otherwise.
+    pub(super) fn picture_embedding(
+        &self,
+        index: usize,
+    ) -> Result<PictureEmbedding, PipelineError> {
+        let (files, net) = &self.controlnets[index];
+        if net.is_loaded() {
+            return Ok(self.controlnet(index)?.embedding().clone());
+        }
+        Ok(files.load_embedding(&self.options)?)
+    }
+
+    /// The mean of the autoencoder's posterior of pictures with values in -1..=1, as it is.
+    pub(super) fn posterior_mean(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+        let dtype = self.vae_config.compute_dtype(self.profile.dtype);
+        Ok(self.vae()?.encode(pixels.cast(dtype), None)?.mean())
+    }
+
+    /// The request's guidance scale, or the default.
+    pub(super) fn guidance_scale(&self, request: &Request) -> f64 {
+        let default = self.profile.defaults.guidance;
+        request.guidance.scale.unwrap_or(default)
+    }
+
     /// About what a generation needs beyond what is in memory. A step: 13 times the UNet's first level, as measured from
     /// 256 x 256 to 1024 x 1024 pixels with SD1.5 and SDXL (`docs/performance.md`).
-    pub(super) fn footprint(&self, frame: &Frame, tile: Option<usize>) -> u64 {
+    /// A net needs about as much as the UNet, at another time, and leaves its residuals.
+    pub(super) fn footprint(&self, request: &Request, frame: &Frame) -> u64 {
         let [_, height, width] = frame.latent_shape.map(|length| length as u64);
         let [unet, vae] = self.bytes;
         let dtype = self.options.dtype;
         let channels = self.unet_config.time.sinusoid_dim as u64;
         let rows = frame.batch.rows() as u64;
         let vae_dtype = self.vae_config.compute_dtype(dtype);
+        let used: BTreeSet<usize> = (request.extra.controls.iter())
+            .filter(|control| control.scale != 0.0)
+            .map(|control| control.net)
+            .collect();
+        let nets = (used.iter()).filter_map(|index| self.controlnets.get(*index));
+        let nets = nets.filter(|(_, net)| !net.is_loaded());
+        let nets: u64 = nets.map(|(files, _)| files.bytes()).sum();
+        let unet = if self.unet.is_loaded() { 0 } else { unet };
+        let tile = request.vae_tile;
         let need = Footprint {
-            denoiser: if self.unet.is_loaded() { 0 } else { unet },
+            denoiser: unet.saturating_add(nets),
             denoising: product([13, rows, height, width, channels, size_of(dtype)]),
             autoencoder: if self.vae.is_loaded() { 0 } else { vae },
             decoding: decoding_bytes(&self.vae_config, frame, tile, vae_dtype),
@@ -357,4 +428,18 @@ impl StableDiffusion {
     pub(super) fn adapter_count(&self) -> usize {
         self.adapters.len()
     }
+}
+
+/// That a net makes of a picture what is as large as latents.
+fn check_downscale(files: &ControlNetFiles, expected: usize) -> Result<(), ControlNetError> {
+    let found = files.config().downscale();
+    if found == expected {
+        return Ok(());
+    }
+    Err(ControlNetError::WrongModel {
+        path: files.path().to_owned(),
+        axis: "pixels along a side of a latent cell".into(),
+        found,
+        expected,
+    })
 }

@@ -44,3 +44,21 @@ impl From<UNetError> for PipelineError {
         }
     }
 }
+
+/// That an axis of an input is as long as it must be.
+pub(super) fn expect(
+    input: &'static str,
+    axis: &'static str,
+    found: usize,
+    expected: usize,
+) -> Result<(), UNetError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(UNetError::WrongInput {
+        input,
+        axis,
+        found,
+        expected,
+    })
+}

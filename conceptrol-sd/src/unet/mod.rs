@@ -8,6 +8,7 @@
 mod attention;
 mod conditions;
 mod down;
+mod encoder;
 mod error;
 mod feed_forward;
 mod mid;
@@ -15,12 +16,15 @@ mod model;
 mod names;
 mod projection;
 mod resample;
+mod residuals;
 mod resnet;
 mod time_embedding;
 mod transformer;
 mod up;
 
 pub use conditions::{AddedConditions, Timestep, Timesteps};
+pub(crate) use encoder::{Encoder, Input};
 pub use error::UNetError;
 pub use model::UNet2DConditionModel;
 pub use names::{original_modules, original_names, own_names};
+pub use residuals::Residuals;

@@ -23,7 +23,7 @@ fn with_seed(seed: u64) -> Request {
     request(&["statue", "the book"]).seed(seed)
 }
 
-fn check(pipeline: &StableDiffusion, change: impl Fn(&mut Request)) {
+pub(crate) fn check(pipeline: &StableDiffusion, change: impl Fn(&mut Request)) {
     let changed = |seed| {
         let mut request = with_seed(seed);
         change(&mut request);

@@ -25,12 +25,12 @@ use serde_json::{Map, Value, json};
 
 use crate::tiny::{options, request};
 
-type Shapes = BTreeMap<String, Vec<usize>>;
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 /// A name that people know, and its shape.
-type Known = (&'static str, &'static [usize]);
+pub(crate) type Known = (&'static str, &'static [usize]);
 
 /// A file of f16 tensors of these names and shapes that takes no room on the disk.
-fn sparse(path: &Path, tensors: &Shapes) -> Checkpoint {
+pub(crate) fn sparse(path: &Path, tensors: &Shapes) -> Checkpoint {
     let (mut header, mut end) = (Map::new(), 0_usize);
     for (name, shape) in tensors {
         let begin = end;
@@ -48,21 +48,21 @@ fn sparse(path: &Path, tensors: &Shapes) -> Checkpoint {
 }
 
 /// The tensors that `build` asks for.
-fn asked(build: impl FnOnce(&Weights)) -> Shapes {
+pub(crate) fn asked(build: impl FnOnce(&Weights)) -> Shapes {
     let weights = Weights::names(&Device::flex());
     build(&weights);
     let tensors = weights.finish().unwrap().into_iter();
     tensors.map(|tensor| (tensor.name, tensor.shape)).collect()
 }
 
-fn shapes(file: &Checkpoint) -> Shapes {
+pub(crate) fn shapes(file: &Checkpoint) -> Shapes {
     file.tensors()
         .map(|tensor| (tensor.name, tensor.shape))
         .collect()
 }
 
 /// The tensors that a manifest of the published checkpoint lists.
-fn manifest(name: &str) -> Shapes {
+pub(crate) fn manifest(name: &str) -> Shapes {
     let path = format!(
         "{}/tests/fixtures/manifests/{name}.json",
         env!("CARGO_MANIFEST_DIR")
@@ -72,7 +72,7 @@ fn manifest(name: &str) -> Shapes {
 }
 
 /// The single file of a published model, as its own table names it.
-fn original(published: Published, work: &Path) -> Checkpoint {
+pub(crate) fn original(published: Published, work: &Path) -> Checkpoint {
     let part = |name: &str, tensors: &Shapes| sparse(&work.join(name), tensors);
     let list = match published {
         Published::Sd15 => "sd15-unet",

@@ -32,10 +32,25 @@ pub fn clip_tensor(
 /// # Shapes
 /// - result: `[1, 3, height, width]`
 pub fn image_to_tensor(picture: &RgbImage, device: &Device) -> Tensor<4> {
+    planes(picture, device, |sample| 2.0 * sample - 1.0)
+}
+
+/// A picture as `ControlNets` take it: samples in 0..=1, in `f32`.
+///
+/// # Shapes
+/// - result: `[1, 3, height, width]`
+pub fn image_to_unit_tensor(picture: &RgbImage, device: &Device) -> Tensor<4> {
+    planes(picture, device, |sample| sample)
+}
+
+/// The channels one after the other, `change` applied to samples in 0..=1.
+fn planes(picture: &RgbImage, device: &Device, change: impl Fn(f32) -> f32) -> Tensor<4> {
     let (width, height) = picture.dimensions();
-    let scale = |sample: u8| 2.0 * (f32::from(sample) / 255.0) - 1.0;
-    let planes =
-        (0..3).flat_map(|channel| picture.pixels().map(move |pixel| scale(pixel.0[channel])));
+    let change = &change;
+    let planes = (0..3).flat_map(|channel| {
+        let samples = picture.pixels().map(move |pixel| pixel.0[channel]);
+        samples.map(move |sample| change(f32::from(sample) / 255.0))
+    });
     let values: Vec<f32> = planes.collect();
     let data = TensorData::new(values, [1, 3, height as usize, width as usize]);
     Tensor::from_data(data, (device, DType::F32))
