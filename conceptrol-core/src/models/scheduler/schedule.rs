@@ -170,6 +170,14 @@ impl Schedule {
         call / self.calls_per_step
     }
 
+    /// Number of steps that are finished after this many calls.
+    pub fn finished(&self, calls: usize) -> usize {
+        match calls < self.run.len() {
+            true => calls / self.calls_per_step,
+            false => self.steps(),
+        }
+    }
+
     /// The timesteps of the calls to make, descending.
     pub fn timesteps(&self) -> &[f64] {
         &self.timesteps[self.run.clone()]

@@ -87,6 +87,11 @@ pub trait Scheduler: fmt::Debug + Send {
         self.schedule().step_of(call)
     }
 
+    /// Number of steps that are finished after this many calls.
+    fn finished(&self, calls: usize) -> usize {
+        self.schedule().finished(calls)
+    }
+
     /// Ratio of noise to signal before every step and after the last, where the scheduler works with it; for flow
     /// matching the share of noise.
     /// With [`denoising_end`](super::SchedulerOptions::denoising_end) the levels that are not reached are included.
