@@ -10,6 +10,7 @@ pub mod adapter;
 pub mod config;
 pub mod lora;
 pub mod pipeline;
+mod prompt;
 pub mod published;
 pub mod sites;
 pub mod text;

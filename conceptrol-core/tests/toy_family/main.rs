@@ -155,7 +155,7 @@ fn two_evaluations_of_a_step_count_once() {
 
         // a window of the first step of three holds both of its evaluations
         let window = StepWindow::new(0.0, 1.0 / 3.0).expect("a window");
-        let layer = CaptureLayer::new().window(window);
+        let layer = CaptureLayer::within(window);
         let plan = toy.plan_around(&request, SiteSelector::cross(), layer);
         let generation = toy.generate_with(&plan.expect("a plan"), &request, &mut Silent);
         assert_eq!(generation.expect("a picture").captures.iter().count(), 2);
