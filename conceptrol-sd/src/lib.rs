@@ -11,6 +11,7 @@ pub mod config;
 pub mod controlnet;
 pub mod lora;
 pub mod pipeline;
+mod prompt;
 pub mod published;
 pub mod sites;
 pub mod text;

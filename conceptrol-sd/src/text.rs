@@ -5,15 +5,20 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     models::{
-        clip_text::{ClipTextConfig, ClipTextModel, ClipTextStates, own_names},
+        clip_text::{ClipTextConfig, ClipTextError, ClipTextModel, ClipTextStates, own_names},
         lora::{Deltas, LoraTarget, Part},
         textual_inversion::{Encoder, LearntWord, TextualInversion, TextualInversionError},
-        tokenizer::ClipTokenizer,
+        tokenizer::{ClipTokenizer, EncodedPrompt},
     },
     pipeline::{LoadOptions, ModelFiles, PipelineError},
 };
 
-use crate::{config::UNetConfig, lora::text_target, published::Published};
+use crate::{
+    config::UNetConfig,
+    lora::text_target,
+    prompt::{Reading, Rows},
+    published::Published,
+};
 
 /// Subfolders of tokenizer and encoder, of the first and of the second text encoder.
 const FOLDERS: [[&str; 2]; 2] = [
@@ -233,10 +238,18 @@ impl TextPart {
         })
     }
 
-    /// The ids of every prompt.
-    fn ids(&self, prompts: &[&str]) -> Vec<Vec<u32>> {
-        let ids = |prompt: &&str| self.tokenizer.encode(prompt).ids;
-        prompts.iter().map(ids).collect()
+    /// The rows of every prompt, as many chunks each.
+    fn rows(
+        &self,
+        prompts: &[&str],
+        reading: Reading,
+        chunks: usize,
+    ) -> Result<Vec<Rows>, PipelineError> {
+        let rows = prompts.iter().map(|prompt| {
+            let rows = Rows::read(&self.tokenizer, prompt, reading)?;
+            Ok(rows.padded(chunks))
+        });
+        rows.collect()
     }
 }
 
@@ -256,47 +269,132 @@ pub struct PromptStates {
     pub pooled: Option<Tensor<2>>,
 }
 
-impl TextEncoders {
-    /// Encodes prompts; the second encoder, where there is one, reads `prompts_2`.
-    ///
-    /// SD1.5 takes the last state behind the final layer norm, `clip_skip = k` the one k layers before. SDXL
-    /// concatenates the penultimate states of both encoders and takes the projected pooled state of the second.
+/// Prompts for the encoders, and how they are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompts<'a> {
+    /// What the first encoder reads.
+    pub first: &'a [&'a str],
+    /// What the second encoder reads, where there is one.
+    pub second: &'a [&'a str],
+    /// How they are read.
+    pub reading: Reading,
+    /// Chunks each becomes at least; 1 unless other prompts of the generation are longer.
+    pub chunks: usize,
+    /// Layers to leave out at the end of the encoders.
+    pub clip_skip: usize,
+}
+
+impl TextParts {
+    /// How many chunks these prompts become at most.
     ///
     /// # Errors
     ///
-    /// [`PipelineError::ClipText`] if `clip_skip` is not smaller than the number of layers.
+    /// [`PipelineError::BadRequest`] for a weight in a prompt that is no finite number.
+    pub fn chunks(&self, prompts: Prompts<'_>) -> Result<usize, PipelineError> {
+        let of = |part: &TextPart, prompts: &[&str], reading| {
+            let rows = part.rows(prompts, reading, 0)?;
+            Ok::<usize, PipelineError>(rows.iter().map(Rows::chunks).max().unwrap_or(1))
+        };
+        let first = of(&self.first, prompts.first, prompts.reading)?;
+        let second = match &self.second {
+            Some(part) => of(part, prompts.second, prompts.reading)?,
+            None => 1,
+        };
+        Ok(first.max(second).max(prompts.chunks))
+    }
+
+    /// A prompt as the first encoder reads it, in which concepts are located.
+    ///
+    /// # Errors
+    ///
+    /// As [`chunks`](Self::chunks).
+    pub fn read(&self, prompt: &str, reading: Reading) -> Result<EncodedPrompt, PipelineError> {
+        let tokenizer = &self.first.tokenizer;
+        Ok(Rows::read(tokenizer, prompt, reading)?.located(tokenizer, prompt))
+    }
+}
+
+impl TextEncoders {
+    /// Encodes prompts; the second encoder, where there is one, reads prompts of its own.
+    ///
+    /// SD1.5 takes the last state behind the final layer norm, `clip_skip = k` the one k layers before. SDXL
+    /// concatenates the penultimate states of both encoders and takes the projected pooled state of the second, of its
+    /// first chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::ClipText`] if `clip_skip` is not smaller than the number of layers, and those of reading a prompt.
     pub fn encode(
         &self,
         parts: &TextParts,
-        prompts: &[&str],
-        prompts_2: &[&str],
-        clip_skip: usize,
+        prompts: Prompts<'_>,
     ) -> Result<PromptStates, PipelineError> {
-        let states: ClipTextStates = self.first.forward(&parts.first.ids(prompts))?;
-        let (Some(second), Some(part)) = (&self.second, &parts.second) else {
-            let context = match clip_skip {
-                0 => states.last_hidden_state(),
-                skip => self.first.final_layer_norm(states.hidden_state(skip)?),
+        let chunks = parts.chunks(prompts)?;
+        let (reading, skip) = (prompts.reading, prompts.clip_skip);
+        let Some((second, part)) = self.second.as_ref().zip(parts.second.as_ref()) else {
+            let state = |model: &ClipTextModel, states: &ClipTextStates| match skip {
+                0 => Ok(states.last_hidden_state()),
+                skip => Ok(model.final_layer_norm(states.hidden_state(skip)?)),
             };
+            let rows = parts.first.rows(prompts.first, reading, chunks)?;
+            let (context, _) = encode(&self.first, &rows, reading, state)?;
             return Ok(PromptStates {
                 context,
                 pooled: None,
             });
         };
-        let states_2 = second.forward(&part.ids(prompts_2))?;
-        let penultimate = [
-            states.hidden_state(clip_skip + 1)?,
-            states_2.hidden_state(clip_skip + 1)?,
-        ];
+        let penultimate =
+            |_: &ClipTextModel, states: &ClipTextStates| states.hidden_state(skip + 1);
+        let rows = parts.first.rows(prompts.first, reading, chunks)?;
+        let (context, _) = encode(&self.first, &rows, reading, penultimate)?;
+        let rows = part.rows(prompts.second, reading, chunks)?;
+        let (context_2, states_2) = encode(second, &rows, reading, penultimate)?;
         let unprojected = || PipelineError::Mismatch {
             part: "text_encoder_2",
             axis: "text projections",
             found: 0,
             expected: 1,
         };
+        let pooled = states_2.text_embeds().ok_or_else(unprojected)?;
+        let firsts = (0..rows.len()).map(|prompt| pooled.clone().narrow(0, prompt * chunks, 1));
         Ok(PromptStates {
-            context: Tensor::cat(penultimate.into(), 2),
-            pooled: Some(states_2.text_embeds().ok_or_else(unprojected)?),
+            context: Tensor::cat(vec![context, context_2], 2),
+            pooled: Some(match chunks {
+                1 => pooled.clone().narrow(0, 0, rows.len()),
+                _ => Tensor::cat(firsts.collect(), 0),
+            }),
         })
     }
+}
+
+/// The states of prompts with their weights, chunks joined along the tokens, `[prompts, tokens, width]`, and all that the
+/// encoder says of every chunk, `[prompts x chunks, ..]`.
+fn encode(
+    model: &ClipTextModel,
+    prompts: &[Rows],
+    reading: Reading,
+    state: impl Fn(&ClipTextModel, &ClipTextStates) -> Result<Tensor<3>, ClipTextError>,
+) -> Result<(Tensor<3>, ClipTextStates), PipelineError> {
+    let mut ids: Vec<&[u32]> = prompts.iter().flat_map(Rows::ids).collect();
+    let count = ids.len();
+    let weighting = reading
+        .weights
+        .filter(|_| prompts.iter().any(Rows::is_weighted));
+    if weighting.is_some() {
+        ids.extend(prompts.first().map(Rows::without_words));
+    }
+    let states = model.forward(&ids)?;
+    let context = state(model, &states)?;
+    let [_, tokens, width] = context.dims();
+    let context = match weighting {
+        None => context,
+        Some(weighting) => {
+            let weights: Vec<Vec<f32>> = prompts.iter().flat_map(Rows::weights).cloned().collect();
+            let empty = context.clone().narrow(0, count, 1);
+            weighting.apply(context.narrow(0, 0, count), &weights, empty)
+        }
+    };
+    let chunks = count / prompts.len();
+    let context = context.reshape([prompts.len(), chunks * tokens, width]);
+    Ok((context, states))
 }

@@ -25,7 +25,7 @@ impl<P: Pipeline> Watch<'_, P> {
         let due = self
             .preview_every
             .is_some_and(|every| done.is_multiple_of(every));
-        if !due || done == report.total {
+        if !due || !report.finishes_step || done == report.total {
             return Ok(());
         }
         let latents = report.denoised.denoised().slice_dim(0, 0..1);
@@ -40,7 +40,9 @@ impl<P: Pipeline> Observer for Watch<'_, P> {
     fn on_step(&mut self, report: &StepReport<'_>) -> ControlFlow<()> {
         // reading a value waits for the step, so that the bar tells the truth on every backend
         let _ = report.latents.clone().slice_dim(0, 0..1).max().into_data();
-        self.steps.advance();
+        if report.finishes_step {
+            self.steps.advance();
+        }
         match self.preview(report) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {

@@ -26,6 +26,9 @@ pub struct Concept {
     /// occurrences that count, or one entry for all pictures. Empty for a picture that no word
     /// stands for, which only an adapter without masks can use.
     pub spans: Vec<Vec<Range<usize>>>,
+    /// What the tokens of each range count in the mean over the concept's tokens, with the same entries as `spans`; if it
+    /// is empty, all count the same.
+    pub weights: Vec<Vec<f32>>,
     /// What the adapter made of the reference picture. FLUX has it in the sequence instead.
     pub reference: Option<ReferenceTokens>,
     /// Whether a reference picture stands behind it. Otherwise it is there for its mask alone.
@@ -71,12 +74,25 @@ impl Concept {
         Self {
             name: name.into(),
             spans: spans.into_iter().collect(),
+            weights: Vec::new(),
             reference: None,
             conditioned: true,
             scale: 1.0,
             mask: None,
             mask_role: MaskRole::default(),
         }
+    }
+
+    /// Sets what the tokens of each range count in the mean.
+    ///
+    /// ```
+    /// use conceptrol_core::Concept;
+    /// // "dog" at token 4 counts four times what "shaggy" at token 2 does
+    /// let concept = Concept::new("dog", [vec![4..5, 2..3]]).weights([vec![0.8, 0.2]]);
+    /// ```
+    pub fn weights(mut self, weights: impl IntoIterator<Item = Vec<f32>>) -> Self {
+        self.weights = weights.into_iter().collect();
+        self
     }
 
     /// Sets the reference tokens.
@@ -133,7 +149,7 @@ impl Concept {
         device: &Device,
         dtype: DType,
     ) -> Tensor<2> {
-        let data = TensorData::new(self.weights(images, text_len, true), [images, text_len]);
+        let data = TensorData::new(self.per_token(images, text_len, true), [images, text_len]);
         Tensor::from_data(data, (device, dtype))
     }
 
@@ -145,30 +161,26 @@ impl Concept {
         device: &Device,
         dtype: DType,
     ) -> Tensor<2> {
-        let data = TensorData::new(self.weights(images, text_len, false), [images, text_len]);
+        let data = TensorData::new(self.per_token(images, text_len, false), [images, text_len]);
         Tensor::from_data(data, (device, dtype))
     }
 
-    fn weights(&self, images: usize, text_len: usize, mean: bool) -> Vec<f32> {
+    fn per_token(&self, images: usize, text_len: usize, mean: bool) -> Vec<f32> {
         let mut weights = vec![0.0_f32; images * text_len];
         for (image, row) in weights.chunks_exact_mut(text_len).enumerate() {
-            for span in self.spans_of(image) {
+            let counts = of_image(&self.weights, image);
+            for (index, span) in of_image(&self.spans, image).iter().enumerate() {
                 if let Some(words) = row.get_mut(span.clone()) {
-                    words.fill(1.0);
+                    let count = counts.get(index).filter(|_| mean);
+                    words.fill(count.copied().unwrap_or(1.0));
                 }
             }
-            if mean {
-                let count: f32 = row.iter().sum();
-                row.iter_mut().for_each(|weight| *weight /= count.max(1.0));
+            let sum: f32 = row.iter().sum();
+            if mean && sum > 0.0 {
+                row.iter_mut().for_each(|weight| *weight /= sum);
             }
         }
         weights
-    }
-
-    /// The ranges of one picture; none for a concept without words.
-    fn spans_of(&self, image: usize) -> &[Range<usize>] {
-        let index = if self.spans.len() == 1 { 0 } else { image };
-        self.spans.get(index).map_or(&[], Vec::as_slice)
     }
 
     /// What a session requires of a concept.
@@ -192,6 +204,21 @@ impl Concept {
             .any(|spans| spans.iter().all(|span| span.is_empty()))
         {
             return bad("it has no tokens".into());
+        }
+        let entries = |entries: usize, of: usize| format!("{entries} entries of weights for {of}");
+        if !self.weights.is_empty() {
+            let (weights, spans) = (&self.weights, &self.spans);
+            let pairs = || weights.iter().zip(spans).map(|(w, s)| (w.len(), s.len()));
+            if weights.len() != spans.len() {
+                return bad(entries(weights.len(), spans.len()));
+            }
+            if let Some((weights, spans)) = pairs().find(|(weights, spans)| weights != spans) {
+                return bad(entries(weights, spans));
+            }
+            let is_weight = |weight: &f32| weight.is_finite() && *weight > 0.0;
+            if let Some(weight) = weights.iter().flatten().find(|weight| !is_weight(weight)) {
+                return bad(format!("weight {weight} is no finite number above 0"));
+            }
         }
         if let Some(span) = self.spans.iter().flatten().find(|s| s.start > s.end) {
             return bad(format!("its tokens {span:?} end before they begin"));
@@ -228,6 +255,12 @@ impl Concept {
         }
         Ok(())
     }
+}
+
+/// The entries of one picture, of those for each or one for all; none for a concept without words.
+fn of_image<T>(entries: &[Vec<T>], image: usize) -> &[T] {
+    let index = if entries.len() == 1 { 0 } else { image };
+    entries.get(index).map_or(&[], Vec::as_slice)
 }
 
 impl ReferenceTokens {

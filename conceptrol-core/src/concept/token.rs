@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::span::TokenSpan;
+
 /// One vocabulary entry in a prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -63,6 +65,8 @@ pub struct PromptTokens {
     pub(super) tokens: Vec<Token>,
     pub(super) style: TokenStyle,
     pub(super) length: usize,
+    /// Where each token is in the sequence, if that is not one after the other.
+    places: Option<Vec<usize>>,
 }
 
 impl PromptTokens {
@@ -72,7 +76,47 @@ impl PromptTokens {
             tokens,
             style,
             length,
+            places: None,
         }
+    }
+
+    /// Sets where each token is in the sequence of an encoder that reads a prompt in chunks, each with start and end.
+    /// Finding counts the tokens of the prompt behind one start token all the same; [`in_sequence`](Self::in_sequence) says
+    /// what is attended to.
+    ///
+    /// ```
+    /// use conceptrol_core::{PromptTokens, Token, TokenSpan, TokenStyle};
+    ///
+    /// // "a red cat", two tokens a chunk: start a red end, start cat end padding
+    /// let words = ["a</w>", "red</w>", "cat</w>"];
+    /// let token = |(i, text): (usize, &&str)| Token::new(7, *text, i..i + 1, true);
+    /// let tokens = words.iter().enumerate().map(token).collect();
+    /// let prompt = PromptTokens::new(tokens, TokenStyle::Clip, 5).at(vec![1, 2, 5]);
+    /// let spans = prompt.in_sequence(TokenSpan::new(2..4)?); // "red cat"
+    /// assert_eq!(spans, [TokenSpan::new(2..3)?, TokenSpan::new(5..6)?]);
+    /// # Ok::<(), conceptrol_core::SpanError>(())
+    /// ```
+    #[must_use]
+    pub fn at(mut self, places: Vec<usize>) -> Self {
+        self.places = Some(places);
+        self
+    }
+
+    /// Where the tokens of a span are in the encoder's sequence: there itself, or in several pieces where chunks meet.
+    pub fn in_sequence(&self, span: TokenSpan) -> Vec<TokenSpan> {
+        let Some(places) = &self.places else {
+            return vec![span];
+        };
+        let first = self.style.first_index();
+        let of = |index: usize| places.get(index.checked_sub(first)?).copied();
+        let mut pieces: Vec<Range<usize>> = Vec::new();
+        for place in span.range().filter_map(of) {
+            match pieces.last_mut() {
+                Some(last) if last.end == place => last.end += 1,
+                _ => pieces.push(place..place + 1),
+            }
+        }
+        pieces.into_iter().flat_map(TokenSpan::new).collect()
     }
 
     /// The tokens in order; token `i` is at `style().first_index() + i` of the encoder's sequence.

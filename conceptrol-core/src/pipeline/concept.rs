@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Which words of a prompt a concept stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Words {
     /// An occurrence of the concept's name.
@@ -20,9 +20,52 @@ pub enum Words {
     Bytes(Range<usize>),
     /// These tokens, the start token counted where there is one.
     Tokens(Range<usize>),
+    /// Several words, next to each other or not, that count differently in the mean over the concept's words: a head noun
+    /// and, for less, what describes it. The name is then a name only.
+    Weighted(Vec<WeightedWords>),
     /// None: the picture acts everywhere, which only [`Mode::Adapter`](super::Mode::Adapter) allows.
     Everywhere,
 }
+
+/// Words of the prompt and what they count.
+///
+/// ```
+/// use conceptrol_core::pipeline::{ConceptRequest, WeightedWords, Words};
+///
+/// // of "a shaggy old dog with a red collar": mostly the dog, a little its hair
+/// let words = vec![WeightedWords::new("dog", 1.0), WeightedWords::new("shaggy", 0.3)];
+/// let dog = ConceptRequest::words_only("the dog").words(Words::Weighted(words));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct WeightedWords {
+    /// As they stand in the prompt.
+    pub phrase: String,
+    /// Which occurrence of them is meant.
+    pub occurrence: Occurrence,
+    /// What they count: above 0. Only the ratios of a concept's weights matter.
+    pub weight: f32,
+}
+
+impl WeightedWords {
+    /// The first occurrence of a phrase.
+    pub fn new(phrase: impl Into<String>, weight: f32) -> Self {
+        Self {
+            phrase: phrase.into(),
+            occurrence: Occurrence::Nth(0),
+            weight,
+        }
+    }
+
+    /// Sets which occurrence is meant.
+    pub const fn occurrence(mut self, occurrence: Occurrence) -> Self {
+        self.occurrence = occurrence;
+        self
+    }
+}
+
+/// What messages call weighted words.
+pub(super) const WEIGHTED: &str = "the weighted words of a concept";
 
 /// A concept of the prompt and the picture it is to look like.
 #[derive(Debug, Clone)]
@@ -121,6 +164,17 @@ impl ConceptRequest {
     }
 
     pub(super) fn check(&self) -> Result<(), PipelineError> {
+        if let Words::Weighted(parts) = &self.words {
+            let bad = |part: &&WeightedWords| !(part.weight.is_finite() && part.weight > 0.0);
+            if parts.is_empty() {
+                return Err(PipelineError::bad_request(WEIGHTED, "none", "at least one"));
+            }
+            if let Some(part) = parts.iter().find(bad) {
+                let found = format!("{} for `{}`", part.weight, part.phrase);
+                let expected = "finite numbers above 0";
+                return Err(PipelineError::bad_request(WEIGHTED, found, expected));
+            }
+        }
         if self.scale.is_finite() {
             return Ok(());
         }

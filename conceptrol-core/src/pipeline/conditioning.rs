@@ -8,7 +8,7 @@ use crate::{
     models::{scheduler::Scheduler, tokenizer::Truncation},
     pipeline::{
         ConceptRequest, Family, Frame, ImageSize, InputKind, LocatedConcept, PipelineError,
-        Request, Seeds, Stage, Start, Started, finite, guidance,
+        Request, Seeds, Stage, Start, Started, Words, finite, guidance,
         locate::locate,
         memory,
         plan::{check_adapters, check_places},
@@ -224,16 +224,20 @@ fn concepts<X>(
     references: &[Option<ReferenceTokens>],
 ) -> Vec<Concept> {
     let one = |(index, asked): (usize, &ConceptRequest)| {
-        let spans: Vec<_> = located
-            .iter()
-            .flat_map(|located| {
-                let ranges = located[index].spans.iter().map(|span| span.range());
-                std::iter::repeat_n(ranges.collect::<Vec<_>>(), request.images_per_prompt)
-            })
+        let each = request.images_per_prompt;
+        let places: Vec<&LocatedConcept> = (located.iter())
+            .flat_map(|located| std::iter::repeat_n(&located[index], each))
             .collect();
-        let nowhere = spans.iter().all(Vec::is_empty);
-        let mut concept =
-            Concept::new(&asked.name, if nowhere { Vec::new() } else { spans }).scale(asked.scale);
+        let ranges =
+            |place: &&LocatedConcept| place.spans.iter().map(|span| span.range()).collect();
+        let spans: Vec<Vec<_>> = match places.iter().all(|place| place.spans.is_empty()) {
+            true => Vec::new(), // nowhere
+            false => places.iter().map(ranges).collect(),
+        };
+        let mut concept = Concept::new(&asked.name, spans).scale(asked.scale);
+        if matches!(asked.words, Words::Weighted(_)) {
+            concept = concept.weights(places.iter().map(|place| place.weights.clone()));
+        }
         concept.reference = references.get(index).cloned().flatten();
         concept.conditioned = asked.has_reference();
         concept.mask = asked.mask.clone();

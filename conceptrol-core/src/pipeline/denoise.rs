@@ -13,8 +13,11 @@ use crate::{
     seam::{AttentionPlan, ConditionSchedule, Session, StepInfo},
 };
 
-/// Runs all steps but those that a picture to start from leaves out: latents from noise or picture, in f32, and the session at
-/// its end. Nothing is read back from the device before the last step is done.
+/// Runs all steps but those that a picture to start from leaves out: latents from noise or picture, in f32, and the session
+/// at its end. Nothing is read back from the device before the last step is done.
+///
+/// A scheduler may evaluate the denoiser twice a step: both are evaluations of one step for windows, strengths and
+/// progress, and masks are read in each.
 pub(super) fn denoise<F: Family + ?Sized>(
     family: &F,
     plan: &AttentionPlan,
@@ -33,15 +36,16 @@ pub(super) fn denoise<F: Family + ?Sized>(
     let denoiser = load(family, request, observer)?;
     let rule = family.guidance(request);
     let timesteps = scheduler.timesteps().to_vec();
-    let (begin, total) = (begin(family, request)?, timesteps.len());
-    let mut markers = Vec::with_capacity(total);
+    let (begin, total) = (begin(family, request)?, scheduler.steps());
+    let mut markers = Vec::with_capacity(timesteps.len());
     observer.on_stage(Stage::Denoising { done: 0, total });
     for (index, timestep) in timesteps.into_iter().enumerate() {
         let cancelled = |done| PipelineError::Cancelled {
             stage: Stage::Denoising { done, total },
         };
         // windows count the steps of the whole schedule
-        let step = StepInfo::new(begin + index, begin + total, timestep);
+        let step = begin + scheduler.step_of(index);
+        let step = StepInfo::new(step, begin + total, timestep);
         session.begin_step(step);
         let sample = scheduler.scale_model_input(latents.clone(), index);
         let output = predict(
@@ -53,7 +57,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
             &mut session,
         );
         if request.cancel.is_cancelled() {
-            return Err(cancelled(index)); // whatever the output is: kernels stop in the middle
+            return Err(cancelled(scheduler.finished(index))); // whatever the output is: kernels stop in the middle
         }
         let output = output?;
         let guided = rule.mix(&output, request.guidance.rescale, &mut session);
@@ -77,8 +81,9 @@ pub(super) fn denoise<F: Family + ?Sized>(
         };
         let report = StepReport {
             step,
-            done: index + 1,
+            done: scheduler.finished(index + 1),
             total,
+            finishes_step: scheduler.finished(index) < scheduler.finished(index + 1),
             model_output: &output,
             guided: &guided,
             latents: &latents,
@@ -86,7 +91,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
             session: &session,
         };
         if observer.on_step(&report).is_break() || request.cancel.is_cancelled() {
-            return Err(cancelled(index + 1));
+            return Err(cancelled(scheduler.finished(index + 1)));
         }
     }
     let first_bad = match markers.is_empty() {
@@ -95,11 +100,9 @@ pub(super) fn denoise<F: Family + ?Sized>(
     };
     match first_bad {
         None => Ok((latents, session)),
-        Some(step) => {
-            let stage = Stage::Denoising {
-                done: step + 1,
-                total,
-            };
+        Some(index) => {
+            let done = scheduler.step_of(index) + 1;
+            let stage = Stage::Denoising { done, total };
             Err(finite::error("the latents".into(), stage, profile.dtype))
         }
     }
@@ -137,11 +140,13 @@ pub(super) fn evaluate<F: Family + ?Sized>(
     let scheduler = scheduler(family, request, conditioning.size)?;
     let mut session = session(family, plan, request, conditioning)?;
     let denoiser = load(family, request, observer)?;
-    let (begin, total) = (begin(family, request)?, scheduler.timesteps().len());
+    let (begin, total) = (begin(family, request)?, scheduler.steps());
     for (index, &timestep) in scheduler.timesteps().iter().enumerate() {
-        let stage = Stage::Denoising { done: index, total };
+        let done = scheduler.finished(index);
+        let stage = Stage::Denoising { done, total };
         observer.on_stage(stage);
-        session.begin_step(StepInfo::new(begin + index, begin + total, timestep));
+        let step = begin + scheduler.step_of(index);
+        session.begin_step(StepInfo::new(step, begin + total, timestep));
         let noised = scheduler.add_noise(clean.clone(), conditioning.latents.clone(), index);
         let sample = scheduler.scale_model_input(noised, index);
         let output = predict(

@@ -33,7 +33,7 @@ mod size;
 mod stage;
 mod start;
 
-pub use concept::{ConceptRequest, Words};
+pub use concept::{ConceptRequest, WeightedWords, Words};
 pub use conditioning::Conditioning;
 pub use error::PipelineError;
 pub use family::{Defaults, Encoding, Evaluation, Family, Frame, InputKind, Profile};

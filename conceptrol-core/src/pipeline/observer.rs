@@ -19,6 +19,8 @@ pub struct StepReport<'a> {
     pub done: usize,
     /// Steps that are run: fewer than those of the schedule if it starts from a picture.
     pub total: usize,
+    /// Whether the step is finished: not between the two evaluations that some schedulers make of one.
+    pub finishes_step: bool,
     /// What the denoiser gave for every row, `[rows, channels, height, width]`, in f32.
     pub model_output: &'a Tensor<4>,
     /// The same after guidance, `[images, channels, height, width]`.

@@ -10,16 +10,17 @@ use crate::seam::InstallError;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct StepInfo {
-    /// Number of the evaluation, counted from 0.
+    /// Number of the step, counted from 0. Schedulers of second order (Heun, KDPM2) evaluate a step twice: both evaluations
+    /// have its number.
     pub index: usize,
-    /// Number of evaluations of the whole generation (PNDM makes one more than its steps).
+    /// Number of steps of the whole generation. PNDM, which does its first step twice, has one more than was asked for.
     pub total: usize,
     /// The scheduler's timestep.
     pub timestep: f64,
 }
 
 impl StepInfo {
-    /// Evaluation `index` of `total`, at this timestep of the scheduler.
+    /// Step `index` of `total`, at this timestep of the scheduler.
     pub const fn new(index: usize, total: usize, timestep: f64) -> Self {
         Self {
             index,

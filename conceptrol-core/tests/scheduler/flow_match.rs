@@ -103,8 +103,8 @@ fn what_cannot_be_sampled_is_named() {
             "field `stochastic_sampling` is true, but must be false",
         ),
         (
-            r#""use_beta_sigmas": true"#.into(),
-            "field `use_beta_sigmas` is true, but must be false",
+            r#""use_flow_sigmas": true"#.into(),
+            "field `use_flow_sigmas` is true, but must be false",
         ),
         (
             r#""time_shift_type": "cubic""#.into(),

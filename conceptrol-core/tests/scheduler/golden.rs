@@ -1,5 +1,6 @@
 //! Trajectories of every scheduler against diffusers, written by the scripts beside them: from noise in
-//! `fixtures/schedulers`, from a picture and of flow matching in `fixtures/schedulers_from_picture`.
+//! `fixtures/schedulers`, from a picture and of flow matching in `fixtures/schedulers_from_picture`, of two calls a step in
+//! `fixtures/schedulers_second_order`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -199,4 +200,9 @@ fn trajectories_equal_diffusers() {
 #[test]
 fn trajectories_from_a_picture_equal_diffusers() {
     check(&fixtures().join("schedulers_from_picture"));
+}
+
+#[test]
+fn trajectories_of_second_order_equal_diffusers() {
+    check(&fixtures().join("schedulers_second_order"));
 }

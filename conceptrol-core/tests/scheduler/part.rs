@@ -55,7 +55,10 @@ fn perfect(scheduler: &mut dyn Scheduler, kind: SchedulerKind) -> f32 {
 fn a_perfect_model_ends_at_the_picture_wherever_it_begins() {
     for kind in SchedulerKind::ALL {
         // These put other noise into the latents.
-        if matches!(kind, SchedulerKind::EulerAncestral | SchedulerKind::Lcm) {
+        if matches!(
+            kind,
+            SchedulerKind::EulerAncestral | SchedulerKind::Kdpm2Ancestral | SchedulerKind::Lcm
+        ) {
             continue;
         }
         for steps in [6, 20] {
@@ -69,9 +72,9 @@ fn a_perfect_model_ends_at_the_picture_wherever_it_begins() {
                     let mut scheduler = config.build(steps, &at(begin)).unwrap();
                     let end = perfect(&mut *scheduler, kind);
                     let from = format!("{kind} from {begin} of {steps}");
-                    // DEIS ends at the first training timestep, not at 0.
+                    // These end at the first training timestep, not at 0.
                     let tolerance = match kind {
-                        SchedulerKind::Deis => 0.05,
+                        SchedulerKind::Deis | SchedulerKind::Tcd => 0.05,
                         _ => TOLERANCE,
                     };
                     assert!((end - 0.3).abs() < tolerance, "{from}: {end}");
@@ -87,10 +90,23 @@ fn a_later_begin_is_the_tail_of_the_schedule() {
         let whole = config(kind).build(8, &at(0)).unwrap();
         let part = config(kind).build(8, &at(5)).unwrap();
         // PNDM calls the model twice at its second timestep, whichever that is.
-        let calls = if kind == SchedulerKind::Pndm { 4 } else { 3 };
+        let calls = match kind {
+            SchedulerKind::Pndm => 4,
+            SchedulerKind::Heun | SchedulerKind::Kdpm2 | SchedulerKind::Kdpm2Ancestral => 5,
+            _ => 3,
+        };
         assert_eq!(part.timesteps().len(), calls, "{kind}");
-        let first = whole.timesteps()[whole.timesteps().len() - 3];
-        assert_eq!(part.timesteps()[0], first, "{kind}");
+        let tail = if kind == SchedulerKind::Pndm {
+            3
+        } else {
+            calls
+        };
+        let begin = whole.timesteps().len() - tail;
+        assert_eq!(part.timesteps()[0], whole.timesteps()[begin], "{kind}");
+        if kind != SchedulerKind::Pndm {
+            assert_eq!((whole.steps(), part.steps()), (8, 3), "{kind}");
+            assert_eq!(whole.step_of(begin), 5, "{kind}");
+        }
         let (picture, noise) = (constant(0.3), constant(-1.1));
         let same = |step: usize, of: usize| {
             let noised = |scheduler: &dyn Scheduler, step| {
@@ -99,11 +115,11 @@ fn a_later_begin_is_the_tail_of_the_schedule() {
             };
             assert_eq!(noised(&*part, step), noised(&*whole, of), "{kind} {step}");
         };
-        same(0, whole.timesteps().len() - 3);
+        same(0, begin);
         same(calls - 1, whole.timesteps().len() - 1);
         same(calls, whole.timesteps().len());
         if let (Some(part), Some(whole)) = (part.sigmas(), whole.sigmas()) {
-            assert_eq!(part, &whole[5..], "{kind}");
+            assert_eq!(part, &whole[begin..], "{kind}");
         }
     }
 }

@@ -8,13 +8,13 @@ use std::{ops::ControlFlow, thread};
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
-    Cancel, Grid, MaskRole, SiteSelector,
+    Cancel, Grid, MaskRole, SiteSelector, StepWindow,
     image::{Rgb, RgbImage},
     mask::ConceptMask,
     message::chain,
     pipeline::{
-        ConceptRequest, Generation, ImageSize, Mode, Pipeline, PipelineError, Request, Silent,
-        Stage, StepReport,
+        ConceptRequest, Family, Generation, ImageSize, Mode, Pipeline, PipelineError, Request,
+        Silent, Stage, StepReport,
     },
     processors::CaptureLayer,
 };
@@ -127,6 +127,40 @@ fn maps_can_be_captured_around_it() {
         .expect("a picture");
     assert_eq!(generation.captures.iter().count(), 3, "one a step");
     assert_eq!(bits(&generation), bits(&generate(&toy, &request())));
+}
+
+#[test]
+fn two_evaluations_of_a_step_count_once() {
+    let toy = toy();
+    let scheduler = |name: &str| {
+        let own = &toy.profile().scheduler;
+        own.with_name(name).expect("a scheduler")
+    };
+    for name in ["heun", "kdpm2", "kdpm2_ancestral"] {
+        let request = request().scheduler(scheduler(name));
+        let mut seen = Vec::new();
+        let outcome = toy.generate(&request, &mut |report: &StepReport<'_>| {
+            seen.push((report.step.index, report.done, report.finishes_step));
+            assert_eq!((report.step.total, report.total), (3, 3));
+            ControlFlow::Continue(())
+        });
+        outcome.expect("a picture");
+        let expected = [
+            (0, 0, false),
+            (0, 1, true),
+            (1, 1, false),
+            (1, 2, true),
+            (2, 3, true),
+        ];
+        assert_eq!(seen, expected, "{name}");
+
+        // a window of the first step of three holds both of its evaluations
+        let window = StepWindow::new(0.0, 1.0 / 3.0).expect("a window");
+        let layer = CaptureLayer::within(window);
+        let plan = toy.plan_around(&request, SiteSelector::cross(), layer);
+        let generation = toy.generate_with(&plan.expect("a plan"), &request, &mut Silent);
+        assert_eq!(generation.expect("a picture").captures.iter().count(), 2);
+    }
 }
 
 #[test]

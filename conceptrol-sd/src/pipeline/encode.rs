@@ -7,8 +7,8 @@ use conceptrol_core::{
 };
 
 use crate::{
-    pipeline::{Control, Request, StableDiffusion},
-    text::PromptStates,
+    pipeline::{Control, Extra, Request, StableDiffusion},
+    text::{PromptStates, Prompts},
     unet::AddedConditions,
 };
 
@@ -58,26 +58,30 @@ impl StableDiffusion {
         let text = self.text_encoders_for(request)?;
         let parts = &self.text_parts;
         let (extra, count) = (&request.extra, request.prompts.len());
-        let encode = |prompts: &[String], prompts_2: &[String]| {
-            let (first, second) = (spread(prompts, count), spread(prompts_2, count));
-            text.encode(parts, &first, &second, extra.clip_skip)
-        };
         let prompts_2 = match extra.prompts_2.as_slice() {
             [] => &request.prompts,
             prompts => prompts,
         };
-        let prompt = encode(&request.prompts, prompts_2)?;
-        let negative = match &request.negative_prompts {
-            _ if !frame.batch.is_guided() => None,
-            None if parts.is_dual() && self.force_zeros => Some(PromptStates {
+        let negative = request.negative_prompts.clone();
+        let zeros = negative.is_none() && parts.is_dual() && self.force_zeros;
+        let negative = negative.unwrap_or_else(|| vec![String::new()]);
+        let negative_2 = extra.negative_prompts_2.as_ref().unwrap_or(&negative);
+        let halves = [[&request.prompts, prompts_2], [&negative, negative_2]];
+        let [positive, negative] = halves.map(|half| half.map(|prompts| spread(prompts, count)));
+        let encoded = frame.batch.is_guided() && !zeros;
+        let chunks = match encoded {
+            true => parts.chunks(prompts(&negative, extra, 1))?,
+            false => 1,
+        };
+        let chunks = parts.chunks(prompts(&positive, extra, chunks))?;
+        let prompt = text.encode(parts, prompts(&positive, extra, chunks))?;
+        let negative = match frame.batch.is_guided() {
+            false => None,
+            true if zeros => Some(PromptStates {
                 context: prompt.context.zeros_like(),
                 pooled: prompt.pooled.as_ref().map(Tensor::zeros_like),
             }),
-            negative => {
-                let negative = negative.clone().unwrap_or_else(|| vec![String::new()]);
-                let negative_2 = extra.negative_prompts_2.as_ref().unwrap_or(&negative);
-                Some(encode(&negative, negative_2)?)
-            }
+            true => Some(text.encode(parts, prompts(&negative, extra, chunks))?),
         };
 
         let unconditional = negative.as_ref().map(|states| states.context.clone());
@@ -129,6 +133,21 @@ impl StableDiffusion {
             text_embeds,
             time_ids: time_ids.collect(),
         })
+    }
+}
+
+/// What both encoders read, in at least this many chunks.
+fn prompts<'a>(
+    [first, second]: &'a [Vec<&'a str>; 2],
+    extra: &Extra,
+    chunks: usize,
+) -> Prompts<'a> {
+    Prompts {
+        first,
+        second,
+        reading: extra.reading,
+        chunks,
+        clip_skip: extra.clip_skip,
     }
 }
 

@@ -4,6 +4,8 @@ use conceptrol_core::pipeline::{ImageSize, RequestExtra};
 
 use super::{ControlRequest, EditRequest};
 
+use crate::prompt::Reading;
+
 /// SDXL's picture sizes and crops, in pixels; what is `None` is the size of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MicroConditioning {
@@ -51,6 +53,8 @@ pub struct Extra {
     pub micro: MicroConditioning,
     /// SDXL's picture sizes of the unconditional half; the same as `micro` if `None`.
     pub negative_micro: Option<MicroConditioning>,
+    /// How prompts are read: whether beyond the window of the text encoders, and whether with weights.
+    pub reading: Reading,
     /// `ControlNets` and their pictures; what they add is summed.
     pub controls: Vec<ControlRequest>,
     /// The picture that the prompt changes, for `UNet`s that were trained to edit.

@@ -15,7 +15,7 @@ use conceptrol_core::{
 
 use crate::{
     pipeline::{
-        Encoded, Extra, Request, StableDiffusion,
+        Encoded, Extra, Reading, Request, StableDiffusion,
         control::{ControlNets, residuals},
         picture::own_size,
         references::check_reference,
@@ -72,8 +72,8 @@ impl Family for StableDiffusion {
         self.adapter_count()
     }
 
-    fn tokenize(&self, prompt: &str, _extra: &Extra) -> Result<EncodedPrompt, PipelineError> {
-        Ok(self.text_parts.tokenizer().encode(prompt))
+    fn tokenize(&self, prompt: &str, extra: &Extra) -> Result<EncodedPrompt, PipelineError> {
+        self.text_parts.read(prompt, extra.reading)
     }
 
     fn phrase(&self, phrase: &str) -> Result<Vec<Token>, PipelineError> {
@@ -88,6 +88,12 @@ impl Family for StableDiffusion {
             return Err(PipelineError::Unsupported {
                 family: "a model with one text encoder",
                 what: what.into(),
+            });
+        }
+        if request.fidelity == Fidelity::Authors && extra.reading != Reading::default() {
+            return Err(PipelineError::Unsupported {
+                family: "the authors' code",
+                what: "long or weighted prompt".into(),
             });
         }
         let prompts = request.prompts.len();

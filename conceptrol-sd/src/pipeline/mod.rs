@@ -20,5 +20,7 @@ pub use family::Denoiser;
 pub use model::StableDiffusion;
 pub use saved::SavedModel;
 
+pub use crate::prompt::{Reading, Weighting};
+
 /// A request of Stable Diffusion.
 pub type Request = conceptrol_core::pipeline::Request<Extra>;

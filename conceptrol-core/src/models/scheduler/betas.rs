@@ -38,7 +38,11 @@ pub(super) enum ZeroSnr {
 /// Betas of the classes whose configuration leaves them out.
 pub(super) const DDPM_BETAS: (f64, f64, BetaSchedule) = (0.0001, 0.02, BetaSchedule::Linear);
 
-/// Betas of latent diffusion, the defaults of LCM.
+/// Betas of the second-order classes of k-diffusion whose configuration leaves them out.
+pub(super) const SECOND_ORDER_BETAS: (f64, f64, BetaSchedule) =
+    (0.00085, 0.012, BetaSchedule::Linear);
+
+/// Betas of latent diffusion, the defaults of LCM and TCD.
 pub(super) const LATENT_BETAS: (f64, f64, BetaSchedule) =
     (0.00085, 0.012, BetaSchedule::ScaledLinear);
 

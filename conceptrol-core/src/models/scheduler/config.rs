@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::betas::{DDPM_BETAS, LATENT_BETAS, ZeroSnr, alphas_cumprod};
+use super::betas::{DDPM_BETAS, LATENT_BETAS, SECOND_ORDER_BETAS, ZeroSnr, alphas_cumprod};
 use super::ddim::Ddim;
 use super::error::SchedulerError;
 use super::euler::Euler;
@@ -17,8 +17,9 @@ use super::options::SchedulerOptions;
 use super::pndm::Pndm;
 use super::prediction::Prediction;
 use super::scheduler::Scheduler;
+use super::tcd::Tcd;
 use super::unipc::UniPc;
-use super::{deis, dpm_solver};
+use super::{deis, dpm_solver, heun, kdpm2};
 use crate::models::config::{ConfigError, Fields};
 
 /// What errors call a configuration before it is known of which scheduler it is.
@@ -144,7 +145,7 @@ impl SchedulerConfig {
     pub fn kind(&self) -> Result<SchedulerKind, SchedulerError> {
         match &self.class {
             Class::Known(kind) => Ok(*kind),
-            Class::Other(name) => Err(SchedulerError::unknown(name, SchedulerName::help())),
+            Class::Other(name) => Err(SchedulerName::unknown(name)),
         }
     }
 
@@ -233,7 +234,10 @@ impl SchedulerConfig {
     pub fn alphas_cumprod(&self) -> Result<Vec<f32>, SchedulerError> {
         let kind = self.kind()?;
         let (betas, zero_snr) = match kind {
-            SchedulerKind::Lcm => (LATENT_BETAS, ZeroSnr::Exact),
+            SchedulerKind::Lcm | SchedulerKind::Tcd => (LATENT_BETAS, ZeroSnr::Exact),
+            SchedulerKind::Heun | SchedulerKind::Kdpm2 | SchedulerKind::Kdpm2Ancestral => {
+                (SECOND_ORDER_BETAS, ZeroSnr::Tiny)
+            }
             SchedulerKind::Ddim => (DDPM_BETAS, ZeroSnr::Exact),
             SchedulerKind::Pndm | SchedulerKind::Deis => (DDPM_BETAS, ZeroSnr::Ignored),
             SchedulerKind::DpmSolverMultistep
@@ -281,6 +285,10 @@ impl SchedulerConfig {
             SchedulerKind::Euler => Box::new(Euler::new(fields, steps, options)?),
             SchedulerKind::EulerAncestral => Box::new(EulerAncestral::new(fields, steps, options)?),
             SchedulerKind::FlowMatchEuler => Box::new(FlowMatchEuler::new(fields, steps, options)?),
+            SchedulerKind::Heun => Box::new(heun::build(fields, steps, options)?),
+            SchedulerKind::Kdpm2 => Box::new(kdpm2::build(fields, steps, options, false)?),
+            SchedulerKind::Kdpm2Ancestral => Box::new(kdpm2::build(fields, steps, options, true)?),
+            SchedulerKind::Tcd => Box::new(Tcd::new(fields, steps, options)?),
             SchedulerKind::UniPc => Box::new(UniPc::new(fields, steps, options)?),
             SchedulerKind::Lcm => Box::new(Lcm::new(fields, steps, options)?),
         })

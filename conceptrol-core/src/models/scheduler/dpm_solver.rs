@@ -1,4 +1,5 @@
-//! Multistep DPM-Solver++ up to order 3, and its stochastic form: Lu et al. (2022), arXiv 2211.01095.
+//! Multistep DPM-Solver++ up to order 3, Lu et al. (2022), arXiv 2211.01095, DPM-Solver, arXiv 2206.00927, and the
+//! stochastic form of each.
 //!
 //! <https://github.com/huggingface/diffusers/blob/v0.32.2/src/diffusers/schedulers/scheduling_dpmsolver_multistep.py>
 
@@ -17,17 +18,30 @@ use crate::models::config::{Choice, Fields};
 /// Which integral is approximated (`algorithm_type`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Algorithm {
-    PlusPlus,
-    Stochastic,
+    /// Over the clean picture.
+    PlusPlus { stochastic: bool },
+    /// Over the noise.
+    Plain { stochastic: bool },
 }
 
 impl Choice for Algorithm {
     const CHOICES: &'static [(&'static str, Self)] = &[
-        ("dpmsolver++", Self::PlusPlus),
-        ("sde-dpmsolver++", Self::Stochastic),
+        ("dpmsolver++", Self::PlusPlus { stochastic: false }),
+        ("sde-dpmsolver++", Self::PlusPlus { stochastic: true }),
+        ("dpmsolver", Self::Plain { stochastic: false }),
+        ("sde-dpmsolver", Self::Plain { stochastic: true }),
         // A DEIS configuration under this class.
-        ("deis", Self::PlusPlus),
+        ("deis", Self::PlusPlus { stochastic: false }),
     ];
+}
+
+impl Algorithm {
+    const DEFAULT: Self = Self::PlusPlus { stochastic: false };
+
+    const fn is_stochastic(self) -> bool {
+        let (Self::PlusPlus { stochastic } | Self::Plain { stochastic }) = self;
+        stochastic
+    }
 }
 
 /// The form of the second order (`solver_type`).
@@ -81,9 +95,14 @@ pub(super) fn build(
         return Err(fields.error("variance_type", "a fixed one").into());
     }
     let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
-    let algorithm = fields.choice_or("algorithm_type", Algorithm::PlusPlus)?;
+    let algorithm = fields.choice_or("algorithm_type", Algorithm::DEFAULT)?;
     let solver = fields.choice_or("solver_type", SolverType::Midpoint)?;
     let last = fields.choice_or("final_sigmas_type", FinalSigma::Zero)?;
+    if matches!(algorithm, Algorithm::Plain { .. }) && last == FinalSigma::Zero {
+        // It integrates over the logarithm of the signal-to-noise ratio, which has no end there.
+        let expected = "sigma_min with algorithm_type dpmsolver or sde-dpmsolver";
+        return Err(fields.error("final_sigmas_type", expected).into());
+    }
     let euler_at_final = fields.flag_or("euler_at_final", false)?;
     let order = Order {
         highest: order(fields, MOST_ORDER)?,
@@ -94,8 +113,9 @@ pub(super) fn build(
         SigmaCurve::read(fields)?,
         fields.flag_or("use_lu_lambdas", false)?,
     ) {
-        (SigmaCurve::Timesteps | SigmaCurve::Exponential, true) => SigmaCurve::Lu,
-        (curve, _) => curve,
+        (SigmaCurve::Karras, _) => SigmaCurve::Karras,
+        (_, true) => SigmaCurve::Lu,
+        (curve, false) => curve,
     };
     let last = match last {
         FinalSigma::Zero => LastLevel::Zero,
@@ -108,10 +128,17 @@ pub(super) fn build(
     let mut updates = Vec::with_capacity(levels.steps());
     for i in 0..levels.steps() {
         let now = levels.level(i);
-        convert.push(prediction.original(now.alpha, now.sigma));
+        convert.push(match algorithm {
+            Algorithm::PlusPlus { .. } => prediction.original(now.alpha, now.sigma),
+            Algorithm::Plain { .. } => prediction.noise(now.alpha, now.sigma),
+        });
         // Outputs of steps that are left out at the start are not known.
         let known = i.saturating_sub(options.begin_at) + 1;
         let order = order.at(levels.steps() - i, levels.steps()).min(known);
+        if order > 2 && algorithm == (Algorithm::Plain { stochastic: true }) {
+            let expected = "1 or 2 with algorithm_type sde-dpmsolver";
+            return Err(fields.error("solver_order", expected).into());
+        }
         let known: Vec<Level> = (0..order).map(|back| levels.level(i - back)).collect();
         updates.push(update(algorithm, solver, levels.level(i + 1), &known));
     }
@@ -120,7 +147,7 @@ pub(super) fn build(
         prediction,
         convert,
         updates,
-        stochastic: algorithm == Algorithm::Stochastic,
+        stochastic: algorithm.is_stochastic(),
         train: table.len(),
     };
     Multistep::new(fields.model(), parts, options)
@@ -161,7 +188,7 @@ fn update(algorithm: Algorithm, solver: SolverType, next: Level, known: &[Level]
     let h = next.lambda - now.lambda;
     // Weights of the output and of its first and second difference quotient.
     let (sample, phi, noise) = match algorithm {
-        Algorithm::PlusPlus => {
+        Algorithm::PlusPlus { stochastic: false } => {
             let decay = (-h).exp() - 1.0;
             let heun = decay / h + 1.0;
             let first = match (known.len(), solver) {
@@ -175,7 +202,7 @@ fn update(algorithm: Algorithm, solver: SolverType, next: Level, known: &[Level]
                 0.0,
             )
         }
-        Algorithm::Stochastic => {
+        Algorithm::PlusPlus { stochastic: true } => {
             let decay = 1.0 - (-2.0 * h).exp();
             let first = match (known.len(), solver) {
                 (2, SolverType::Midpoint) => 0.5 * (next.alpha * decay),
@@ -187,6 +214,26 @@ fn update(algorithm: Algorithm, solver: SolverType, next: Level, known: &[Level]
                 sample,
                 [next.alpha * decay, first, second],
                 next.sigma * decay.sqrt(),
+            )
+        }
+        Algorithm::Plain { stochastic } => {
+            // The stochastic form moves twice as far and goes back by fresh noise.
+            let reach = if stochastic { -2.0 } else { -1.0 };
+            let growth = h.exp() - 1.0;
+            let first = match (known.len(), solver) {
+                (2, SolverType::Midpoint) => reach * 0.5 * (next.sigma * growth),
+                _ => reach * (next.sigma * (growth / h - 1.0)),
+            };
+            let second = -(next.sigma * ((growth - h) / (h * h) - 0.5));
+            let noise = match stochastic {
+                true => next.sigma * ((2.0 * h).exp() - 1.0).sqrt(),
+                false => 0.0,
+            };
+            let sample = next.alpha / now.alpha;
+            (
+                sample,
+                [reach * (next.sigma * growth), first, second],
+                noise,
             )
         }
     };

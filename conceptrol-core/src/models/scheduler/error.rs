@@ -1,6 +1,9 @@
 //! What can be wrong with a scheduler's configuration or use.
 
-use crate::{message::shown, models::config::ConfigError};
+use crate::{
+    message::shown,
+    models::{config::ConfigError, weights::closest},
+};
 
 /// An unusable scheduler configuration, an impossible step count, or a step out of order.
 #[derive(Debug, thiserror::Error)]
@@ -10,10 +13,12 @@ pub enum SchedulerError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// `_class_name` or the name on the command line is not a scheduler of this crate.
-    #[error("unknown scheduler `{}`, known are {known}", shown(name))]
+    #[error("unknown scheduler `{}`{}, known are {known}", shown(name), did_you_mean(closest.as_deref()))]
     UnknownClass {
         /// The name as given.
         name: String,
+        /// The known name that is most like it, if one is.
+        closest: Option<String>,
         /// The names understood.
         known: String,
     },
@@ -106,9 +111,20 @@ pub enum SchedulerError {
 }
 
 impl SchedulerError {
-    /// A name that is not one of the known.
-    pub(super) fn unknown(name: &str, known: String) -> Self {
-        let name = name.to_owned();
-        Self::UnknownClass { name, known }
+    /// A name that is none of `names`, which `known` puts in words.
+    pub(super) fn unknown<'a>(
+        name: &str,
+        names: impl Iterator<Item = &'a str>,
+        known: String,
+    ) -> Self {
+        Self::UnknownClass {
+            closest: closest(&name.to_ascii_lowercase(), names).map(ToOwned::to_owned),
+            name: name.to_owned(),
+            known,
+        }
     }
+}
+
+fn did_you_mean(closest: Option<&str>) -> String {
+    closest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
 }

@@ -6,13 +6,13 @@ use burn::tensor::Tensor;
 
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::error::SchedulerError;
-use super::fields::{check_steps, positive};
+use super::fields::positive;
+use super::fractional::Fractional;
 use super::options::SchedulerOptions;
 use super::prediction::{Factors, Prediction};
 use super::schedule::Schedule;
 use super::sigmas::{FinalSigma, SigmaCurve, SigmaTable};
 use super::solver::{FreshNoise, Point, Run, Solver};
-use super::spacing::Spacing;
 use crate::models::config::{Choice, Fields};
 
 /// Euler's method over sigmas.
@@ -55,40 +55,26 @@ impl Euler {
         options: &SchedulerOptions,
     ) -> Result<Run<Self>, SchedulerError> {
         let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
-        check_steps(fields, steps, 1, table.len())?;
         let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
-        let spacing = fields.choice_or("timestep_spacing", Spacing::Linspace)?;
-        let offset = fields.size_or("steps_offset", 0..=table.len(), 0)?;
-
-        let timesteps = spacing.fractional(table.len(), steps, offset);
-        let levels: Vec<f64> =
-            match fields.choice_or("interpolation_type", Interpolation::Linear)? {
-                Interpolation::Linear => timesteps
-                    .iter()
-                    .map(|timestep| table.at(*timestep))
-                    .collect(),
-                // One level more than steps, as diffusers has it; the last is not reached.
-                Interpolation::LogLinear => {
-                    let (max, min) = (f64::from(table.max()), f64::from(table.min()));
-                    SigmaCurve::Exponential
-                        .levels(max, min, steps + 1)
-                        .unwrap_or_default()
-                }
-            };
-        let (max, min) = (levels[0], levels[levels.len() - 1]);
+        let mut levels = Fractional::read(fields, &table, steps)?;
+        if fields.choice_or("interpolation_type", Interpolation::Linear)?
+            == Interpolation::LogLinear
+        {
+            let (first, last) = (f64::from(table.max()), f64::from(table.min()));
+            // One level more than steps, as diffusers has it; the last is not reached.
+            let logarithmic = SigmaCurve::Exponential.levels(first, last, steps + 1);
+            levels.sigmas = logarithmic.unwrap_or_default();
+        }
+        let (max, min) = levels.ends();
         let max = positive(fields, "sigma_max")?.unwrap_or(max);
         let min = positive(fields, "sigma_min")?.unwrap_or(min);
-        let (levels, timesteps) = match SigmaCurve::read(fields)?.levels(max, min, steps) {
-            Some(levels) => {
-                let timesteps = levels
-                    .iter()
-                    .map(|sigma| f64::from(table.timestep(*sigma) as f32))
-                    .collect();
-                (levels, timesteps)
-            }
-            None => (levels, timesteps),
-        };
-        let mut sigmas: Vec<f32> = levels.into_iter().map(|sigma| sigma as f32).collect();
+        let levels = levels.along(SigmaCurve::read(fields)?, &table, max, min);
+        let (timesteps, spacing) = (levels.timesteps, levels.spacing);
+        let mut sigmas: Vec<f32> = levels
+            .sigmas
+            .into_iter()
+            .map(|sigma| sigma as f32)
+            .collect();
         sigmas.push(
             match fields.choice_or("final_sigmas_type", FinalSigma::Zero)? {
                 FinalSigma::Zero => 0.0,

@@ -4,16 +4,16 @@
 
 use burn::tensor::Tensor;
 
+use super::ancestral::split;
 use super::betas::{DDPM_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::error::SchedulerError;
-use super::fields::check_steps;
+use super::fractional::Fractional;
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
 use super::sigmas::SigmaTable;
 use super::solver::{FreshNoise, Point, Run, Solver};
-use super::spacing::Spacing;
 use crate::models::config::Fields;
 
 /// Ancestral sampling over sigmas. Draws noise in every step, also in the last, where its weight is 0.
@@ -30,29 +30,22 @@ impl EulerAncestral {
         options: &SchedulerOptions,
     ) -> Result<Run<Self>, SchedulerError> {
         let table = SigmaTable::new(&alphas_cumprod(fields, DDPM_BETAS, ZeroSnr::Tiny)?);
-        check_steps(fields, steps, 1, table.len())?;
         let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
         if prediction == Prediction::Sample {
             return Err(fields
                 .error("prediction_type", "epsilon or v_prediction")
                 .into());
         }
-        let spacing = fields.choice_or("timestep_spacing", Spacing::Linspace)?;
-        let offset = fields.size_or("steps_offset", 0..=table.len(), 0)?;
-
-        let timesteps = spacing.fractional(table.len(), steps, offset);
-        let mut sigmas: Vec<f32> = timesteps
-            .iter()
-            .map(|timestep| table.at(*timestep) as f32)
-            .collect();
+        let levels = Fractional::read(fields, &table, steps)?;
+        let (timesteps, spacing) = (levels.timesteps, levels.spacing);
+        let mut sigmas: Vec<f32> = levels.sigmas.iter().map(|sigma| *sigma as f32).collect();
         sigmas.push(0.0);
         let mut schedule =
             Schedule::exploding(fields.model(), timesteps, sigmas, spacing, prediction)
                 .part(options, table.len())?;
         schedule.draws_noise = true;
         let update = |([from, to], original): ([f32; 2], _)| {
-            let up = (to * to * (from * from - to * to) / (from * from)).sqrt();
-            let down = (to * to - up * up).max(0.0).sqrt();
+            let [down, up] = split(from, to);
             let [of_sample, of_output] = prediction.exploding_step(from, down, original);
             [of_sample, of_output, up]
         };

@@ -15,7 +15,7 @@ use super::error::SchedulerError;
 ///
 /// assert_eq!("EulerDiscreteScheduler".parse::<SchedulerKind>()?, SchedulerKind::Euler);
 /// assert_eq!("UniPCMultistep".parse::<SchedulerKind>()?, SchedulerKind::UniPc);
-/// assert!("HeunDiscreteScheduler".parse::<SchedulerKind>().is_err());
+/// assert!("DDPMScheduler".parse::<SchedulerKind>().is_err());
 /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub enum SchedulerKind {
     Pndm,
     /// `DEISMultistepScheduler`.
     Deis,
-    /// `DPMSolverMultistepScheduler`, DPM-Solver++ 2M and its stochastic form.
+    /// `DPMSolverMultistepScheduler`: DPM-Solver++, DPM-Solver and the stochastic form of each.
     DpmSolverMultistep,
     /// `EulerDiscreteScheduler`.
     Euler,
@@ -35,23 +35,35 @@ pub enum SchedulerKind {
     EulerAncestral,
     /// `FlowMatchEulerDiscreteScheduler`, for models that predict a velocity: FLUX.
     FlowMatchEuler,
+    /// `HeunDiscreteScheduler`, of two model calls a step.
+    Heun,
+    /// `KDPM2DiscreteScheduler`, of two model calls a step.
+    Kdpm2,
+    /// `KDPM2AncestralDiscreteScheduler`, of two model calls a step.
+    Kdpm2Ancestral,
     /// `UniPCMultistepScheduler`.
     UniPc,
     /// `LCMScheduler`.
     Lcm,
+    /// `TCDScheduler`.
+    Tcd,
 }
 
 impl SchedulerKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Ddim,
         Self::Deis,
         Self::DpmSolverMultistep,
         Self::Euler,
         Self::EulerAncestral,
         Self::FlowMatchEuler,
+        Self::Heun,
+        Self::Kdpm2,
+        Self::Kdpm2Ancestral,
         Self::Lcm,
         Self::Pndm,
+        Self::Tcd,
         Self::UniPc,
     ];
 
@@ -65,8 +77,12 @@ impl SchedulerKind {
             Self::Euler => "EulerDiscreteScheduler",
             Self::EulerAncestral => "EulerAncestralDiscreteScheduler",
             Self::FlowMatchEuler => "FlowMatchEulerDiscreteScheduler",
+            Self::Heun => "HeunDiscreteScheduler",
+            Self::Kdpm2 => "KDPM2DiscreteScheduler",
+            Self::Kdpm2Ancestral => "KDPM2AncestralDiscreteScheduler",
             Self::UniPc => "UniPCMultistepScheduler",
             Self::Lcm => "LCMScheduler",
+            Self::Tcd => "TCDScheduler",
         }
     }
 
@@ -77,15 +93,18 @@ impl SchedulerKind {
     }
 
     /// Whether the class has other curves of noise levels than that of its timesteps: `use_karras_sigmas`,
-    /// `use_exponential_sigmas`.
+    /// `use_exponential_sigmas`, `use_beta_sigmas`.
     pub const fn has_sigma_curves(self) -> bool {
         match self {
             Self::Deis
             | Self::DpmSolverMultistep
             | Self::Euler
             | Self::FlowMatchEuler
+            | Self::Heun
+            | Self::Kdpm2
+            | Self::Kdpm2Ancestral
             | Self::UniPc => true,
-            Self::Ddim | Self::EulerAncestral | Self::Lcm | Self::Pndm => false,
+            Self::Ddim | Self::EulerAncestral | Self::Lcm | Self::Pndm | Self::Tcd => false,
         }
     }
 }
@@ -110,8 +129,8 @@ impl FromStr for SchedulerKind {
             [&*class, stem, short].contains(&&*wanted)
         };
         Self::ALL.into_iter().find(matches).ok_or_else(|| {
-            let known = Self::ALL.map(Self::class_name).join(", ");
-            SchedulerError::unknown(name, known)
+            let classes = Self::ALL.map(Self::class_name);
+            SchedulerError::unknown(name, classes.into_iter(), classes.join(", "))
         })
     }
 }
@@ -144,13 +163,17 @@ mod tests {
             ("EulerDiscrete", SchedulerKind::Euler),
             ("DEISMultistep", SchedulerKind::Deis),
             ("FlowMatchEulerDiscrete", SchedulerKind::FlowMatchEuler),
+            ("heun", SchedulerKind::Heun),
+            ("KDPM2", SchedulerKind::Kdpm2),
+            ("KDPM2Ancestral", SchedulerKind::Kdpm2Ancestral),
+            ("TCD", SchedulerKind::Tcd),
         ] {
             assert_eq!(name.parse::<SchedulerKind>().unwrap(), kind, "{name}");
         }
-        let error = "heun".parse::<SchedulerKind>().unwrap_err().to_string();
+        let error = "ipndm".parse::<SchedulerKind>().unwrap_err().to_string();
         assert!(
             error.starts_with(
-                "unknown scheduler `heun`, known are DDIMScheduler, DEISMultistepScheduler"
+                "unknown scheduler `ipndm`, known are DDIMScheduler, DEISMultistepScheduler"
             ),
             "{error}"
         );

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::betas::{LATENT_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
+use super::distilled;
 use super::error::SchedulerError;
 use super::fields::{check_steps, clip};
 use super::options::SchedulerOptions;
@@ -42,7 +43,7 @@ impl Lcm {
         let scaling = fields.number_or("timestep_scaling", 10.0)? as f32;
         let clip = clip(fields, "clip_sample", false)?;
 
-        let timesteps = timesteps(train, distilled, steps);
+        let timesteps = distilled::timesteps(train, distilled, steps);
         let (mut forward, mut updates) = (Vec::new(), Vec::new());
         for (i, timestep) in timesteps.iter().enumerate() {
             let now = alphas[*timestep];
@@ -71,15 +72,6 @@ impl Lcm {
         let solver = Self { steps, clip };
         Ok(Run { schedule, solver })
     }
-}
-
-/// Evenly spaced members, from the last, of the schedule the model was distilled on.
-fn timesteps(train: usize, distilled: usize, steps: usize) -> Vec<usize> {
-    let stride = distilled as f64 / steps as f64;
-    let member = |i: usize| distilled - (i as f64 * stride).floor() as usize;
-    (0..steps)
-        .map(|i| member(i) * (train / distilled) - 1)
-        .collect()
 }
 
 impl Solver for Lcm {

@@ -4,18 +4,23 @@
 //! of tensors. Constants and formulas were checked against that version over a grid of configurations, see
 //! `tests/scheduler`. [`SchedulerConfig`] reads the file, [`Scheduler`] is what a denoising loop drives.
 
+mod ancestral;
 mod betas;
 mod combine;
 mod config;
 mod ddim;
 mod deis;
+mod distilled;
 mod dpm_solver;
 mod error;
 mod euler;
 mod euler_ancestral;
 mod fields;
 mod flow_match_euler;
+mod fractional;
+mod heun;
 mod history;
+mod kdpm2;
 mod kind;
 mod lcm;
 mod multistep;
@@ -23,6 +28,7 @@ mod names;
 mod options;
 mod pndm;
 mod prediction;
+mod quantile;
 mod schedule;
 #[expect(
     clippy::module_inception,
@@ -32,7 +38,9 @@ mod scheduler;
 mod sigmas;
 mod solver;
 mod spacing;
+mod tcd;
 mod training;
+mod two_calls;
 mod unipc;
 
 pub use config::SchedulerConfig;

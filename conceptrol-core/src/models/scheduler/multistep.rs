@@ -60,8 +60,8 @@ impl Levels {
         let (timesteps, levels): (Vec<f64>, Vec<f64>) = match levels {
             Some(levels) => {
                 let whole = |sigma: &f64| match curve {
-                    // diffusers rounds for the other curves and truncates for this one.
-                    SigmaCurve::Exponential => table.timestep(*sigma).trunc(),
+                    // diffusers rounds for the other curves and truncates for these.
+                    SigmaCurve::Exponential | SigmaCurve::Beta => table.timestep(*sigma).trunc(),
                     _ => table.timestep(*sigma).round_ties_even(),
                 };
                 (levels.iter().map(whole).collect(), levels)

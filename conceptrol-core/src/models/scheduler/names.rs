@@ -16,7 +16,10 @@ use super::kind::{SchedulerKind, normalised};
 /// let name: SchedulerName = "DPM++ 2M SDE Karras".parse()?;
 /// assert_eq!(name, "dpmpp_2m_sde_karras".parse()?);
 /// assert_eq!(name.kind(), SchedulerKind::DpmSolverMultistep);
-/// assert!("heun".parse::<SchedulerName>().is_err());
+/// assert_eq!("DPM2 a Karras".parse::<SchedulerName>()?, "kdpm2_ancestral_karras".parse()?);
+///
+/// let error = "dpmpp_2n".parse::<SchedulerName>().unwrap_err().to_string();
+/// assert!(error.starts_with("unknown scheduler `dpmpp_2n` (did you mean `dpmpp_2m`?), known are ddim, "));
 /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +47,7 @@ enum Setting {
 use Setting::{Count, Word};
 
 /// Every short name, and all that it says.
-const NAMES: [Entry; 12] = [
+const NAMES: [Entry; 16] = [
     entry("ddim", &[], SchedulerKind::Ddim, &[]),
     entry(
         "deis",
@@ -105,19 +108,29 @@ const NAMES: [Entry; 12] = [
         SchedulerKind::FlowMatchEuler,
         &[],
     ),
+    entry("heun", &[], SchedulerKind::Heun, &[]),
+    entry("kdpm2", &["dpm2"], SchedulerKind::Kdpm2, &[]),
+    entry(
+        "kdpm2_ancestral",
+        &["kdpm2a", "dpm2a", "dpm2ancestral"],
+        SchedulerKind::Kdpm2Ancestral,
+        &[],
+    ),
     entry("lcm", &[], SchedulerKind::Lcm, &[]),
     entry("pndm", &["plms"], SchedulerKind::Pndm, &[]),
+    entry("tcd", &[], SchedulerKind::Tcd, &[]),
     entry("unipc", &[], SchedulerKind::UniPc, &[]),
 ];
 
 /// Endings that choose another curve of noise levels, and the field of each.
-const CURVES: [(&str, &str); 2] = [
+const CURVES: [(&str, &str); 3] = [
     ("karras", "use_karras_sigmas"),
     ("exponential", "use_exponential_sigmas"),
+    ("beta", "use_beta_sigmas"),
 ];
 
 /// What else chooses a curve in a file, and gives way to an ending.
-const OTHER_CURVES: [&str; 3] = ["use_beta_sigmas", "use_flow_sigmas", "use_lu_lambdas"];
+const OTHER_CURVES: [&str; 2] = ["use_flow_sigmas", "use_lu_lambdas"];
 
 const fn entry(
     name: &'static str,
@@ -158,7 +171,7 @@ impl SchedulerName {
     ///
     /// let help = SchedulerName::help();
     /// assert!(help.starts_with("ddim, deis*, dpmpp_2m*, dpmpp_2m_sde*, "));
-    /// assert!(help.ends_with(" (* also with _karras or _exponential)"));
+    /// assert!(help.ends_with(" (* also with _karras, _exponential or _beta)"));
     /// ```
     pub fn help() -> String {
         let star = |entry: &Entry| {
@@ -172,8 +185,15 @@ impl SchedulerName {
             .iter()
             .map(|entry| format!("{}{}", entry.name, star(entry)))
             .collect();
-        let endings = CURVES.map(|(ending, _)| format!("_{ending}")).join(" or ");
+        let [first, second, third] = CURVES.map(|(ending, _)| format!("_{ending}"));
+        let endings = format!("{first}, {second} or {third}");
         format!("{} (* also with {endings})", names.join(", "))
+    }
+
+    /// The error of a name that is none of these.
+    pub(super) fn unknown(name: &str) -> SchedulerError {
+        let names: Vec<String> = Self::all().collect();
+        SchedulerError::unknown(name, names.iter().map(String::as_str), Self::help())
     }
 
     /// The scheduler.
@@ -224,7 +244,7 @@ impl FromStr for SchedulerName {
     ///
     /// [`SchedulerError::UnknownClass`] if it is none of [`all`](Self::all) and no class of [`SchedulerKind`].
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let unknown = || SchedulerError::unknown(name, Self::help());
+        let unknown = || Self::unknown(name);
         let lower = name.to_ascii_lowercase();
         for (ending, field) in CURVES {
             if let Some(stem) = lower.strip_suffix(ending) {
@@ -249,7 +269,7 @@ impl Setting {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{NAMES, SchedulerName, normalised};
+    use super::{NAMES, SchedulerError, SchedulerName, normalised};
     use crate::models::scheduler::kind::SchedulerKind;
 
     #[test]
@@ -287,9 +307,33 @@ mod tests {
             ("Euler Karras", "euler-karras"),
             ("PLMS", "pndm"),
             ("FlowMatchEulerDiscreteScheduler", "flow_match"),
+            ("dpm_2", "kdpm2"),
+            ("DPM2 a", "dpm_2_ancestral"),
+            ("dpm_2_ancestral_exponential", "kdpm2_ancestral_exponential"),
+            ("KDPM2DiscreteScheduler", "DPM2"),
+            ("Heun Beta", "heun_beta"),
+            ("uni_pc", "unipc"),
+            ("euler_ancestral", "euler_a"),
         ] {
             let parsed: SchedulerName = name.parse().unwrap();
             assert_eq!(parsed, same.parse().unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_the_closest_name() {
+        for (slip, meant) in [
+            ("huen", None),
+            ("heum", Some("heun")),
+            ("dpmpp_2m_kerras", Some("dpmpp_2m_karras")),
+            ("kdmp2_ancestral", Some("kdpm2_ancestral")),
+            ("something else", None),
+        ] {
+            let error = slip.parse::<SchedulerName>().unwrap_err();
+            let SchedulerError::UnknownClass { closest, .. } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(closest.as_deref(), meant, "{slip}");
         }
     }
 
@@ -300,15 +344,16 @@ mod tests {
             "euler_a_karras",
             "lcm_exponential",
             "karras",
-            "heun",
+            "restart",
             "",
         ] {
             let error = name.parse::<SchedulerName>().unwrap_err().to_string();
-            let expected = format!(
-                "unknown scheduler `{name}`, known are {}",
-                SchedulerName::help()
+            let known = format!(", known are {}", SchedulerName::help());
+            assert!(
+                error.starts_with(&format!("unknown scheduler `{name}`")),
+                "{error}"
             );
-            assert_eq!(error, expected);
+            assert!(error.ends_with(&known), "{error}");
         }
     }
 }

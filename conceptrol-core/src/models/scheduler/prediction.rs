@@ -53,6 +53,16 @@ impl Prediction {
         }
     }
 
+    /// The noise where `sample = picture + sigma * noise`: the derivative of the sample by sigma.
+    pub(super) fn exploding_noise(self, sigma: f32) -> Factors {
+        let variance = sigma * sigma + 1.0;
+        match self {
+            Self::Epsilon => [0.0, 1.0],
+            Self::Sample => [1.0 / sigma, -1.0 / sigma],
+            Self::V => [sigma / variance, 1.0 / variance.sqrt()],
+        }
+    }
+
     /// Euler's step between two levels of `sample = picture + sigma * noise`, with the clean picture at the first.
     pub(super) fn exploding_step(self, from: f32, to: f32, original: Factors) -> Factors {
         let kept = to / from;

@@ -24,9 +24,11 @@ pub struct Schedule {
     /// The clean picture predicted at every timestep as (factor of the sample, factor of the model output).
     pub(super) original: Vec<Factors>,
     pub(super) draws_noise: bool,
-    /// Which of the timesteps are run.
+    /// Model calls of a step. The last step of a whole schedule is one call, whatever the others are.
+    calls_per_step: usize,
+    /// Which of the calls are made.
     run: Range<usize>,
-    /// The timestep that is due.
+    /// The call that is due.
     next: usize,
 }
 
@@ -49,6 +51,7 @@ impl Schedule {
             forward,
             original,
             draws_noise: false,
+            calls_per_step: 1,
             next: 0,
         }
     }
@@ -76,7 +79,19 @@ impl Schedule {
         spacing: Spacing,
         prediction: Prediction,
     ) -> Self {
-        let levels = &sigmas[..timesteps.len()];
+        let levels = sigmas[..timesteps.len()].to_vec();
+        Self::exploding_at(class, timesteps, levels, sigmas, spacing, prediction)
+    }
+
+    /// The same with `levels` of its own at every timestep, where `sigmas` are what diffusers lists.
+    pub(super) fn exploding_at(
+        class: &'static str,
+        timesteps: Vec<f64>,
+        levels: Vec<f32>,
+        sigmas: Vec<f32>,
+        spacing: Spacing,
+        prediction: Prediction,
+    ) -> Self {
         let max = sigmas.iter().copied().reduce(f32::max).unwrap_or(0.0);
         let init_noise_sigma = match spacing {
             Spacing::Leading => (max * max + 1.0).sqrt(),
@@ -107,25 +122,33 @@ impl Schedule {
         Self::new(class, timesteps, Some(sigmas), forward, original)
     }
 
+    /// A schedule of steps that call the model this often, except the last one, which does so once.
+    pub(super) fn calls_per_step(mut self, calls: usize) -> Self {
+        self.calls_per_step = calls;
+        self
+    }
+
     /// The part of the schedule that the options ask for, with finite factors.
     ///
-    /// Ends after a fraction of the training schedule as SDXL's ensemble of experts does.
+    /// Ends after a fraction of the training schedule as SDXL's ensemble of experts does, and never within a step.
     pub(super) fn part(
         mut self,
         options: &SchedulerOptions,
         train: usize,
     ) -> Result<Self, SchedulerError> {
-        let steps = self.timesteps.len();
+        let calls = self.timesteps.len();
+        let steps = calls.div_ceil(self.calls_per_step);
         options.check_begin(self.class, steps)?;
         let end = options.denoising_end.unwrap_or(1.0);
         let reached = if end > 0.0 && end < 1.0 {
             let cutoff = (train as f64 - end * train as f64).round_ties_even();
-            let above = self.timesteps.iter();
-            above.filter(|timestep| **timestep >= cutoff).count()
+            let starts = self.timesteps.iter().step_by(self.calls_per_step);
+            starts.filter(|timestep| **timestep >= cutoff).count()
         } else {
             steps
         };
-        self.run = options.begin_at..reached.max(options.begin_at);
+        let call = |step: usize| (step * self.calls_per_step).min(calls);
+        self.run = call(options.begin_at)..call(reached.max(options.begin_at));
         self.next = self.run.start;
         let mut sigmas = self.sigmas.iter().flatten();
         if let Some(step) = sigmas.position(|sigma| !sigma.is_finite()) {
@@ -137,12 +160,31 @@ impl Schedule {
         Ok(self)
     }
 
-    /// The timesteps to run, descending.
+    /// Number of steps to run.
+    pub fn steps(&self) -> usize {
+        self.run.len().div_ceil(self.calls_per_step)
+    }
+
+    /// The step that a model call is part of, both counted from 0.
+    pub fn step_of(&self, call: usize) -> usize {
+        call / self.calls_per_step
+    }
+
+    /// Number of steps that are finished after this many calls.
+    pub fn finished(&self, calls: usize) -> usize {
+        match calls < self.run.len() {
+            true => calls / self.calls_per_step,
+            false => self.steps(),
+        }
+    }
+
+    /// The timesteps of the calls to make, descending.
     pub fn timesteps(&self) -> &[f64] {
         &self.timesteps[self.run.clone()]
     }
 
-    /// Ratio of noise to signal before every step and after the last; `None` for schedulers of cumulative alphas.
+    /// Ratio of noise to signal before every step and after the last, as diffusers lists it: with two calls a step, twice
+    /// where two calls meet; `None` for schedulers of cumulative alphas.
     pub fn sigmas(&self) -> Option<&[f32]> {
         self.sigmas
             .as_deref()

@@ -14,7 +14,9 @@ pub type NoiseFn<'a> = dyn FnMut([usize; 4]) -> Tensor<4> + 'a;
 ///
 /// A loop starts from noise times [`init_noise_sigma`](Self::init_noise_sigma), and for every index of
 /// [`timesteps`](Self::timesteps), in order, gives the model
-/// [`scale_model_input`](Self::scale_model_input) and the timestep, and its output to [`step`](Self::step).
+/// [`scale_model_input`](Self::scale_model_input) and the timestep, and its output to [`step`](Self::step). The argument
+/// `step` of the methods is that index: it counts the calls of the model, of which [some schedulers](Self::steps) make two
+/// a step.
 /// Every coefficient is known on the host before the first step; on the device a step is a weighted sum.
 /// To change a picture instead, begin [within](super::SchedulerOptions::begin_at) the schedule, with the picture under
 /// the [noise](Self::add_noise) of step 0.
@@ -40,7 +42,7 @@ pub trait Scheduler: fmt::Debug + Send {
     /// Timesteps and noise levels of the run.
     fn schedule(&self) -> &Schedule;
 
-    /// The latents after one step.
+    /// The latents after one step, or between the two calls of one.
     ///
     /// Computes in single precision and returns the dtype of `sample`.
     ///
@@ -59,9 +61,35 @@ pub trait Scheduler: fmt::Debug + Send {
         noise: &mut NoiseFn<'_>,
     ) -> Result<Tensor<4>, SchedulerError>;
 
-    /// The timestep given to the model at every step, descending; PNDM visits one twice.
+    /// The timestep given to the model at every call, descending; PNDM visits one twice.
     fn timesteps(&self) -> &[f64] {
         self.schedule().timesteps()
+    }
+
+    /// Number of steps. Heun and KDPM2 call the model twice a step, and once in the last; all others once.
+    ///
+    /// ```
+    /// use conceptrol_core::models::scheduler::{SchedulerConfig, SchedulerOptions};
+    ///
+    /// let config = SchedulerConfig::from_json(r#"{"_class_name": "HeunDiscreteScheduler"}"#)?;
+    /// let heun = config.build(3, &SchedulerOptions::default())?;
+    /// assert_eq!((heun.steps(), heun.timesteps().len()), (3, 5));
+    /// let steps: Vec<usize> = (0..5).map(|call| heun.step_of(call)).collect();
+    /// assert_eq!(steps, [0, 0, 1, 1, 2]);
+    /// # Ok::<(), conceptrol_core::models::scheduler::SchedulerError>(())
+    /// ```
+    fn steps(&self) -> usize {
+        self.schedule().steps()
+    }
+
+    /// The step that a call is part of, both counted from 0.
+    fn step_of(&self, call: usize) -> usize {
+        self.schedule().step_of(call)
+    }
+
+    /// Number of steps that are finished after this many calls.
+    fn finished(&self, calls: usize) -> usize {
+        self.schedule().finished(calls)
     }
 
     /// Ratio of noise to signal before every step and after the last, where the scheduler works with it; for flow
@@ -77,7 +105,7 @@ pub trait Scheduler: fmt::Debug + Send {
     }
 
     /// Whether [`step`](Self::step) draws noise, once a call.
-    /// An LCM does not in its last step.
+    /// LCM and TCD do not in their last step, and KDPM2 ancestral does in the second call of each step only.
     fn draws_noise(&self) -> bool {
         self.schedule().draws_noise()
     }

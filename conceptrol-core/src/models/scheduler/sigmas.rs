@@ -1,5 +1,6 @@
 //! Noise levels: sigma of every training timestep, and the curves a run may follow instead of the timesteps'.
 
+use super::quantile::quantile;
 use super::spacing::linspace;
 use crate::models::config::{Choice, ConfigError, Fields};
 
@@ -79,6 +80,8 @@ pub(super) enum SigmaCurve {
     Karras,
     /// Evenly spaced in the logarithm.
     Exponential,
+    /// At the quantiles of a Beta(0.6, 0.6) distribution: dense at both ends (Lee et al., 2024).
+    Beta,
     /// As exponential, with timesteps rounded (Lu et al., 2022).
     Lu,
 }
@@ -86,18 +89,22 @@ pub(super) enum SigmaCurve {
 impl SigmaCurve {
     /// Reads the `use_*_sigmas` flags of the classes that have them.
     pub(super) fn read(fields: &Fields) -> Result<Self, ConfigError> {
-        fields.must_be("use_beta_sigmas", false)?;
         fields.must_be("use_flow_sigmas", false)?;
-        let karras = fields.flag_or("use_karras_sigmas", false)?;
-        let exponential = fields.flag_or("use_exponential_sigmas", false)?;
-        match (karras, exponential) {
-            (true, true) => {
-                Err(fields.error("use_exponential_sigmas", "false with use_karras_sigmas"))
+        let mut chosen = None;
+        for (flag, curve) in [
+            ("use_karras_sigmas", Self::Karras),
+            ("use_exponential_sigmas", Self::Exponential),
+            ("use_beta_sigmas", Self::Beta),
+        ] {
+            if !fields.flag_or(flag, false)? {
+                continue;
             }
-            (true, false) => Ok(Self::Karras),
-            (false, true) => Ok(Self::Exponential),
-            (false, false) => Ok(Self::Timesteps),
+            if let Some((other, _)) = chosen {
+                return Err(fields.error(flag, format!("false with {other}")));
+            }
+            chosen = Some((flag, curve));
         }
+        Ok(chosen.map_or(Self::Timesteps, |(_, curve)| curve))
     }
 
     /// The noise levels from `max` down to `min`, or nothing where the timesteps decide.
@@ -116,6 +123,10 @@ impl SigmaCurve {
                 linspace(max.ln(), min.ln(), steps)
                     .into_iter()
                     .map(f64::exp)
+                    .collect(),
+            ),
+            Self::Beta => Some(
+                ramp.map(|ramp| min + quantile(1.0 - ramp) * (max - min))
                     .collect(),
             ),
             Self::Lu => {
@@ -158,7 +169,12 @@ mod tests {
 
     #[test]
     fn curves_run_from_max_to_min() {
-        for curve in [SigmaCurve::Karras, SigmaCurve::Exponential, SigmaCurve::Lu] {
+        for curve in [
+            SigmaCurve::Karras,
+            SigmaCurve::Exponential,
+            SigmaCurve::Beta,
+            SigmaCurve::Lu,
+        ] {
             let levels = curve.levels(14.0, 0.03, 9).unwrap();
             assert!(
                 (levels[0] - 14.0).abs() < 1e-12 && (levels[8] - 0.03).abs() < 1e-12,

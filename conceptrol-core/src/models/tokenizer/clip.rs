@@ -49,15 +49,22 @@ impl ClipTokenizer {
         let length = self.special.length;
         let room = length - 2;
         let tokens = PromptTokens::new(self.tokens(prompt), TokenStyle::Clip, length);
-        let mut ids = vec![self.special.start];
-        ids.extend(tokens.tokens().iter().take(room).map(|token| token.id));
-        ids.push(self.special.end);
-        ids.resize(length, self.special.padding);
+        let ids: Vec<u32> = tokens.tokens().iter().map(|token| token.id).collect();
         EncodedPrompt {
-            ids,
+            ids: self.sequence(&ids),
             truncated: Truncation::of(prompt, &tokens, room),
             tokens,
         }
+    }
+
+    /// The encoder's sequence for these tokens: start token, as many of them as fit (`length() - 2`), end token, padding.
+    pub fn sequence(&self, ids: &[u32]) -> Vec<u32> {
+        let length = self.special.length;
+        let mut sequence = vec![self.special.start];
+        sequence.extend(ids.iter().take(length - 2));
+        sequence.push(self.special.end);
+        sequence.resize(length, self.special.padding);
+        sequence
     }
 
     /// The tokens of a text, all of them, without start and end token.

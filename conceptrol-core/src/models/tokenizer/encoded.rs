@@ -11,7 +11,7 @@ use crate::message::shown;
 /// A prompt as a text encoder takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedPrompt {
-    /// Vocabulary indices: start, words, end, padding; exactly the encoder's length.
+    /// Vocabulary indices: start, words, end, padding; exactly the encoder's length, or that of several chunks.
     pub ids: Vec<u32>,
     /// All tokens of the prompt, for finding concepts.
     pub tokens: PromptTokens,
@@ -46,7 +46,7 @@ pub struct Truncation {
 
 impl Truncation {
     /// What is lost of `prompt` if only `room` tokens fit.
-    pub(super) fn of(prompt: &str, tokens: &PromptTokens, room: usize) -> Option<Self> {
+    pub fn of(prompt: &str, tokens: &PromptTokens, room: usize) -> Option<Self> {
         let lost = tokens
             .tokens()
             .get(room..)
