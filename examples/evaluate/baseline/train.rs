@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::pipeline::Family;
-use conceptrol_sd::StableDiffusion;
+use conceptrol_sd::{StableDiffusion, pipeline::Reading, text::Prompts};
 
 use super::{
     Losses, LowRank, Trainer, TrainingError, TrainingRequest, checkpoint,
@@ -138,7 +138,14 @@ fn data(
         prompts.push(&request.class_prompt);
     }
     let encoders = pipeline.text_encoders()?;
-    let states = encoders.encode(pipeline.text_parts(), &prompts, &prompts, 0)?;
+    let prompts = Prompts {
+        first: &prompts,
+        second: &prompts,
+        reading: Reading::default(),
+        chunks: 1,
+        clip_skip: 0,
+    };
+    let states = encoders.encode(pipeline.text_parts(), prompts)?;
     Ok(Data {
         latents,
         contexts: states.context.split(1, 0),
