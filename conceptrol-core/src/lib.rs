@@ -54,7 +54,7 @@ pub use seam::{
     Capture, Captures, ConditionSchedule, ConvolutionShape, Gate, Grid, GridRange, Ground,
     Identity, InstallError, Installation, LayerFn, LowRank, MaskError, Probe, ProcessorLayer,
     Projected, ProjectionCache, Sdpa, Session, SiteId, SiteKind, SiteSelector, Stack, StepInfo,
-    StepWindow, TokenLayout, layer_fn,
+    StepWindow, TokenLayout, TokenStream, layer_fn,
 };
 
 /// The code of the README compiles.

@@ -3,7 +3,7 @@
 //! - [`Flux`] is the pipeline; what can be done with it is [`Pipeline`](conceptrol_core::pipeline::Pipeline)'s, and the same
 //!   for every family.
 //! - [`mmdit`]: the transformer. Its blocks know one line of the plug-in half, `session.attend(site, call)`.
-//! - [`latents`], [`omini`]: packed latents, reference pictures as condition tokens.
+//! - [`latents`], [`omini`], [`kontext`]: packed latents, reference pictures as condition tokens.
 //!
 //! # Memory
 //!
@@ -32,6 +32,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+pub mod kontext;
 pub mod latents;
 pub mod load;
 pub mod mmdit;

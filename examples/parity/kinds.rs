@@ -26,7 +26,10 @@ const STABLE_DIFFUSION: &[&str] = &[
 ];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
-const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config"];
+const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config", "images"];
+
+/// Pipelines of FLUX that are built.
+const FLUX_PIPELINES: &[&str] = &["FluxPipeline", "FluxKontextPipeline"];
 
 /// Files of a FLUX case that starts from a picture.
 const FLUX_START_FILES: &[&str] = &["model", "images", "mask", "transformer"];
@@ -42,11 +45,7 @@ const FLUX_STARTS: &[&str] = &[
 const FLUX_UNBUILT: &[&str] = &["true_cfg_scale"];
 
 /// Parts of the names of components and processors that are not built yet, though others of their kind are.
-const UNBUILT: &[&str] = &[
-    "comp_flux_tables",
-    "proc_flux_ip_gate",
-    "proc_flux_kontext_gate",
-];
+const UNBUILT: &[&str] = &["proc_flux_ip_gate"];
 
 /// What runs the case, or why nothing does.
 pub(crate) fn runner(case: &Case) -> Result<Runner, String> {
@@ -71,7 +70,7 @@ fn flux_unbuilt(case: &Case) -> Option<String> {
     let params = case.params();
     let pipeline = params["pipeline"].as_str().unwrap_or("FluxPipeline");
     let starts = FLUX_STARTS.contains(&pipeline);
-    if pipeline != "FluxPipeline" && !starts {
+    if !FLUX_PIPELINES.contains(&pipeline) && !starts {
         return Some(format!("pipeline `{pipeline}`"));
     }
     let files = case.json["files"].as_object();

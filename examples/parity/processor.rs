@@ -1,5 +1,7 @@
 //! The processors alone: consecutive calls of one session.
 
+mod references;
+
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::{
     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Concept,
@@ -22,6 +24,8 @@ use crate::{
 pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     if case.params()["layers"].is_object() {
         cross(case, device, report)
+    } else if case.params()["reference_tokens"].is_array() {
+        references::run(case, device, report)
     } else {
         joint(case, device, report)
     }

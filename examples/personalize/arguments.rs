@@ -89,10 +89,10 @@ pub(crate) struct Arguments {
     /// Number of pictures.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub images: u32,
-    /// Width in pixels [default: the model's own; FLUX: 512].
+    /// Width in pixels [default: the model's own; FLUX: 512; Kontext: a megapixel of the reference's aspect].
     #[arg(long, value_parser = edge)]
     pub width: Option<usize>,
-    /// Height in pixels [default: the model's own; FLUX: 512].
+    /// Height in pixels [default: the model's own; FLUX: 512; Kontext: as the width].
     #[arg(long, value_parser = edge)]
     pub height: Option<usize>,
     /// Backend to run on.
@@ -138,7 +138,7 @@ pub(crate) struct FluxArguments {
     /// Keep the large models on disk and bring one block at a time into memory.
     #[arg(long, conflicts_with = "low_memory")]
     pub stream_weights: bool,
-    /// Where the adapter was trained to see the reference [default: right, as `subject_512`].
+    /// Where the adapter, or Kontext, was trained to see the reference [default: right, as `subject_512`; Kontext: canvas].
     #[arg(long)]
     pub placement: Option<PlacementArgument>,
 }
@@ -244,6 +244,15 @@ pub(crate) enum PlacementArgument {
     Left,
     /// On top of it, as the adapters for depth and edges.
     Aligned,
+    /// On a plane of their own, several as in one stitched picture.
+    #[value(alias = "offset")]
+    Canvas,
+    /// Each on a plane of its own.
+    #[value(alias = "index")]
+    Planes,
+    /// Beyond the picture's lower right corner, each beyond the one before.
+    #[value(alias = "uxo")]
+    Diagonal,
 }
 
 impl From<ModeArgument> for Mode {
@@ -280,6 +289,9 @@ impl From<PlacementArgument> for Placement {
             PlacementArgument::Right => Self::RightOfPicture,
             PlacementArgument::Left => Self::LeftOfPicture,
             PlacementArgument::Aligned => Self::Aligned,
+            PlacementArgument::Canvas => Self::Canvas,
+            PlacementArgument::Planes => Self::Planes,
+            PlacementArgument::Diagonal => Self::Diagonal,
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{error::Error, path::Path};
 
 use conceptrol_core::pipeline::{LoadOptions, Residency};
 use conceptrol_examples::model::is_flux;
-use conceptrol_flux::{Flux, pipeline::FluxOptions};
+use conceptrol_flux::{
+    Flux,
+    pipeline::{FluxOptions, Kind},
+};
 use conceptrol_sd::StableDiffusion;
 
 use crate::{arguments::Arguments, request::request, run::run as run_pipeline};
@@ -19,7 +22,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if is_flux(&folder)? {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
         let request = request(arguments, &pipeline, 0.0)?;
-        run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
+        let plain = match pipeline.kind() {
+            Kind::Kontext => "kontext",
+            _ => "ominicontrol",
+        };
+        run_pipeline(arguments, &folder, plain, &pipeline, request)
     } else {
         if let Some(option) = arguments.flux_only() {
             return Err(format!("{option} is for FLUX models only").into());
@@ -88,7 +95,7 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
         options = options.adapter(adapter.as_path());
     }
     if let Some(placement) = arguments.flux.placement {
-        options.extra.placement = placement.into();
+        options.extra.placement = Some(placement.into());
     }
     Ok(options)
 }

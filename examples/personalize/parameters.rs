@@ -38,7 +38,7 @@ impl Parameters {
             request.guidance.scale.unwrap_or(profile.defaults.guidance),
         );
 
-        let size = request.size.unwrap_or(profile.defaults.size);
+        let size = pipeline.size(request);
         let mut after = vec![
             format!("Size: {}x{}", size.width, size.height),
             format!("Condition scale: {}", request.scale),

@@ -52,10 +52,11 @@ pub(crate) fn request<P: Pipeline>(
     )?;
     let profile = pipeline.profile();
     let own = profile.defaults.size;
-    let size = ImageSize::new(
-        arguments.height.unwrap_or(own.height),
-        arguments.width.unwrap_or(own.width),
-    );
+    let given = arguments.height.is_some() || arguments.width.is_some();
+    let size = given.then(|| {
+        let height = arguments.height.unwrap_or(own.height);
+        ImageSize::new(height, arguments.width.unwrap_or(own.width))
+    });
     let mut request = Request::new(prompt)
         .scale(arguments.scale.unwrap_or(1.0))
         .window(window)
@@ -67,9 +68,9 @@ pub(crate) fn request<P: Pipeline>(
         )
         .seed(arguments.seed.unwrap_or(0))
         .images_per_prompt(arguments.images as usize)
-        .size(size)
         .fidelity(arguments.fidelity.into());
     request.negative_prompts = (arguments.negative_prompt.clone()).map(|prompt| vec![prompt]);
+    request.size = size;
     request.vae_tile = arguments.vae_tile;
     if let Some(name) = &arguments.scheduler {
         request.scheduler = Some(profile.scheduler.with_name(name)?);

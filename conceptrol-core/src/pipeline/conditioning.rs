@@ -162,7 +162,7 @@ fn frame<F: Family + ?Sized>(
     request: &Request<F::Extra>,
 ) -> Result<Frame, PipelineError> {
     let profile = family.profile();
-    let size = size(family, request);
+    let size = family.size(request);
     let (multiple, most) = (profile.multiple, profile.max_edge);
     for (name, edge) in [("the width", size.width), ("the height", size.height)] {
         if edge == 0 || edge % multiple != 0 || edge > most {
@@ -190,14 +190,6 @@ fn frame<F: Family + ?Sized>(
             size.width / profile.downscale,
         ],
     })
-}
-
-/// The size of the pictures.
-pub(super) fn size<F: Family + ?Sized>(family: &F, request: &Request<F::Extra>) -> ImageSize {
-    let profile = family.profile();
-    let own = request.start.as_ref();
-    let own = || own.and_then(|start| start.size(profile.multiple));
-    (request.size).or_else(own).unwrap_or(profile.defaults.size)
 }
 
 /// The scheduler of a run.

@@ -67,6 +67,13 @@ pub trait Family: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Size of the pictures: what is asked for, or the family's own.
+    fn size(&self, request: &Request<Self::Extra>) -> ImageSize {
+        let profile = self.profile();
+        let own = request.own_size(profile.multiple);
+        own.unwrap_or(profile.defaults.size)
+    }
+
     /// Adds the layers of the adapters that the request's concepts use, inside those that the builder has.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::{
     models::{image::tensor_to_images, scheduler::Scheduler},
     pipeline::{
         Conditioning, Family, Generation, Observer, PipelineError, Request, Stage, Started,
-        conditioning::{check, condition, scheduler, size},
+        conditioning::{check, condition, scheduler},
         denoise::{denoise, renoise},
         finite,
         locate::locate,
@@ -231,7 +231,7 @@ pub trait Pipeline: Family {
         &self,
         request: &Request<Self::Extra>,
     ) -> Result<Box<dyn Scheduler>, PipelineError> {
-        scheduler(self, request, size(self, request))
+        scheduler(self, request, self.size(request))
     }
 
     /// The attention sites of the denoiser, to build plans for.

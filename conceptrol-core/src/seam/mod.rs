@@ -33,7 +33,7 @@ pub use context::AttentionContext;
 pub use error::{AttentionError, InstallError, MaskError};
 pub use installation::Installation;
 pub use layer::{Identity, LayerFn, ProcessorLayer, layer_fn};
-pub use layout::{Grid, GridRange, TokenLayout};
+pub use layout::{Grid, GridRange, TokenLayout, TokenStream};
 pub use plan::{AttentionPlan, AttentionPlanBuilder};
 pub use probe::Probe;
 pub use processor::{ArcProcessor, AttentionProcessor, Sdpa};

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use conceptrol_core::{AttentionCall, AttentionError, Session, SiteId, TokenLayout};
 
 use super::heads::Qkv;
+use super::reading::Reading;
 use super::rotary::Rotary;
 
 /// What stays the same for all blocks of one evaluation.
@@ -13,6 +14,8 @@ pub(crate) struct BlockContext<'a> {
     pub(crate) vector: Tensor<2>,
     /// Modulation vector of the condition stream; `None` without one.
     pub(crate) condition_vector: Option<Tensor<2>>,
+    /// How the condition stream passes.
+    pub(crate) reading: Reading,
     /// Rotations of the whole sequence.
     pub(crate) rotary: &'a Rotary,
     /// Which tokens of the sequence are which.

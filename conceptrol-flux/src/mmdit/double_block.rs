@@ -65,7 +65,7 @@ impl DoubleBlock {
         let condition_rest = condition
             .zip(cx.condition_vector.clone())
             .map(|(tokens, vector)| {
-                let (qkv, rest) = (self.image).before(tokens, vector, Stream::Condition, session);
+                let (qkv, rest) = (self.image).before(tokens, vector, cx.reading.stream(), session);
                 sequence.push(qkv);
                 rest
             });
@@ -78,7 +78,7 @@ impl DoubleBlock {
         let condition = condition_rest.map(|rest| {
             let start = text_len + latent_len;
             let len = attended.dims()[1] - start;
-            (self.image).after(rest, part(start, len), Stream::Condition, session)
+            (self.image).after(rest, part(start, len), cx.reading.stream(), session)
         });
         Ok(Streams {
             text: keep_finite(text),

@@ -60,7 +60,7 @@ impl SingleBlock {
     ) -> Result<JoinedStreams, AttentionError> {
         let main_len = streams.main.dims()[1];
         let joint = Stream::Main(Ground::Joint {
-            text: cx.layout.text_len(),
+            text: cx.layout.text_stream_len(),
             grid: cx.layout.grid(),
         });
         let (qkv, main_rest) = self.before(streams.main, cx.vector.clone(), joint, session);
@@ -70,7 +70,7 @@ impl SingleBlock {
                 .condition
                 .zip(cx.condition_vector.clone())
                 .map(|(tokens, vector)| {
-                    let (qkv, rest) = self.before(tokens, vector, Stream::Condition, session);
+                    let (qkv, rest) = self.before(tokens, vector, cx.reading.stream(), session);
                     sequence.push(qkv);
                     rest
                 });
@@ -81,7 +81,7 @@ impl SingleBlock {
             self.after(
                 rest,
                 attended.clone().narrow(1, main_len, len),
-                Stream::Condition,
+                cx.reading.stream(),
                 session,
             )
         });

@@ -18,7 +18,7 @@ use conceptrol_core::{
 use crate::latents::{PIXELS_PER_TOKEN, pack};
 use crate::omini::{Condition, ConditionSize};
 use crate::pipeline::{
-    Flux, Request,
+    Flux, Kind, Request,
     sequence::{Outline, Sequence},
 };
 
@@ -126,12 +126,15 @@ impl Flux {
             .concepts
             .iter()
             .filter_map(|concept| concept.image.as_ref());
+        let size = request.extra.condition_size;
+        let size = size.unwrap_or_else(|| self.kind().condition_size());
         for picture in pictures.filter(|_| request.has_references()) {
-            let size = request.extra.condition_size;
-            conditions.push(match request.fidelity {
-                Fidelity::Paper => self.encode_condition(picture, size, None)?,
+            conditions.push(match (self.kind(), request.fidelity) {
                 // Their code samples the posterior with the numbers that follow those of the latents.
-                Fidelity::Authors => self.encode_condition(picture, AUTHORS_SIZE, Some(seeds))?,
+                (Kind::TextToImage, Fidelity::Authors) => {
+                    self.encode_condition(picture, AUTHORS_SIZE, Some(seeds))?
+                }
+                _ => self.encode_condition(picture, size, None)?,
             });
         }
         let grid = Grid::new(
@@ -141,7 +144,7 @@ impl Flux {
         let dtype = self.profile.dtype;
         let outline = Outline {
             config: self.config(),
-            placement: self.options.extra.placement,
+            placement: (self.options.extra.placement).unwrap_or_else(|| self.kind().placement()),
             images: frame.batch.images,
             text_tokens: request.extra.text_tokens,
             grid,
@@ -204,7 +207,11 @@ impl Flux {
             u32::try_from(PIXELS_PER_TOKEN * tokens).expect("a grid's sides are limited")
         };
         let (width, height) = (side(grid.width), side(grid.height));
-        let picture = resize(picture, width, height, Filter::Bicubic);
+        let filter = match self.kind() {
+            Kind::TextToImage => Filter::Bicubic,
+            Kind::Kontext => Filter::Lanczos,
+        };
+        let picture = resize(picture, width, height, filter);
         let vae = self.vae()?;
         let pixels = image_to_tensor(&picture, &self.profile.device).cast(self.vae_dtype());
         let posterior = vae.encode(pixels, None)?;

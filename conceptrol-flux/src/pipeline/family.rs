@@ -8,14 +8,16 @@ use conceptrol_core::{
     mask::{ConceptBlock, ConceptMask},
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
+        Encoding, Evaluation, Family, Fidelity, Frame, ImageSize, Loras, Mode, PipelineError,
+        Profile, Seeds,
     },
     processors::JointConditionLayer,
 };
 
+use crate::kontext::{MAX_AREA, output_size};
 use crate::latents::{pack, unpack};
 use crate::mmdit::{FluxInput, FluxTransformer};
-use crate::pipeline::{Encoded, Extra, Flux, Request, concept_block, options::TEXT_LIMIT};
+use crate::pipeline::{Encoded, Extra, Flux, Kind, Request, concept_block, options::TEXT_LIMIT};
 
 impl Family for Flux {
     type Extra = Extra;
@@ -80,6 +82,34 @@ impl Family for Flux {
                 let name = "a condition scale";
                 Err(PipelineError::bad_request(name, negative, "at least 0"))
             }
+        }
+    }
+
+    fn size(&self, request: &Request) -> ImageSize {
+        let kontext = self.kind() == Kind::Kontext;
+        let own = self.profile.defaults.size;
+        let first = || {
+            request
+                .concepts
+                .iter()
+                .find_map(|concept| concept.image.as_ref())
+        };
+        let of_reference = || {
+            let picture = first().filter(|picture| kontext && !picture.is_empty())?;
+            Some(ImageSize::new(
+                picture.height() as usize,
+                picture.width() as usize,
+            ))
+        };
+        let asked = request.own_size(self.profile.multiple);
+        match (asked, request.extra.max_area) {
+            (Some(size), None) => size,
+            (Some(size), Some(_)) if size.pixels() == 0 => size,
+            (Some(size), Some(area)) => output_size(size, area),
+            (None, area) => match of_reference() {
+                Some(aspect) => output_size(aspect, area.unwrap_or(MAX_AREA)),
+                None => area.map_or(own, |area| output_size(own, area)),
+            },
         }
     }
 

@@ -2,12 +2,14 @@
 
 mod encode;
 mod family;
+mod kind;
 mod model;
 mod options;
 mod plan;
 mod sequence;
 
 pub use encode::{Encoded, PromptEncoders, Tokenizers};
+pub use kind::Kind;
 pub use model::Flux;
 pub use options::{Extra, FluxOptions};
 pub use plan::concept_block;

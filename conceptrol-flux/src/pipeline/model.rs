@@ -27,17 +27,10 @@ use crate::config::FluxConfig;
 use crate::latents::{PIXELS_PER_TOKEN, SIDE_LIMIT};
 use crate::load::{config_of, load_transformer, lora_targets, transformer_checkpoint};
 use crate::mmdit::{Adapters, FluxTransformer};
-use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
+use crate::pipeline::{FluxOptions, Kind, PromptEncoders, Tokenizers};
 use crate::sites::attention_sites;
 
 const TRANSFORMER: &str = "transformer";
-/// Classes of the pipelines that are read. Those that start from a picture have the same parts.
-const CLASSES: [&str; 4] = [
-    "FluxPipeline",
-    "FluxImg2ImgPipeline",
-    "FluxInpaintPipeline",
-    "FluxFillPipeline",
-];
 
 /// The parts of a FLUX folder. A single file holds the transformer, perhaps with others, and is given as that part.
 const LAYOUT: Layout = Layout {
@@ -72,6 +65,7 @@ pub struct Flux {
     files: ModelFiles,
     pub(super) options: LoadOptions<FluxOptions>,
     pub(super) profile: Profile,
+    kind: Kind,
     config: FluxConfig,
     /// Bytes of the weights of transformer and autoencoder.
     bytes: [u64; 2],
@@ -110,7 +104,9 @@ impl Flux {
         }
         let files = ModelFiles::open(folder.as_ref(), LAYOUT, &options)?;
         let file = |name: &str| files.configuration(name).ok_or_else(single_file);
-        ModelIndex::open(&file("model_index.json")?, &CLASSES)?;
+        let index = ModelIndex::open(&file("model_index.json")?, &Kind::classes())?;
+        let of_class = Kind::of_class(&index.class_name).unwrap_or(Kind::TextToImage);
+        let kind = options.extra.kind.unwrap_or(of_class);
         let (config, transformer) =
             transformer_file(&files, &files.headers(TRANSFORMER)?, &options)?;
         let transformer_bytes = weight_bytes(&transformer, options.dtype);
@@ -148,7 +144,10 @@ impl Flux {
         profile.multiple = PIXELS_PER_TOKEN;
         profile.max_edge = SIDE_LIMIT;
         profile.mixes_guidance = false;
-        profile.defaults.size = ImageSize::square(512);
+        profile.defaults.size = match kind {
+            Kind::TextToImage => ImageSize::square(512),
+            Kind::Kontext => ImageSize::square(1024),
+        };
         profile.defaults.steps = 20;
         profile.defaults.guidance = match config.reads_region() {
             true => 30.0,
@@ -158,7 +157,7 @@ impl Flux {
         profile.defaults.outside = 0.5;
 
         let targets = || lora_targets(&config, &clip_config, &t5_config, &options.device);
-        let adapters = read_adapter(&options, targets)?;
+        let adapters = read_adapter(kind, &options, targets)?;
         // the additions of a style are for text and latents: they are not merged where condition tokens share the weights
         let merges = adapters.is_empty();
         let loras = Loras::open(&options, targets, merges)?;
@@ -166,6 +165,7 @@ impl Flux {
             concept_block: concept_block_of(&file("conceptrol.json")?, ConceptBlock::joint)?,
             files,
             profile,
+            kind,
             config,
             bytes: [transformer_bytes, vae_bytes],
             vae_config,
@@ -183,6 +183,11 @@ impl Flux {
             vae: Slot::new(options.residency),
             options,
         })
+    }
+
+    /// Which model it is.
+    pub const fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The sizes of the transformer.
@@ -260,6 +265,7 @@ impl Flux {
             let weights = weights.merging(self.loras.merged(lora::Part::Denoiser));
             let mut transformer = load_transformer(&config, weights, options.residency)?;
             transformer.set_adapters(self.adapters.clone());
+            transformer.set_reading(self.kind.reading());
             Ok(transformer)
         })
     }
@@ -305,9 +311,9 @@ impl Flux {
         self.vae_config.compute_dtype(self.options.dtype)
     }
 
-    /// Number of adapters that read reference pictures: one or none.
+    /// Number of adapters that read reference pictures, the model counted if it does so itself.
     pub(super) fn condition_adapters(&self) -> usize {
-        self.options.adapters.len()
+        usize::from(self.kind.reads_references()) + self.options.adapters.len()
     }
 }
 
@@ -386,6 +392,7 @@ fn check_parts(
 
 /// The adapter that reads reference pictures, empty if there is none.
 fn read_adapter(
+    kind: Kind,
     options: &LoadOptions<FluxOptions>,
     targets: impl Fn() -> LoraTargets,
 ) -> Result<Adapters, PipelineError> {
@@ -395,6 +402,11 @@ fn read_adapter(
     };
     let files = match options.adapters.as_slice() {
         [] => return Ok(Adapters::default()),
+        _ if kind.reads_references() => {
+            return unsupported(
+                "adapter for reference pictures beside Kontext, which reads them itself",
+            );
+        }
         [files] => files,
         _ => return unsupported("second adapter that reads reference pictures"),
     };

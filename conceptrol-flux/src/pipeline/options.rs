@@ -1,6 +1,7 @@
 //! What loading and requests have for FLUX only.
 
 use crate::omini::{ConditionSize, Placement};
+use crate::pipeline::Kind;
 
 /// Most text tokens the published models were trained with.
 pub(super) const TEXT_LIMIT: usize = 512;
@@ -9,14 +10,24 @@ pub(super) const TEXT_LIMIT: usize = 512;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct FluxOptions {
-    /// Where reference pictures lie beside the picture: what the adapter was trained with.
-    pub placement: Placement,
+    /// Which model it is; what the class in `model_index.json` says if `None`. For a transformer in a file of its own beside
+    /// the folder of another model.
+    pub kind: Option<Kind>,
+    /// Where reference pictures lie beside the picture: what the adapter was trained with. If `None`,
+    /// [right](Placement::RightOfPicture) of it for OminiControl, on a [canvas](Placement::Canvas) of their own for Kontext.
+    pub placement: Option<Placement>,
 }
 
 impl FluxOptions {
+    /// Sets which model it is.
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
     /// Sets where reference pictures lie.
     pub fn placement(mut self, placement: Placement) -> Self {
-        self.placement = placement;
+        self.placement = Some(placement);
         self
     }
 }
@@ -27,16 +38,22 @@ impl FluxOptions {
 pub struct Extra {
     /// Number of T5 tokens, diffusers' `max_sequence_length`.
     pub text_tokens: usize,
-    /// Size at which reference pictures are read;
-    /// [`Fidelity::Authors`](conceptrol_core::pipeline::Fidelity::Authors) always reads 512 x 512.
-    pub condition_size: ConditionSize,
+    /// Size at which reference pictures are read. If `None`, about 512 x 512 pixels for OminiControl (where
+    /// [`Fidelity::Authors`](conceptrol_core::pipeline::Fidelity::Authors) always reads 512 x 512), and the
+    /// [preferred](ConditionSize::Preferred) size for Kontext.
+    pub condition_size: Option<ConditionSize>,
+    /// Pixels of the picture: its size becomes that of the request's aspect, or the first reference's, with
+    /// [about this area](crate::kontext::output_size). diffusers' `max_area`. If `None`, a size that is asked for is made as
+    /// it is; without one Kontext makes [`MAX_AREA`](crate::kontext::MAX_AREA) pixels of the first reference's aspect.
+    pub max_area: Option<usize>,
 }
 
 impl Default for Extra {
     fn default() -> Self {
         Self {
             text_tokens: TEXT_LIMIT,
-            condition_size: ConditionSize::default(),
+            condition_size: None,
+            max_area: None,
         }
     }
 }
@@ -50,7 +67,13 @@ impl Extra {
 
     /// Sets the size at which reference pictures are read.
     pub fn condition_size(mut self, size: ConditionSize) -> Self {
-        self.condition_size = size;
+        self.condition_size = Some(size);
+        self
+    }
+
+    /// Sets the number of pixels of the picture.
+    pub fn max_area(mut self, pixels: usize) -> Self {
+        self.max_area = Some(pixels);
         self
     }
 }

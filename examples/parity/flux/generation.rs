@@ -5,16 +5,17 @@ use std::{error::Error, path::Path, sync::Arc};
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     Concept,
-    models::image::{Filter, image_to_tensor, resize},
-    pipeline::{Conditioning, Family, LoadOptions, Mode, Pipeline},
+    models::image::{self, Filter, image_to_tensor, resize},
+    pipeline::{ConceptRequest, Conditioning, Family, LoadOptions, Mode, Pipeline, Words},
 };
 use conceptrol_flux::{
     Flux,
     latents::pack,
-    pipeline::{Encoded, FluxOptions, Request},
+    omini::ConditionSize,
+    pipeline::{Encoded, FluxOptions, Kind, Request},
 };
 
-use super::refresh::Counter;
+use super::{kontext, refresh::Counter};
 use crate::{
     Outcome,
     case::{Arrays, Case, array, id_array},
@@ -70,6 +71,9 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
             states.conditions[0].tokens.clone(),
             wanted,
         );
+    }
+    if is_kontext(case) {
+        kontext::compare_reference(&pipeline, states, &expected, report)?;
     }
     compare_span(case, &conditioning.concepts, report);
 
@@ -176,6 +180,9 @@ fn compare_start(
 /// The model of a case with what the case adds to it.
 fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
     let mut options: LoadOptions<FluxOptions> = LoadOptions::new(device.clone());
+    if is_kontext(case) {
+        options.extra.kind = Some(Kind::Kontext);
+    }
     if case.has_file("lora") {
         match case.params()["lora_scale"].as_f64() {
             Some(strength) => options = options.lora(case.file("lora")?, strength),
@@ -200,6 +207,15 @@ fn flux_request(case: &Case) -> Result<Request, Box<dyn Error>> {
     let mut request: Request = request::common(case)?;
     let tokens = params["max_sequence_length"].as_u64();
     request.extra.text_tokens = usize::try_from(tokens.ok_or("no max_sequence_length")?)?;
+    if is_kontext(case) {
+        let own = params["auto_resize"] == false;
+        request.extra.condition_size = own.then_some(ConditionSize::Own);
+        request.mode = Mode::Adapter;
+        for path in case.files("images") {
+            let picture = ConceptRequest::new("picture", image::open(path)?);
+            request = request.concept(picture.words(Words::Everywhere));
+        }
+    }
     if let Some(strength) = params["condition_scale"].as_f64() {
         #[expect(clippy::cast_possible_truncation, reason = "scales are short decimals")]
         let strength = strength as f32;
@@ -215,7 +231,8 @@ fn compare_posterior(
     device: &Device,
     report: &mut Report,
 ) -> Outcome {
-    let Some(mean) = expected.get("condition_mean") else {
+    let wanted = (expected.get("condition_mean")).zip(expected.get("condition_std"));
+    let Some((mean, std)) = wanted else {
         return Ok(());
     };
     let picture = request.concepts[0].image.as_ref().ok_or("no picture")?;
@@ -223,8 +240,12 @@ fn compare_posterior(
     let pixels = image_to_tensor(&picture, device);
     let posterior = pipeline.vae()?.encode(pixels, None)?;
     report.tensor("condition_mean", posterior.mean(), mean);
-    report.tensor("condition_std", posterior.std(), &expected["condition_std"]);
+    report.tensor("condition_std", posterior.std(), std);
     Ok(())
+}
+
+fn is_kontext(case: &Case) -> bool {
+    case.params()["pipeline"] == "FluxKontextPipeline"
 }
 
 fn compare_span(case: &Case, concepts: &[Concept], report: &mut Report) {
