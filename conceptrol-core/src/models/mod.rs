@@ -10,6 +10,7 @@ pub mod lora;
 pub mod nn;
 pub mod noise;
 pub mod scheduler;
+pub mod siglip_vision;
 pub mod t5;
 pub mod textual_inversion;
 pub mod tokenizer;

@@ -7,6 +7,7 @@ use conceptrol_core::models::autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig
 use conceptrol_core::models::clip_text::{ClipTextConfig, ClipTextModel};
 use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
 use conceptrol_core::models::config::ConfigError;
+use conceptrol_core::models::siglip_vision::{SiglipVisionConfig, SiglipVisionModel};
 use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::models::weights::Weights;
 use serde_json::{Value, json};
@@ -80,6 +81,14 @@ fn vit_bigg() {
         "patch_size": 14, "projection_dim": 1280, "hidden_act": "gelu",
     });
     check("clip-vit-bigg-vision", vision(config));
+}
+
+/// The list is that of transformers' class at this size; published files carry the text tower as well.
+#[test]
+fn siglip_so400m() {
+    check("siglip-so400m-384-vision", |w| {
+        drop(SiglipVisionModel::new(&SiglipVisionConfig::so400m_384(), w));
+    });
 }
 
 #[test]

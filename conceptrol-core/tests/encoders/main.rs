@@ -4,5 +4,6 @@ mod case;
 mod clip_text;
 mod clip_vision;
 mod keys;
+mod siglip_vision;
 mod t5;
 mod vae;

@@ -123,6 +123,21 @@ fn an_extremely_long_picture_is_its_middle() {
 }
 
 #[test]
+fn siglip_sees_all_of_a_picture() {
+    let source = picture("source.png");
+    let found = clip_preprocess(&source, &ClipImageConfig::siglip(20)).unwrap();
+    let square = resize(&source, 20, 20, Filter::Bicubic);
+    let sample = |channel: usize, index: usize| square.as_raw()[3 * index + channel];
+    for (index, value) in found.iter().enumerate() {
+        let expected = f32::from(sample(index / 400, index % 400)) / 127.5 - 1.0;
+        assert!(
+            (value - expected).abs() < 1e-6,
+            "{index}: {value}, {expected}"
+        );
+    }
+}
+
+#[test]
 fn unusable_files_are_refused() {
     let error = |bytes: &[u8]| decode(bytes).unwrap_err();
     assert!(matches!(error(b""), ImageError::UnknownFormat));

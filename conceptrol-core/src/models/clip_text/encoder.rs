@@ -182,8 +182,9 @@ fn causal_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Tensor<4> {
     kernel::softmax(scores).cast(dtype).matmul(v)
 }
 
+/// The feed-forward part.
 #[derive(Module, Debug)]
-struct ClipMlp {
+pub(in crate::models) struct ClipMlp {
     fc1: Linear,
     fc2: Linear,
     #[module(skip)]
@@ -191,7 +192,7 @@ struct ClipMlp {
 }
 
 impl ClipMlp {
-    fn new(config: &ClipEncoderConfig, w: &Weights) -> Self {
+    pub(in crate::models) fn new(config: &ClipEncoderConfig, w: &Weights) -> Self {
         let (dim, inner) = (config.hidden_size, config.intermediate_size);
         Self {
             fc1: Linear::new(&w.at("fc1"), dim, inner, true),
@@ -200,7 +201,7 @@ impl ClipMlp {
         }
     }
 
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(in crate::models) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         self.fc2
             .forward(self.activation.forward(self.fc1.forward(x)))
     }

@@ -9,6 +9,7 @@ mod states;
 
 pub use config::ClipTextConfig;
 pub(in crate::models) use config::half;
+pub(in crate::models) use encoder::ClipMlp;
 pub use encoder::{ClipEncoder, ClipEncoderConfig, ClipEncoderLayer};
 pub use error::ClipTextError;
 pub use model::ClipTextModel;

@@ -1,4 +1,4 @@
-//! The preprocessing of CLIP's vision encoder (`CLIPImageProcessor`).
+//! The preprocessing of vision encoders: CLIP's (`CLIPImageProcessor`) and SigLIP's (`SiglipImageProcessor`).
 
 use std::path::Path;
 
@@ -7,13 +7,24 @@ use serde_json::Value;
 
 use super::error::ImageError;
 use super::filter::Filter;
-use super::resample::{Window, resize_window};
+use super::resample::{Window, resize, resize_window};
 use crate::models::config::{ConfigError, Fields};
 
 /// What errors call the configuration.
 const MODEL: &str = "image preprocessor";
 /// Pixels a side of the encoder's input may have.
 const MAX_SIDE: u32 = 4096;
+
+/// How a picture becomes the square an encoder looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Fit {
+    /// The shorter side is resized to `size`, and the middle cut out (CLIP).
+    #[default]
+    Crop,
+    /// The whole picture is stretched to the square (`SigLIP`).
+    Stretch,
+}
 
 /// `preprocessor_config.json`: what happens to a picture before the vision encoder sees it. The default is CLIP's own.
 ///
@@ -26,9 +37,11 @@ const MAX_SIDE: u32 = 4096;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClipImageConfig {
-    /// Pixels the shorter side is resized to.
+    /// How the picture becomes a square.
+    pub fit: Fit,
+    /// Pixels the shorter side, or each side, is resized to.
     pub size: u32,
-    /// Pixels of each side of the square that is cut out of the middle then.
+    /// Pixels of each side of the square that is cut out of the middle then; all of it with [`Fit::Stretch`].
     pub crop_size: u32,
     /// Pillow's number of the filter: 1 Lanczos, 2 bilinear, 3 bicubic.
     pub resample: u32,
@@ -43,6 +56,7 @@ pub struct ClipImageConfig {
 impl Default for ClipImageConfig {
     fn default() -> Self {
         Self {
+            fit: Fit::Crop,
             size: 224,
             crop_size: 224,
             resample: 3,
@@ -53,8 +67,31 @@ impl Default for ClipImageConfig {
     }
 }
 
+/// What a `preprocessor_config.json` of `SigLIP` calls itself.
+const SIGLIP: &str = "SiglipImageProcessor";
+
 impl ClipImageConfig {
-    /// Reads a `preprocessor_config.json`; what it leaves out is as in CLIP.
+    /// `SigLIP`'s preprocessing to a square of `size` pixels: the whole picture stretched, samples in -1..=1.
+    ///
+    /// ```
+    /// use conceptrol_core::models::image::ClipImageConfig;
+    ///
+    /// let json = r#"{"image_processor_type": "SiglipImageProcessor", "size": {"height": 384, "width": 384}}"#;
+    /// assert_eq!(ClipImageConfig::from_json(json)?, ClipImageConfig::siglip(384));
+    /// # Ok::<(), conceptrol_core::models::config::ConfigError>(())
+    /// ```
+    pub fn siglip(size: u32) -> Self {
+        Self {
+            fit: Fit::Stretch,
+            size,
+            crop_size: size,
+            image_mean: [0.5; 3],
+            image_std: [0.5; 3],
+            ..Self::default()
+        }
+    }
+
+    /// Reads a `preprocessor_config.json`; what it leaves out is as in CLIP, or in `SigLIP` if it is of that class.
     ///
     /// # Errors
     /// If the file cannot be read, or a field has another type.
@@ -71,7 +108,10 @@ impl ClipImageConfig {
     }
 
     fn from_fields(fields: &Fields) -> Result<Self, ConfigError> {
-        let default = Self::default();
+        let default = match fields.optional_text("image_processor_type")? {
+            Some(SIGLIP) => Self::siglip(224),
+            _ => Self::default(),
+        };
         let triple = |field, default| match fields.optional_numbers(field)? {
             None => Ok(default),
             Some(numbers) => match numbers[..] {
@@ -79,9 +119,14 @@ impl ClipImageConfig {
                 _ => Err(fields.error(field, "a list of 3 numbers")),
             },
         };
+        let size = side(fields, "size")?.unwrap_or(default.size);
         Ok(Self {
-            size: side(fields, "size")?.unwrap_or(default.size),
-            crop_size: side(fields, "crop_size")?.unwrap_or(default.crop_size),
+            fit: default.fit,
+            size,
+            crop_size: match default.fit {
+                Fit::Crop => side(fields, "crop_size")?.unwrap_or(default.crop_size),
+                Fit::Stretch => size,
+            },
             resample: fields.size_or("resample", 0..=5, 3)? as u32,
             rescale_factor: fields.number_or("rescale_factor", default.rescale_factor)?,
             image_mean: triple("image_mean", default.image_mean)?,
@@ -145,9 +190,10 @@ fn invalid(field: &'static str, value: impl ToString, rule: &'static str) -> Ima
     }
 }
 
-/// The 8-bit square the encoder looks at: the shorter side resized to `size`, the middle cut out.
+/// The 8-bit square the encoder looks at: the shorter side resized to `size` and the middle cut out, or all of the picture
+/// stretched to it; see [`Fit`].
 ///
-/// A very long picture (1x4000) is legal: what counts is its middle square.
+/// A very long picture (1x4000) is legal: of a crop what counts is its middle square.
 ///
 /// # Errors
 /// [`ImageError::Config`], or [`ImageError::Empty`] for a picture without pixels.
@@ -156,6 +202,10 @@ pub fn clip_crop(picture: &RgbImage, config: &ClipImageConfig) -> Result<RgbImag
     let (width, height) = picture.dimensions();
     if width == 0 || height == 0 {
         return Err(ImageError::Empty { width, height });
+    }
+    if config.fit == Fit::Stretch {
+        let filter = config.filter()?;
+        return Ok(resize(picture, config.crop_size, config.crop_size, filter));
     }
     let (short, long) = (u64::from(width.min(height)), u64::from(width.max(height)));
     let long = u64::from(config.size) * long / short;

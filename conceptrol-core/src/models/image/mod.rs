@@ -11,7 +11,7 @@ mod save;
 mod tensor;
 mod whole;
 
-pub use clip::{ClipImageConfig, clip_crop, clip_preprocess};
+pub use clip::{ClipImageConfig, Fit, clip_crop, clip_preprocess};
 #[cfg(feature = "analysis")]
 pub use convert::{from_array, to_array};
 pub use decode::{decode, open};
