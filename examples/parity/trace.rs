@@ -76,6 +76,8 @@ pub(crate) fn compare_picture<P: Pipeline>(
 #[derive(Debug, Default)]
 struct Trace {
     noise_pred: Vec<f32>,
+    /// The unconditional and the conditional half of what guidance mixes.
+    halves: [Vec<f32>; 2],
     latents: Vec<f32>,
     masks: Vec<f32>,
     first: Option<Array>,
@@ -85,6 +87,14 @@ struct Trace {
 impl Trace {
     fn record(&mut self, step: &StepReport<'_>, layout: Layout) {
         self.noise_pred.extend(layout(step.guided.clone()).values);
+        let batch = step.session.batch();
+        if batch.guided {
+            let rows = [0..batch.images, batch.conditional()];
+            for (half, rows) in self.halves.iter_mut().zip(rows) {
+                let output = step.model_output.clone().slice_dim(0, rows);
+                half.extend(layout(output).values);
+            }
+        }
         self.latents.extend(layout(step.latents.clone()).values);
         let board = step.session.board();
         let masks = (0..step.session.concepts().len()).filter_map(|index| board.latest(index));
@@ -100,6 +110,9 @@ impl Trace {
         compare("unet_out_first", values(self.first));
         compare("unet_out_last", values(self.last));
         compare("noise_pred", self.noise_pred);
+        let [unconditional, conditional] = self.halves;
+        compare("noise_pred_uncond", unconditional);
+        compare("noise_pred_cond", conditional);
         compare("latents", self.latents);
         compare("global_masks", self.masks);
     }

@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
     /// What the picture shows.
     #[arg(long)]
     pub prompt: Option<String>,
-    /// What it is not to show. Not for FLUX.
+    /// What it is not to show. FLUX needs --true-cfg-scale with it.
     #[arg(long)]
     pub negative_prompt: Option<String>,
     /// Strength of the reference [default: 1.0].
@@ -138,6 +138,9 @@ pub(crate) struct FluxArguments {
     /// Keep the large models on disk and bring one block at a time into memory.
     #[arg(long, conflicts_with = "low_memory")]
     pub stream_weights: bool,
+    /// Scale of mixing with the negative prompt, beside the guidance that is built in: above 1, a step costs two.
+    #[arg(long, value_name = "SCALE", value_parser = finite::<f64>)]
+    pub true_cfg_scale: Option<f64>,
     /// Where the adapter, or Kontext, was trained to see the reference [default: right, as `subject_512`; Kontext: canvas].
     #[arg(long)]
     pub placement: Option<PlacementArgument>,
@@ -181,6 +184,7 @@ impl Arguments {
     pub(crate) fn flux_only(&self) -> Option<&'static str> {
         first_given(&[
             ("--stream-weights", self.flux.stream_weights),
+            ("--true-cfg-scale", self.flux.true_cfg_scale.is_some()),
             ("--placement", self.flux.placement.is_some()),
         ])
     }

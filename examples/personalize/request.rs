@@ -71,6 +71,7 @@ pub(crate) fn request<P: Pipeline>(
         .fidelity(arguments.fidelity.into());
     request.negative_prompts = (arguments.negative_prompt.clone()).map(|prompt| vec![prompt]);
     request.size = size;
+    request.guidance.true_cfg_scale = arguments.flux.true_cfg_scale;
     request.vae_tile = arguments.vae_tile;
     if let Some(name) = &arguments.scheduler {
         request.scheduler = Some(profile.scheduler.with_name(name)?);

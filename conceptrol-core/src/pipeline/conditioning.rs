@@ -8,7 +8,7 @@ use crate::{
     models::{scheduler::Scheduler, tokenizer::Truncation},
     pipeline::{
         ConceptRequest, Family, Frame, ImageSize, InputKind, LocatedConcept, PipelineError,
-        Request, Seeds, Stage, Start, Started, finite,
+        Request, Seeds, Stage, Start, Started, finite, guidance,
         locate::locate,
         memory,
         plan::{check_adapters, check_loras},
@@ -112,18 +112,7 @@ pub(super) fn check<F: Family + ?Sized>(
 ) -> Result<Frame, PipelineError> {
     request.check()?;
     let profile = family.profile();
-    if request.negative_prompts.is_some() && !profile.mixes_guidance {
-        return Err(PipelineError::Unsupported {
-            family: profile.name,
-            what: "negative prompt: its guidance is built in".into(),
-        });
-    }
-    if !profile.mixes_guidance && request.guidance.rescale != 0.0 {
-        return Err(PipelineError::Unsupported {
-            family: profile.name,
-            what: "guidance to rescale: its guidance is built in".into(),
-        });
-    }
+    guidance::check(request, profile)?;
     check_input(profile.input, request.start.as_ref())?;
     family.check(request)?;
     check_adapters(family, request)?;
@@ -171,11 +160,9 @@ fn frame<F: Family + ?Sized>(
         }
     }
     let images = request.images();
-    let guidance = request.guidance.scale.unwrap_or(profile.defaults.guidance);
-    let batch = if profile.mixes_guidance && guidance > 1.0 {
-        BatchLayout::guided(images)
-    } else {
-        BatchLayout::unguided(images)
+    let batch = match request.guidance.mixing(profile) {
+        Some(_) => BatchLayout::guided(images),
+        None => BatchLayout::unguided(images),
     };
     let prompts = (request.prompts.iter())
         .map(|prompt| family.tokenize(prompt, &request.extra))

@@ -31,7 +31,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
         return Ok((picture, session));
     }
     let denoiser = load(family, request, observer)?;
-    let guidance = guidance(family, request);
+    let mixing = request.guidance.mixing(profile);
     let timesteps = scheduler.timesteps().to_vec();
     let (begin, total) = (begin(family, request)?, timesteps.len());
     let mut markers = Vec::with_capacity(total);
@@ -56,10 +56,9 @@ pub(super) fn denoise<F: Family + ?Sized>(
             return Err(cancelled(index)); // whatever the output is: kernels stop in the middle
         }
         let output = output?;
-        let guided = if conditioning.batch.guided {
-            mix(&output, guidance, request.guidance.rescale)
-        } else {
-            output.clone()
+        let guided = match mixing {
+            Some(scale) => mix(&output, scale, request.guidance.rescale),
+            None => output.clone(),
         };
         let before = latents;
         latents = scheduler.step(guided.clone(), index, before.clone(), &mut |shape| {

@@ -223,7 +223,7 @@ pub struct Profile {
     /// Most pixels of a side.
     pub max_edge: usize,
     /// Whether guidance mixes an unconditional and a conditional prediction; `false` for models that have none, or have it
-    /// built in.
+    /// built in, which mix only where a request has a [`true_cfg_scale`](super::Guidance::true_cfg_scale).
     pub mixes_guidance: bool,
     /// What requests leave open.
     pub defaults: Defaults,
@@ -320,6 +320,20 @@ impl Frame {
         let rows = x.split(1, 0).into_iter();
         let repeated = rows.flat_map(|row| std::iter::repeat_n(row, each));
         Tensor::cat(repeated.collect(), 0)
+    }
+
+    /// One row a prompt to the rows of the batch: those of the negative prompts, where they are given, before the others.
+    ///
+    /// # Shapes
+    ///
+    /// `[prompts, ..]` each -> `[rows, ..]`
+    pub fn rows<const D: usize>(
+        &self,
+        negative: Option<Tensor<D>>,
+        prompts: Tensor<D>,
+    ) -> Tensor<D> {
+        let halves = negative.into_iter().chain([prompts]);
+        Tensor::cat(halves.map(|x| self.per_image(x)).collect(), 0)
     }
 }
 

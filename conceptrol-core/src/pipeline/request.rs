@@ -202,6 +202,12 @@ impl<X> Request<X> {
         self
     }
 
+    /// Sets the scale of mixing in models that have guidance built in; see [`Guidance::true_cfg_scale`].
+    pub fn true_cfg_scale(mut self, scale: f64) -> Self {
+        self.guidance.true_cfg_scale = Some(scale);
+        self
+    }
+
     /// Sets the share of guidance rescaling.
     pub fn guidance_rescale(mut self, share: f64) -> Self {
         self.guidance.rescale = share;
@@ -257,6 +263,7 @@ impl<X> Request<X> {
                 self.outside.map(f64::from),
             ),
             ("the guidance scale", self.guidance.scale),
+            ("the true_cfg_scale", self.guidance.true_cfg_scale),
         ];
         for (name, value) in scales {
             if let Some(value) = value.filter(|value| !value.is_finite()) {

@@ -12,7 +12,7 @@ use conceptrol_core::{
         t5::T5Encoder,
         tokenizer::{ClipTokenizer, EncodedPrompt, T5Tokenizer},
     },
-    pipeline::{Fidelity, Frame, PipelineError, Seeds},
+    pipeline::{Family, Fidelity, Frame, PipelineError, Seeds},
 };
 
 use crate::latents::{PIXELS_PER_TOKEN, pack};
@@ -32,9 +32,10 @@ const AUTHORS_SIZE: ConditionSize = ConditionSize::Exact {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Encoded {
-    /// T5 states of all tokens, padding included: `[images, text tokens, joint_attention_dim]`.
+    /// T5 states of all tokens, padding included: `[rows, text tokens, joint_attention_dim]`; with true CFG those of the
+    /// negative prompts first.
     pub text: Tensor<3>,
-    /// CLIP's pooled state: `[images, pooled_projection_dim]`.
+    /// CLIP's pooled state: `[rows, pooled_projection_dim]`.
     pub pooled: Tensor<2>,
     /// The reference picture of every concept that has one.
     pub conditions: Vec<Condition>,
@@ -116,11 +117,7 @@ impl Flux {
         frame: &Frame,
         seeds: &mut Seeds,
     ) -> Result<Encoded, PipelineError> {
-        let encoders = self.encoders_for(request)?;
-        let (tokenizers, device) = (self.tokenizers(), &self.profile.device);
-        let (text, pooled) =
-            encoders.encode(tokenizers, &request.prompts, &frame.prompts, device)?;
-        drop(encoders);
+        let (text, pooled) = self.encode_text(request, frame)?;
         let mut conditions = Vec::new();
         let pictures = request
             .concepts
@@ -145,20 +142,46 @@ impl Flux {
         let outline = Outline {
             config: self.config(),
             placement: (self.options.extra.placement).unwrap_or_else(|| self.kind().placement()),
-            images: frame.batch.images,
+            rows: frame.batch.rows(),
             text_tokens: request.extra.text_tokens,
             grid,
             device: &self.profile.device,
             dtype,
         };
         Ok(Encoded {
-            text: frame.per_image(text).cast(dtype),
-            pooled: frame.per_image(pooled).cast(dtype),
+            text: text.cast(dtype),
+            pooled: pooled.cast(dtype),
             conditioned: Sequence::new(outline, &conditions),
             bare: (!conditions.is_empty()).then(|| Sequence::new(outline, &[])),
             conditions,
             grid,
         })
+    }
+
+    /// The states of every row; prompts and negative prompts pass the encoders together, whose weights may come from disk.
+    fn encode_text(
+        &self,
+        request: &Request,
+        frame: &Frame,
+    ) -> Result<(Tensor<3>, Tensor<2>), PipelineError> {
+        let count = request.prompts.len();
+        let negative = request.negative_prompts.iter().flatten();
+        let negative = negative.cloned().cycle().take(match frame.batch.guided {
+            true => count,
+            false => 0,
+        });
+        let mut prompts: Vec<String> = negative.collect();
+        let pieces = prompts
+            .iter()
+            .map(|prompt| self.tokenize(prompt, &request.extra));
+        let mut pieces = pieces.collect::<Result<Vec<_>, _>>()?;
+        prompts.extend_from_slice(&request.prompts);
+        pieces.extend_from_slice(&frame.prompts);
+        let encoders = self.encoders_for(request)?;
+        let (tokenizers, device) = (self.tokenizers(), &self.profile.device);
+        let (text, pooled) = encoders.encode(tokenizers, &prompts, &pieces, device)?;
+        let first = prompts.len() - count;
+        Ok((rows(frame, text, first), rows(frame, pooled, first)))
     }
 
     /// The text encoders with what the request's low-rank adapters change of them; those are merged for this request alone.
@@ -227,4 +250,11 @@ impl Flux {
             grid,
         })
     }
+}
+
+/// The states of `negative` negative prompts and of the prompts after them, for the rows of the batch.
+fn rows<const D: usize>(frame: &Frame, states: Tensor<D>, negative: usize) -> Tensor<D> {
+    let prompts = states.dims()[0] - negative;
+    let unconditional = (negative > 0).then(|| states.clone().narrow(0, 0, negative));
+    frame.rows(unconditional, states.narrow(0, negative, prompts))
 }

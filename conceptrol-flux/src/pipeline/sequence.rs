@@ -13,7 +13,7 @@ use crate::omini::{Condition, Placement};
 pub(super) struct Sequence {
     pub(super) layout: TokenLayout,
     pub(super) rotary: Rotary,
-    /// `[images, condition tokens, in_channels]`
+    /// `[rows, condition tokens, in_channels]`
     pub(super) condition: Option<Tensor<3>>,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Sequence {
 pub(super) struct Outline<'a> {
     pub(super) config: &'a FluxConfig,
     pub(super) placement: Placement,
-    pub(super) images: usize,
+    pub(super) rows: usize,
     pub(super) text_tokens: usize,
     pub(super) grid: Grid,
     pub(super) device: &'a Device,
@@ -36,7 +36,7 @@ impl Sequence {
             condition
                 .tokens
                 .clone()
-                .repeat_dim(0, outline.images)
+                .repeat_dim(0, outline.rows)
                 .cast(dtype)
         });
         let tokens: Vec<_> = tokens.collect();

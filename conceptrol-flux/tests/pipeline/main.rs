@@ -17,4 +17,5 @@ mod strength;
 mod styles;
 mod threads;
 mod tiny;
+mod true_cfg;
 mod watching;

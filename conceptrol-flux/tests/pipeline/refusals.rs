@@ -28,13 +28,25 @@ fn what_flux_does_not_have() {
     let negative = refuse(&flux, |r| r.negative_prompts = Some(vec!["blurry".into()]));
     assert_eq!(
         negative,
-        "FLUX has no negative prompt: its guidance is built in"
+        "FLUX has no negative prompt without a true_cfg_scale above 1: its guidance is built in"
     );
     let rescale = refuse(&flux, |r| r.guidance.rescale = 0.7);
     assert_eq!(
         rescale,
-        "FLUX has no guidance to rescale: its guidance is built in"
+        "FLUX has no guidance to rescale without a true_cfg_scale above 1: its guidance is built in"
     );
+    let alone = refuse(&flux, |r| r.guidance.true_cfg_scale = Some(2.0));
+    assert_eq!(
+        alone,
+        "FLUX has no true_cfg_scale without a negative prompt, which may be empty"
+    );
+    let off = refuse(&flux, |r| {
+        r.guidance.true_cfg_scale = Some(1.0);
+        r.negative_prompts = Some(vec!["blurry".into()]);
+    });
+    assert_eq!(off, negative);
+    let low = refuse(&flux, |r| r.guidance.true_cfg_scale = Some(0.5));
+    assert_eq!(low, "the true_cfg_scale is 0.5, it must be at least 1");
     let ddim = r#"{"_class_name": "DDIMScheduler"}"#;
     let ddim = SchedulerConfig::from_json(ddim).expect("a configuration");
     let diffusion = refuse(&flux, |r| r.scheduler = Some(ddim.clone()));

@@ -43,20 +43,30 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         &id_array(&[clip.ids]),
         &inputs["clip_input_ids"],
     );
+    if let Some(negative) = request.negative_prompts.as_ref().map(|prompts| &prompts[0]) {
+        let pieces = pipeline.tokenize(negative, &request.extra)?;
+        let wanted = &inputs["negative_t5_input_ids"];
+        report.array("negative_t5_input_ids", &id_array(&[pieces.ids]), wanted);
+        let clip = pipeline.tokenizers().clip.encode(negative);
+        let wanted = &inputs["negative_clip_input_ids"];
+        report.array("negative_clip_input_ids", &id_array(&[clip.ids]), wanted);
+    }
     compare_posterior(&pipeline, &request, &expected, device, report)?;
 
     let conditioning = pipeline.condition(&request)?;
-    let states = &conditioning.states;
-    report.tensor(
-        "prompt_embeds",
-        states.text.clone(),
-        &expected["prompt_embeds"],
-    );
-    report.tensor(
-        "pooled_prompt_embeds",
-        states.pooled.clone(),
-        &expected["pooled_prompt_embeds"],
-    );
+    let (states, batch) = (&conditioning.states, conditioning.batch);
+    let halves = [
+        ("negative_", 0..batch.conditional().start),
+        ("", batch.conditional()),
+    ];
+    for (half, rows) in halves.into_iter().filter(|(_, rows)| !rows.is_empty()) {
+        let text = states.text.clone().slice_dim(0, rows.clone());
+        let name = format!("{half}prompt_embeds");
+        report.tensor(&name, text, &expected[&name]);
+        let pooled = states.pooled.clone().slice_dim(0, rows);
+        let name = format!("{half}pooled_prompt_embeds");
+        report.tensor(&name, pooled, &expected[&name]);
+    }
     let packed = |latents| array(pack(latents));
     compare_start(
         &pipeline,
@@ -220,6 +230,14 @@ fn flux_request(case: &Case) -> Result<Request, Box<dyn Error>> {
         #[expect(clippy::cast_possible_truncation, reason = "scales are short decimals")]
         let strength = strength as f32;
         request = request.scale(strength);
+    }
+    // diffusers leaves one without the other aside, and a scale of 1 or less
+    let negative = params["negative_prompt"].as_str();
+    let mixing = params["true_cfg_scale"]
+        .as_f64()
+        .filter(|scale| *scale > 1.0);
+    if let (Some(scale), Some(negative)) = (mixing, negative) {
+        request = request.true_cfg_scale(scale).negative_prompt(negative);
     }
     Ok(request)
 }
