@@ -4,6 +4,7 @@
 //!   for every family.
 //! - [`mmdit`]: the transformer. Its blocks know one line of the plug-in half, `session.attend(site, call)`.
 //! - [`latents`], [`omini`], [`kontext`]: packed latents, reference pictures as condition tokens.
+//! - [`redux`]: reference pictures as tokens of the text stream.
 //!
 //! # Memory
 //!
@@ -38,6 +39,7 @@ pub mod load;
 pub mod mmdit;
 pub mod omini;
 pub mod pipeline;
+pub mod redux;
 
 mod config;
 mod sites;

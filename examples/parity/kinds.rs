@@ -26,10 +26,21 @@ const STABLE_DIFFUSION: &[&str] = &[
 ];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
-const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config", "images"];
+const FLUX_FILES: &[&str] = &[
+    "model",
+    "lora",
+    "gguf",
+    "transformer_config",
+    "images",
+    "redux",
+];
 
 /// Pipelines of FLUX that are built.
-const FLUX_PIPELINES: &[&str] = &["FluxPipeline", "FluxKontextPipeline"];
+const FLUX_PIPELINES: &[&str] = &[
+    "FluxPipeline",
+    "FluxKontextPipeline",
+    "FluxPriorReduxPipeline + FluxPipeline",
+];
 
 /// Files of a FLUX case that starts from a picture.
 const FLUX_START_FILES: &[&str] = &["model", "images", "mask", "transformer"];
@@ -40,7 +51,6 @@ const FLUX_STARTS: &[&str] = &[
     "FluxInpaintPipeline",
     "FluxFillPipeline",
 ];
-
 
 /// Parts of the names of components and processors that are not built yet, though others of their kind are.
 const UNBUILT: &[&str] = &["proc_flux_ip_gate"];

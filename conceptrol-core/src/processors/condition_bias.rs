@@ -60,8 +60,10 @@ impl ConditionBias<'_, '_> {
         let conditions: Vec<Carried<'_>> = self.conditions().collect();
         let queries = self.queries(&conditions);
         let (mut keys, mut terms) = (Vec::new(), Vec::new());
-        let mut add = |range: Range<usize>, rows: &dyn Fn(Query) -> Rows| {
-            let rows = queries.iter().map(|(query, len)| (*len, rows(*query)));
+        let mut add = |range: Range<usize>, rows: &dyn Fn(Query, usize) -> Rows| {
+            let rows = queries
+                .iter()
+                .map(|(query, len)| (*len, rows(*query, *len)));
             let rows: Vec<(usize, Rows)> = rows.collect();
             if !rows.iter().all(|(_, rows)| matches!(rows, Rows::Same(0.0))) {
                 keys.push(range);
@@ -69,8 +71,12 @@ impl ConditionBias<'_, '_> {
             }
         };
         for (number, condition) in conditions.iter().enumerate() {
-            add(condition.range.clone(), &|query| {
-                self.on_condition(number, condition, query)
+            add(condition.range.clone(), &|query, len| {
+                let rows = self.on_condition(number, condition, query);
+                match query {
+                    Query::Condition(asking) if asking == number => rows,
+                    _ => self.of_prompts(condition, rows, len),
+                }
             });
         }
         let own = |query: Query, value: &dyn Fn(&Carried<'_>) -> f32| match query {
@@ -80,7 +86,7 @@ impl ConditionBias<'_, '_> {
             Query::Condition(number) => Rows::Same(value(&conditions[number])),
             Query::Text | Query::Latents => Rows::Same(0.0),
         };
-        add(self.call.layout.latents.range.clone(), &|query| {
+        add(self.call.layout.latents.range.clone(), &|query, _| {
             own(query, &|condition| condition.strength)
         });
         if let Some(text) = self.call.layout.text.clone() {
@@ -88,7 +94,7 @@ impl ConditionBias<'_, '_> {
                 Some(_) => 0.0,
                 None => condition.strength,
             };
-            add(text, &|query| own(query, &ungated));
+            add(text, &|query, _| own(query, &ungated));
         }
         (!keys.is_empty()).then(|| LogitBias::new(keys, Tensor::cat(terms, 1)))
     }
@@ -137,6 +143,17 @@ impl ConditionBias<'_, '_> {
         }
     }
 
+    /// A picture in the text stream is part of the prompt: the unconditional rows, whose text is another, do not see it.
+    fn of_prompts(&self, condition: &Carried<'_>, rows: Rows, len: usize) -> Rows {
+        let batch = self.cx.batch;
+        if !batch.guided || condition.range.start >= self.call.layout.latents.range.start {
+            return rows;
+        }
+        let conditional = self.full(rows, len).slice_dim(0, batch.conditional());
+        let unconditional = conditional.full_like(LogitBias::BLOCKED);
+        Rows::Each(Tensor::cat(vec![unconditional, conditional], 0))
+    }
+
     /// The strength at the concept's words in the conditional rows, blocked at all others.
     fn words(&self, condition: &Carried<'_>) -> Tensor<2> {
         let (batch, text_len) = (self.cx.batch, self.call.layout.text_len());
@@ -163,13 +180,19 @@ impl ConditionBias<'_, '_> {
 
     /// `[rows, 1, queries]`
     fn term(&self, rows: Vec<(usize, Rows)>) -> Tensor<3> {
-        let device = self.call.query.device();
-        let batch = self.cx.batch.rows();
-        let rows = rows.into_iter().map(|(len, rows)| match rows {
-            Rows::Same(value) => Tensor::full([batch, len], value, (&device, DType::F32)),
-            Rows::Each(rows) => rows,
-        });
+        let rows = rows.into_iter().map(|(len, rows)| self.full(rows, len));
         Tensor::cat(rows.collect(), 1).unsqueeze_dim(1)
+    }
+
+    /// `[rows, tokens]`
+    fn full(&self, rows: Rows, len: usize) -> Tensor<2> {
+        match rows {
+            Rows::Same(value) => {
+                let device = self.call.query.device();
+                Tensor::full([self.cx.batch.rows(), len], value, (&device, DType::F32))
+            }
+            Rows::Each(rows) => rows,
+        }
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::{
-    AttentionPlanBuilder, Session, SiteSelector, Token,
+    AttentionPlanBuilder, Concept, Session, SiteSelector, Token,
     mask::{ConceptBlock, ConceptMask},
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, ImageSize, Loras, Mode, PipelineError,
-        Profile, Seeds,
+        ConceptRequest, Encoding, Evaluation, Family, Fidelity, Frame, ImageSize, Loras, Mode,
+        PipelineError, Profile, Seeds,
     },
     processors::JointConditionLayer,
 };
@@ -17,7 +17,11 @@ use conceptrol_core::{
 use crate::kontext::{MAX_AREA, output_size};
 use crate::latents::{pack, unpack};
 use crate::mmdit::{FluxInput, FluxTransformer};
-use crate::pipeline::{Encoded, Extra, Flux, Kind, Request, concept_block, options::TEXT_LIMIT};
+use crate::pipeline::{
+    Encoded, Extra, Flux, Kind, Request, concept_block,
+    options::TEXT_LIMIT,
+    redux::{self, is_redux},
+};
 
 impl Family for Flux {
     type Extra = Extra;
@@ -38,7 +42,7 @@ impl Family for Flux {
     }
 
     fn adapters(&self) -> usize {
-        self.condition_adapters()
+        self.readers.count()
     }
 
     fn tokenize(&self, prompt: &str, extra: &Extra) -> Result<EncodedPrompt, PipelineError> {
@@ -50,7 +54,10 @@ impl Family for Flux {
     }
 
     fn check(&self, request: &Request) -> Result<(), PipelineError> {
-        if self.config().reads_region() && request.has_references() {
+        let beside =
+            |concept: &ConceptRequest| concept.image.is_some() && !is_redux(&self.readers, concept);
+        let beside = request.has_references() && request.concepts.iter().any(beside);
+        if self.config().reads_region() && beside {
             return Err(PipelineError::Unsupported {
                 family: "FLUX Fill",
                 what: "tokens of reference pictures: its own carry a region".into(),
@@ -71,6 +78,7 @@ impl Family for Flux {
                 what: "adapter that reads the embedding of a face".into(),
             });
         }
+        redux::check(&self.readers, request)?;
         let strengths = [request.scale, request.outside.unwrap_or_default()];
         let concepts = request.concepts.iter().map(|concept| concept.scale);
         let sites = request.site_scales.iter().map(|(_, scale)| *scale);
@@ -118,7 +126,9 @@ impl Family for Flux {
         builder: AttentionPlanBuilder<'a>,
         request: &Request,
     ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
-        let mut layer = JointConditionLayer::new();
+        let mut layer = JointConditionLayer::new()
+            .references_see(request.extra.references_see)
+            .seen_by(request.extra.seen_by);
         for (sites, scale) in &request.site_scales {
             layer = layer.site_scale(sites.clone(), *scale);
         }
@@ -134,6 +144,14 @@ impl Family for Flux {
         Ok(Encoding::new(self.encode_request(request, frame, seeds)?))
     }
 
+    fn concepts_of(&self, request: &Request, concepts: &[Concept]) -> Vec<Concept> {
+        let one = |(index, concept): (usize, &Concept)| {
+            let own = concept.conditioned && !self.is_summed_away(request, index);
+            concept.clone().conditioned(own)
+        };
+        concepts.iter().enumerate().map(one).collect()
+    }
+
     fn denoiser(&self) -> Result<Arc<FluxTransformer>, PipelineError> {
         self.transformer()
     }
@@ -146,14 +164,11 @@ impl Family for Flux {
         session: &mut Session,
     ) -> Result<Tensor<4>, PipelineError> {
         let states = evaluation.states;
-        let sequence = match &states.bare {
-            Some(bare) if evaluation.mode == Mode::TextOnly => bare,
-            _ => &states.conditioned,
-        };
+        let sequence = states.sequence(evaluation.mode != Mode::TextOnly);
         let input = FluxInput {
             latents: pack(evaluation.latents),
-            text: states.text.clone(),
-            pooled: states.pooled.clone(),
+            text: sequence.text.tokens.clone(),
+            pooled: sequence.text.pooled.clone(),
             condition: sequence.condition.clone(),
             sigma: evaluation.step.timestep as f32 / 1000.0,
             guidance: evaluation.guidance as f32,

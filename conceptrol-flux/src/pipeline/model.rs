@@ -1,6 +1,6 @@
 //! Opening a FLUX folder with its adapters.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::{
@@ -9,7 +9,7 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{self, AutoencoderKl, AutoencoderKlConfig},
         clip_text::{self, ClipTextConfig, ClipTextModel},
-        lora::{self, Deltas, LoraFile, LoraTargets},
+        lora::{self, Deltas},
         noise::NoiseDtype,
         scheduler::SchedulerConfig,
         t5::{self, T5Config, T5Encoder},
@@ -26,8 +26,8 @@ use conceptrol_core::{
 use crate::config::FluxConfig;
 use crate::latents::{PIXELS_PER_TOKEN, SIDE_LIMIT};
 use crate::load::{config_of, load_transformer, lora_targets, transformer_checkpoint};
-use crate::mmdit::{Adapters, FluxTransformer};
-use crate::pipeline::{FluxOptions, Kind, PromptEncoders, Tokenizers};
+use crate::mmdit::FluxTransformer;
+use crate::pipeline::{FluxOptions, Kind, PromptEncoders, Tokenizers, readers::Readers};
 use crate::sites::attention_sites;
 
 const TRANSFORMER: &str = "transformer";
@@ -74,7 +74,7 @@ pub struct Flux {
     t5_config: T5Config,
     tokenizers: Tokenizers,
     concept_block: Option<ConceptBlock>,
-    adapters: Adapters,
+    pub(super) readers: Readers,
     pub(super) loras: Loras,
     encoders: Slot<PromptEncoders>,
     transformer: Slot<FluxTransformer>,
@@ -101,6 +101,11 @@ impl Flux {
                 family: "FLUX",
                 what: "textual inversion: its words would have to be learnt by T5 as well".into(),
             });
+        }
+        let scale = options.extra.position_scale;
+        if !(scale.is_finite() && scale > 0.0) {
+            let name = "the scale of positions";
+            return Err(PipelineError::bad_request(name, scale, "above 0"));
         }
         let files = ModelFiles::open(folder.as_ref(), LAYOUT, &options)?;
         let file = |name: &str| files.configuration(name).ok_or_else(single_file);
@@ -157,9 +162,9 @@ impl Flux {
         profile.defaults.outside = 0.5;
 
         let targets = || lora_targets(&config, &clip_config, &t5_config, &options.device);
-        let adapters = read_adapter(kind, &options, targets)?;
+        let readers = Readers::open(kind, &config, &options, targets)?;
         // the additions of a style are for text and latents: they are not merged where condition tokens share the weights
-        let merges = adapters.is_empty();
+        let merges = readers.additions.is_empty();
         let loras = Loras::open(&options, targets, merges)?;
         Ok(Self {
             concept_block: concept_block_of(&file("conceptrol.json")?, ConceptBlock::joint)?,
@@ -172,7 +177,7 @@ impl Flux {
             clip_config,
             t5_config,
             tokenizers,
-            adapters,
+            readers,
             loras,
             encoders: Slot::new(options.residency),
             // with its blocks on disk it is small
@@ -264,7 +269,7 @@ impl Flux {
             let weights = options.weights(file, options.dtype);
             let weights = weights.merging(self.loras.merged(lora::Part::Denoiser));
             let mut transformer = load_transformer(&config, weights, options.residency)?;
-            transformer.set_adapters(self.adapters.clone());
+            transformer.set_adapters(self.readers.additions.clone());
             transformer.set_reading(self.kind.reading());
             Ok(transformer)
         })
@@ -309,11 +314,6 @@ impl Flux {
 
     pub(super) fn vae_dtype(&self) -> FloatDType {
         self.vae_config.compute_dtype(self.options.dtype)
-    }
-
-    /// Number of adapters that read reference pictures, the model counted if it does so itself.
-    pub(super) fn condition_adapters(&self) -> usize {
-        usize::from(self.kind.reads_references()) + self.options.adapters.len()
     }
 }
 
@@ -388,38 +388,4 @@ fn check_parts(
         }
     }
     Ok(())
-}
-
-/// The adapter that reads reference pictures, empty if there is none.
-fn read_adapter(
-    kind: Kind,
-    options: &LoadOptions<FluxOptions>,
-    targets: impl Fn() -> LoraTargets,
-) -> Result<Adapters, PipelineError> {
-    let unsupported = |what: &str| {
-        let (family, what) = ("FLUX", what.to_owned());
-        Err(PipelineError::Unsupported { family, what })
-    };
-    let files = match options.adapters.as_slice() {
-        [] => return Ok(Adapters::default()),
-        _ if kind.reads_references() => {
-            return unsupported(
-                "adapter for reference pictures beside Kontext, which reads them itself",
-            );
-        }
-        [files] => files,
-        _ => return unsupported("second adapter that reads reference pictures"),
-    };
-    if files.image_encoder.is_some() {
-        return unsupported("image encoder: OminiControl reads pictures with the autoencoder");
-    }
-    let adapter = LoraFile::open(&files.weights)?.read(&targets(), 1.0)?;
-    let mut additions = HashMap::new();
-    for (part, deltas) in adapter.parts() {
-        if part != lora::Part::Denoiser {
-            return unsupported("adapter of text encoders that reads reference pictures");
-        }
-        additions = deltas.apart(&options.device, options.dtype)?;
-    }
-    Ok(Adapters::new(additions))
 }

@@ -1,13 +1,15 @@
 //! What loading and requests have for FLUX only.
 
+use conceptrol_core::processors::{ReferenceSight, TextSight};
+
 use crate::omini::{ConditionSize, Placement};
-use crate::pipeline::Kind;
+use crate::pipeline::{Kind, ReduxOptions};
 
 /// Most text tokens the published models were trained with.
 pub(super) const TEXT_LIMIT: usize = 512;
 
 /// What [`LoadOptions`](conceptrol_core::pipeline::LoadOptions) have for FLUX only.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FluxOptions {
     /// Which model it is; what the class in `model_index.json` says if `None`. For a transformer in a file of its own beside
@@ -16,6 +18,19 @@ pub struct FluxOptions {
     /// Where reference pictures lie beside the picture: what the adapter was trained with. If `None`,
     /// [right](Placement::RightOfPicture) of it for OminiControl, on a [canvas](Placement::Canvas) of their own for Kontext.
     pub placement: Option<Placement>,
+    /// Tokens of the picture that a token of a reference beside it covers along a side, OminiControl2's `position_scale`:
+    /// 2 for adapters that read references at half the size.
+    pub position_scale: f64,
+}
+
+impl Default for FluxOptions {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            placement: None,
+            position_scale: 1.0,
+        }
+    }
 }
 
 impl FluxOptions {
@@ -30,10 +45,16 @@ impl FluxOptions {
         self.placement = Some(placement);
         self
     }
+
+    /// Sets how many tokens of the picture one of a reference covers along a side.
+    pub fn position_scale(mut self, scale: f64) -> Self {
+        self.position_scale = scale;
+        self
+    }
 }
 
 /// What a [request](super::Request) has for FLUX only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Extra {
     /// Number of T5 tokens, diffusers' `max_sequence_length`.
@@ -46,6 +67,12 @@ pub struct Extra {
     /// [about this area](crate::kontext::output_size). diffusers' `max_area`. If `None`, a size that is asked for is made as
     /// it is; without one Kontext makes [`MAX_AREA`](crate::kontext::MAX_AREA) pixels of the first reference's aspect.
     pub max_area: Option<usize>,
+    /// What reference pictures in the sequence see beside themselves.
+    pub references_see: ReferenceSight,
+    /// Which text sees a reference in the sequence that keeps to a concept.
+    pub seen_by: TextSight,
+    /// Pictures in the text stream.
+    pub redux: ReduxOptions,
 }
 
 impl Default for Extra {
@@ -54,6 +81,9 @@ impl Default for Extra {
             text_tokens: TEXT_LIMIT,
             condition_size: None,
             max_area: None,
+            references_see: ReferenceSight::default(),
+            seen_by: TextSight::default(),
+            redux: ReduxOptions::default(),
         }
     }
 }
@@ -74,6 +104,24 @@ impl Extra {
     /// Sets the number of pixels of the picture.
     pub fn max_area(mut self, pixels: usize) -> Self {
         self.max_area = Some(pixels);
+        self
+    }
+
+    /// Sets what reference pictures in the sequence see.
+    pub fn references_see(mut self, sight: ReferenceSight) -> Self {
+        self.references_see = sight;
+        self
+    }
+
+    /// Sets which text sees a reference that keeps to a concept.
+    pub fn seen_by(mut self, text: TextSight) -> Self {
+        self.seen_by = text;
+        self
+    }
+
+    /// Sets what there is to say about pictures in the text stream.
+    pub fn redux(mut self, redux: ReduxOptions) -> Self {
+        self.redux = redux;
         self
     }
 }

@@ -15,7 +15,7 @@ use conceptrol_flux::{
     pipeline::{Encoded, FluxOptions, Kind, Request},
 };
 
-use super::{kontext, refresh::Counter};
+use super::{kontext, redux, refresh::Counter};
 use crate::{
     Outcome,
     case::{Arrays, Case, array, id_array},
@@ -34,15 +34,21 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         counter = Some(refreshes);
     }
 
-    let pieces = pipeline.tokenize(&request.prompts[0], &request.extra)?;
-    let ids = id_array(std::slice::from_ref(&pieces.ids));
-    report.array("t5_input_ids", &ids, &inputs["t5_input_ids"]);
-    let clip = pipeline.tokenizers().clip.encode(&request.prompts[0]);
-    report.array(
-        "clip_input_ids",
-        &id_array(&[clip.ids]),
-        &inputs["clip_input_ids"],
-    );
+    if inputs.contains_key("t5_input_ids") {
+        let further = &request.extra.redux.further_prompts;
+        let prompts: Vec<&String> = request.prompts.iter().chain(further).collect();
+        let (mut t5, mut clip) = (Vec::new(), Vec::new());
+        for prompt in prompts {
+            t5.push(pipeline.tokenize(prompt, &request.extra)?.ids);
+            clip.push(pipeline.tokenizers().clip.encode(prompt).ids);
+        }
+        report.array("t5_input_ids", &id_array(&t5), &inputs["t5_input_ids"]);
+        report.array(
+            "clip_input_ids",
+            &id_array(&clip),
+            &inputs["clip_input_ids"],
+        );
+    }
     if let Some(negative) = request.negative_prompts.as_ref().map(|prompts| &prompts[0]) {
         let pieces = pipeline.tokenize(negative, &request.extra)?;
         let wanted = &inputs["negative_t5_input_ids"];
@@ -60,10 +66,10 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         ("", batch.conditional()),
     ];
     for (half, rows) in halves.into_iter().filter(|(_, rows)| !rows.is_empty()) {
-        let text = states.text.clone().slice_dim(0, rows.clone());
+        let text = states.text().clone().slice_dim(0, rows.clone());
         let name = format!("{half}prompt_embeds");
         report.tensor(&name, text, &expected[&name]);
-        let pooled = states.pooled.clone().slice_dim(0, rows);
+        let pooled = states.pooled().clone().slice_dim(0, rows);
         let name = format!("{half}pooled_prompt_embeds");
         report.tensor(&name, pooled, &expected[&name]);
     }
@@ -84,6 +90,16 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
     }
     if is_kontext(case) {
         kontext::compare_reference(&pipeline, states, &expected, report)?;
+    }
+    if redux::is_redux(case) {
+        redux::compare(
+            case,
+            &pipeline,
+            &request,
+            [&inputs, &expected],
+            device,
+            report,
+        )?;
     }
     compare_span(case, &conditioning.concepts, report);
 
@@ -193,6 +209,9 @@ fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
     if is_kontext(case) {
         options.extra.kind = Some(Kind::Kontext);
     }
+    if redux::is_redux(case) {
+        options = options.adapter(case.file("redux")?);
+    }
     if case.has_file("lora") {
         match case.params()["lora_scale"].as_f64() {
             Some(strength) => options = options.lora(case.file("lora")?, strength),
@@ -215,8 +234,12 @@ fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
 fn flux_request(case: &Case) -> Result<Request, Box<dyn Error>> {
     let params = case.params();
     let mut request: Request = request::common(case)?;
-    let tokens = params["max_sequence_length"].as_u64();
-    request.extra.text_tokens = usize::try_from(tokens.ok_or("no max_sequence_length")?)?;
+    if redux::is_redux(case) {
+        redux::set(case, &mut request)?;
+    } else {
+        let tokens = params["max_sequence_length"].as_u64();
+        request.extra.text_tokens = usize::try_from(tokens.ok_or("no max_sequence_length")?)?;
+    }
     if is_kontext(case) {
         let own = params["auto_resize"] == false;
         request.extra.condition_size = own.then_some(ConditionSize::Own);

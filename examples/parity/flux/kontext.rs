@@ -3,8 +3,11 @@
 use std::error::Error;
 
 use conceptrol_core::{
-    models::scheduler::{SchedulerConfig, SchedulerOptions},
-    pipeline::ImageSize,
+    models::{
+        image::RgbImage,
+        scheduler::{SchedulerConfig, SchedulerOptions},
+    },
+    pipeline::{ImageSize, Start},
 };
 use conceptrol_flux::{
     Flux,
@@ -44,6 +47,19 @@ pub(super) fn tables(case: &Case, report: &mut Report) -> Outcome {
             output_size(asked, MAX_AREA),
             size(&row, "used_")?,
         );
+    }
+    let picture = RgbImage::new(16, 16);
+    for row in rows("strength") {
+        let (steps, first) = (whole(&row[0])?, whole(&row[2])?);
+        let strength = row[1].as_f64().ok_or("no strength")?;
+        let found = Start::new(picture.clone())
+            .strength(strength)
+            .left_out(steps, true);
+        let same = found == first && steps - found == whole(&row[3])?;
+        let name = format!("strength.{steps}.{strength}");
+        report.exact(&name, same, || {
+            format!("begins at {found}, expected {first}")
+        });
     }
     for row in rows("dynamic_schedules") {
         let (tokens, steps) = (whole(&row["image_tokens"])?, whole(&row["steps"])?);

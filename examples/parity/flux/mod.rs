@@ -3,6 +3,7 @@
 mod component;
 mod generation;
 mod kontext;
+mod redux;
 mod refresh;
 
 use burn::tensor::Device;
