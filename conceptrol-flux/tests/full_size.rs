@@ -8,6 +8,7 @@ use conceptrol_core::models::weights::Weights;
 use conceptrol_flux::FluxConfig;
 use conceptrol_flux::load::transformer_target;
 use conceptrol_flux::mmdit::FluxTransformer;
+use conceptrol_flux::redux::ReduxEmbedder;
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -35,12 +36,26 @@ fn transformer(config: FluxConfig) -> Shapes {
     asked(|weights| drop(FluxTransformer::new(&config, weights)))
 }
 
+/// FLUX.1 Kontext has the same tensors.
 #[test]
 fn dev_transformer() {
     assert_eq!(
         transformer(FluxConfig::dev()),
         manifest("flux-dev-transformer.json")
     );
+}
+
+/// The two layers of `flux1-redux-dev.safetensors`, 64.5 million numbers.
+#[test]
+fn redux_embedder() {
+    let layers = asked(|weights| drop(ReduxEmbedder::new(1152, 4096, weights)));
+    let expected = Shapes::from([
+        ("redux_up.weight".to_owned(), vec![12288, 1152]),
+        ("redux_up.bias".to_owned(), vec![12288]),
+        ("redux_down.weight".to_owned(), vec![4096, 12288]),
+        ("redux_down.bias".to_owned(), vec![4096]),
+    ]);
+    assert_eq!(layers, expected);
 }
 
 #[test]

@@ -6,10 +6,12 @@ mod bias;
 mod cancel;
 #[path = "../common/mod.rs"]
 mod common;
+mod contrast;
 mod cross;
 mod dense;
 mod display;
 mod errors;
+mod gates;
 mod joint;
 mod misuse;
 mod own_mask;
