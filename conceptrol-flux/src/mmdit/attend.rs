@@ -31,10 +31,11 @@ impl BlockContext<'_> {
         session: &mut Session,
     ) -> Result<Tensor<3>, AttentionError> {
         let [batch, tokens, heads, head_dim] = qkv.v.dims();
+        let unrotated = qkv.q.clone().swap_dims(1, 2);
         let q = self.rotary.apply(qkv.q).swap_dims(1, 2); // [b, h, n, d]
         let k = self.rotary.apply(qkv.k).swap_dims(1, 2);
         let v = qkv.v.swap_dims(1, 2);
-        let call = AttentionCall::joint(q, k, v, self.layout.clone());
+        let call = AttentionCall::joint(q, k, v, self.layout.clone()).with_unrotated(unrotated);
         let attended = session.attend(site, call)?;
         Ok(attended
             .swap_dims(1, 2)

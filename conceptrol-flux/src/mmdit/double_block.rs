@@ -57,7 +57,8 @@ impl DoubleBlock {
         let [text_len, latent_len] = [text.dims()[1], latents.dims()[1]];
 
         let words = Stream::Main(Ground::Text);
-        let picture = Stream::Main(Ground::Latents(cx.layout.grid()));
+        let ground = Ground::Latents(cx.layout.grid());
+        let picture = Stream::Main(ground);
         let (text_qkv, text_rest) = self.text.before(text, cx.vector.clone(), words, session);
         let (latent_qkv, latent_rest) =
             (self.image).before(latents, cx.vector.clone(), picture, session);
@@ -75,6 +76,7 @@ impl DoubleBlock {
         let text = (self.text).after(text_rest, part(0, text_len), words, session);
         let latents = part(text_len, latent_len);
         let latents = self.image.after(latent_rest, latents, picture, session);
+        let latents = session.end_block(latents, ground);
         let condition = condition_rest.map(|rest| {
             let start = text_len + latent_len;
             let len = attended.dims()[1] - start;
