@@ -1,9 +1,10 @@
-//! FLUX with OminiControl and Conceptrol.
+//! FLUX with OminiControl, IP-Adapters and Conceptrol.
 //!
 //! - [`Flux`] is the pipeline; what can be done with it is [`Pipeline`](conceptrol_core::pipeline::Pipeline)'s, and the same
 //!   for every family.
 //! - [`mmdit`]: the transformer. Its blocks know one line of the plug-in half, `session.attend(site, call)`.
 //! - [`latents`], [`omini`]: packed latents, reference pictures as condition tokens.
+//! - [`adapter`]: IP-Adapters of `XLabs` and `InstantX`.
 //!
 //! # Memory
 //!
@@ -32,6 +33,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+pub mod adapter;
 pub mod latents;
 pub mod load;
 pub mod mmdit;

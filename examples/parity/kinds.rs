@@ -26,7 +26,18 @@ const STABLE_DIFFUSION: &[&str] = &[
 ];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
-const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config"];
+const FLUX_FILES: &[&str] = &[
+    "model",
+    "lora",
+    "gguf",
+    "transformer_config",
+    "ip_adapter",
+    "image_encoder",
+    "images",
+    "clip_crops",
+    "negative_image",
+    "negative_clip_crop",
+];
 
 /// Files of a FLUX case that starts from a picture.
 const FLUX_START_FILES: &[&str] = &["model", "images", "mask", "transformer"];
@@ -39,11 +50,7 @@ const FLUX_STARTS: &[&str] = &[
 ];
 
 /// Parts of the names of components and processors that are not built yet, though others of their kind are.
-const UNBUILT: &[&str] = &[
-    "comp_flux_tables",
-    "proc_flux_ip_gate",
-    "proc_flux_kontext_gate",
-];
+const UNBUILT: &[&str] = &["comp_flux_tables", "proc_flux_kontext_gate"];
 
 /// What runs the case, or why nothing does.
 pub(crate) fn runner(case: &Case) -> Result<Runner, String> {

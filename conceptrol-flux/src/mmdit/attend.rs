@@ -8,15 +8,15 @@ use super::rotary::Rotary;
 
 /// What stays the same for all blocks of one evaluation.
 #[derive(Debug)]
-pub(crate) struct BlockContext<'a> {
+pub struct BlockContext<'a> {
     /// Modulation vector of the text and latent streams, `[batch, inner_dim]`.
-    pub(crate) vector: Tensor<2>,
+    pub vector: Tensor<2>,
     /// Modulation vector of the condition stream; `None` without one.
-    pub(crate) condition_vector: Option<Tensor<2>>,
+    pub condition_vector: Option<Tensor<2>>,
     /// Rotations of the whole sequence.
-    pub(crate) rotary: &'a Rotary,
+    pub rotary: &'a Rotary,
     /// Which tokens of the sequence are which.
-    pub(crate) layout: &'a TokenLayout,
+    pub layout: &'a TokenLayout,
 }
 
 impl BlockContext<'_> {

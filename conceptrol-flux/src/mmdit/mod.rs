@@ -12,5 +12,7 @@ mod single_block;
 mod transformer;
 
 pub use adapters::Adapters;
+pub use attend::BlockContext;
+pub use double_block::{DoubleBlock, Streams};
 pub use rotary::Rotary;
 pub use transformer::{FluxInput, FluxTransformer};

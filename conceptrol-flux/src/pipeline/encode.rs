@@ -123,7 +123,8 @@ impl Flux {
             .concepts
             .iter()
             .filter_map(|concept| concept.image.as_ref());
-        for picture in pictures.filter(|_| request.has_references()) {
+        let as_tokens = request.has_references() && self.ip_adapters().is_empty();
+        for picture in pictures.filter(|_| as_tokens) {
             let size = request.extra.condition_size;
             conditions.push(match request.fidelity {
                 Fidelity::Paper => self.encode_condition(picture, size, None)?,

@@ -8,14 +8,17 @@ use conceptrol_core::{
     mask::{ConceptBlock, ConceptMask},
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
+        Encoding, Evaluation, Family, Fidelity, Frame, Gating, Loras, Mode, PipelineError, Profile,
+        Seeds,
     },
     processors::JointConditionLayer,
 };
 
 use crate::latents::{pack, unpack};
 use crate::mmdit::{FluxInput, FluxTransformer};
-use crate::pipeline::{Encoded, Extra, Flux, Request, concept_block, options::TEXT_LIMIT};
+use crate::pipeline::{
+    Encoded, Extra, Flux, Request, concept_block, options::TEXT_LIMIT, plan::concept_sites,
+};
 
 impl Family for Flux {
     type Extra = Extra;
@@ -27,7 +30,11 @@ impl Family for Flux {
     }
 
     fn concept_block(&self, fidelity: Fidelity) -> Option<ConceptBlock> {
-        let usual = || concept_block(self.config(), fidelity);
+        let usual = || match self.profile.gating {
+            Gating::Logits => concept_block(self.config(), fidelity),
+            // the authors' code has none for FLUX
+            gating => gating.block_at(concept_sites(self.config(), Fidelity::Paper)),
+        };
         Some(self.named_concept_block().cloned().unwrap_or_else(usual))
     }
 
@@ -36,7 +43,7 @@ impl Family for Flux {
     }
 
     fn adapters(&self) -> usize {
-        self.condition_adapters()
+        self.options.adapters.len()
     }
 
     fn tokenize(&self, prompt: &str, extra: &Extra) -> Result<EncodedPrompt, PipelineError> {
@@ -69,6 +76,10 @@ impl Family for Flux {
                 what: "adapter that reads the embedding of a face".into(),
             });
         }
+        self.check_pictures(request)?;
+        if !self.ip_adapters().is_empty() {
+            return Ok(());
+        }
         let strengths = [request.scale, request.outside.unwrap_or_default()];
         let concepts = request.concepts.iter().map(|concept| concept.scale);
         let sites = request.site_scales.iter().map(|(_, scale)| *scale);
@@ -88,11 +99,27 @@ impl Family for Flux {
         builder: AttentionPlanBuilder<'a>,
         request: &Request,
     ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
-        let mut layer = JointConditionLayer::new();
-        for (sites, scale) in &request.site_scales {
-            layer = layer.site_scale(sites.clone(), *scale);
+        if self.ip_adapters().is_empty() {
+            let scales = request.site_scales.iter().cloned();
+            let layer = scales.fold(JointConditionLayer::new(), |layer, (sites, scale)| {
+                layer.site_scale(sites, scale)
+            });
+            return Ok(builder.layer(SiteSelector::joint(), layer));
         }
-        Ok(builder.layer(SiteSelector::joint(), layer))
+        let mut builder = builder;
+        for (index, adapter) in self.ip_adapters().iter().enumerate() {
+            let mut carried = request.conditioned().map(|concept| concept.adapter);
+            if !carried.any(|adapter| adapter == index) {
+                continue;
+            }
+            let layer = adapter.sites(&self.options)?.layer(request.extra.text_rows);
+            let scales = request.site_scales.iter().cloned();
+            let layer = scales.fold(layer.adapter(index), |layer, (sites, scale)| {
+                layer.site_scale(sites, scale)
+            });
+            builder = builder.layer(SiteSelector::joint(), layer);
+        }
+        Ok(builder)
     }
 
     fn encode(
@@ -101,7 +128,9 @@ impl Family for Flux {
         frame: &Frame,
         seeds: &mut Seeds,
     ) -> Result<Encoding<Encoded>, PipelineError> {
-        Ok(Encoding::new(self.encode_request(request, frame, seeds)?))
+        let references = self.encode_references(request, frame)?;
+        let states = self.encode_request(request, frame, seeds)?;
+        Ok(Encoding::new(states).references(references))
     }
 
     fn denoiser(&self) -> Result<Arc<FluxTransformer>, PipelineError> {

@@ -1,10 +1,13 @@
-//! FLUX with OminiControl and Conceptrol, from a folder to pictures.
+//! FLUX with OminiControl, IP-Adapters and Conceptrol, from a folder to pictures.
 
 mod encode;
 mod family;
+mod ip_adapters;
 mod model;
 mod options;
 mod plan;
+mod reading;
+mod references;
 mod sequence;
 
 pub use encode::{Encoded, PromptEncoders, Tokenizers};

@@ -1,6 +1,6 @@
 //! Opening a FLUX folder with its adapters.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::{
@@ -9,7 +9,7 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{self, AutoencoderKl, AutoencoderKlConfig},
         clip_text::{self, ClipTextConfig, ClipTextModel},
-        lora::{self, Deltas, LoraFile, LoraTargets},
+        lora::{self, Deltas},
         noise::NoiseDtype,
         scheduler::SchedulerConfig,
         t5::{self, T5Config, T5Encoder},
@@ -17,7 +17,7 @@ use conceptrol_core::{
         weights::Checkpoint,
     },
     pipeline::{
-        Footprint, Frame, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles, ModelIndex,
+        Footprint, Frame, Gating, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles, ModelIndex,
         Part, PipelineError, Profile, Residency, Slot, checked_scheduler, concept_block_of,
         decoding_bytes, product, size_of, weight_bytes,
     },
@@ -27,7 +27,9 @@ use crate::config::FluxConfig;
 use crate::latents::{PIXELS_PER_TOKEN, SIDE_LIMIT};
 use crate::load::{config_of, load_transformer, lora_targets, transformer_checkpoint};
 use crate::mmdit::{Adapters, FluxTransformer};
-use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
+use crate::pipeline::{
+    FluxOptions, PromptEncoders, Tokenizers, ip_adapters::IpAdapter, reading::Reading,
+};
 use crate::sites::attention_sites;
 
 const TRANSFORMER: &str = "transformer";
@@ -81,6 +83,7 @@ pub struct Flux {
     tokenizers: Tokenizers,
     concept_block: Option<ConceptBlock>,
     adapters: Adapters,
+    ip_adapters: Vec<IpAdapter>,
     pub(super) loras: Loras,
     encoders: Slot<PromptEncoders>,
     transformer: Slot<FluxTransformer>,
@@ -154,16 +157,28 @@ impl Flux {
             true => 30.0,
             false => 3.5,
         };
-        // the authors' 0.5, below which OminiControl loses the reference altogether
-        profile.defaults.outside = 0.5;
 
         let targets = || lora_targets(&config, &clip_config, &t5_config, &options.device);
-        let adapters = read_adapter(&options, targets)?;
+        let reading = Reading::open(&options, &config, files.path(), targets)?;
+        let (adapters, ip_adapters) = match reading {
+            Reading::Conditions(adapters) => {
+                // the authors' 0.5, below which OminiControl loses the reference altogether
+                profile.defaults.outside = 0.5;
+                (adapters, Vec::new())
+            }
+            Reading::Terms(ip_adapters) => {
+                profile.gating = Gating::Factor;
+                (Adapters::default(), ip_adapters)
+            }
+        };
+        let gating = profile.gating;
         // the additions of a style are for text and latents: they are not merged where condition tokens share the weights
         let merges = adapters.is_empty();
         let loras = Loras::open(&options, targets, merges)?;
         Ok(Self {
-            concept_block: concept_block_of(&file("conceptrol.json")?, ConceptBlock::joint)?,
+            concept_block: concept_block_of(&file("conceptrol.json")?, |sites| {
+                gating.block_at(sites)
+            })?,
             files,
             profile,
             config,
@@ -173,6 +188,7 @@ impl Flux {
             t5_config,
             tokenizers,
             adapters,
+            ip_adapters,
             loras,
             encoders: Slot::new(options.residency),
             // with its blocks on disk it is small
@@ -305,9 +321,9 @@ impl Flux {
         self.vae_config.compute_dtype(self.options.dtype)
     }
 
-    /// Number of adapters that read reference pictures: one or none.
-    pub(super) fn condition_adapters(&self) -> usize {
-        self.options.adapters.len()
+    /// The IP-Adapters.
+    pub(super) fn ip_adapters(&self) -> &[IpAdapter] {
+        &self.ip_adapters
     }
 }
 
@@ -382,32 +398,4 @@ fn check_parts(
         }
     }
     Ok(())
-}
-
-/// The adapter that reads reference pictures, empty if there is none.
-fn read_adapter(
-    options: &LoadOptions<FluxOptions>,
-    targets: impl Fn() -> LoraTargets,
-) -> Result<Adapters, PipelineError> {
-    let unsupported = |what: &str| {
-        let (family, what) = ("FLUX", what.to_owned());
-        Err(PipelineError::Unsupported { family, what })
-    };
-    let files = match options.adapters.as_slice() {
-        [] => return Ok(Adapters::default()),
-        [files] => files,
-        _ => return unsupported("second adapter that reads reference pictures"),
-    };
-    if files.image_encoder.is_some() {
-        return unsupported("image encoder: OminiControl reads pictures with the autoencoder");
-    }
-    let adapter = LoraFile::open(&files.weights)?.read(&targets(), 1.0)?;
-    let mut additions = HashMap::new();
-    for (part, deltas) in adapter.parts() {
-        if part != lora::Part::Denoiser {
-            return unsupported("adapter of text encoders that reads reference pictures");
-        }
-        additions = deltas.apart(&options.device, options.dtype)?;
-    }
-    Ok(Adapters::new(additions))
 }

@@ -30,6 +30,9 @@ pub struct Extra {
     /// Size at which reference pictures are read;
     /// [`Fidelity::Authors`](conceptrol_core::pipeline::Fidelity::Authors) always reads 512 x 512.
     pub condition_size: ConditionSize,
+    /// Whether the text rows of single blocks look at the pictures of `InstantX`'s IP-Adapter as well, as strongly as they act,
+    /// whatever the concept's mask: so it does in the official code. Without them a mask of zeros is no adapter at all.
+    pub text_rows: bool,
 }
 
 impl Default for Extra {
@@ -37,6 +40,7 @@ impl Default for Extra {
         Self {
             text_tokens: TEXT_LIMIT,
             condition_size: ConditionSize::default(),
+            text_rows: true,
         }
     }
 }
@@ -45,6 +49,12 @@ impl Extra {
     /// Sets the number of T5 tokens.
     pub fn text_tokens(mut self, tokens: usize) -> Self {
         self.text_tokens = tokens;
+        self
+    }
+
+    /// Sets whether text rows of single blocks look at the pictures of `InstantX`'s IP-Adapter.
+    pub fn text_rows(mut self, text_rows: bool) -> Self {
+        self.text_rows = text_rows;
         self
     }
 

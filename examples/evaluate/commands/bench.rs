@@ -153,11 +153,7 @@ impl<'a, P: Pipeline> Bench<'a, P> {
 
     /// Each site's own map, normalised as the family reads masks.
     fn local(&self) -> Arc<dyn ConceptMaskSource> {
-        let norm = if self.lab.pipeline.profile().is_joint() {
-            MaskNorm::Mean
-        } else {
-            MaskNorm::Max
-        };
+        let norm = self.lab.pipeline.profile().gating.norm();
         Arc::new(Local::new().norm(norm))
     }
 

@@ -2,6 +2,7 @@
 
 mod component;
 mod generation;
+mod ip_adapter;
 mod refresh;
 
 use burn::tensor::Device;
