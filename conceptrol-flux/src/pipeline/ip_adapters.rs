@@ -42,7 +42,7 @@ impl IpAdapter {
             Some(path) => path.clone(),
             None => find_encoder(layout.kind, &files.weights, model)?,
         };
-        let encoder = Checkpoint::open_as(&encoder_path, options.files)?;
+        let encoder = Checkpoint::open(&encoder_path)?;
         let encoder_config = encoder_config(&layout, &encoder_path, &encoder)?;
         options.check(encoder, options.dtype, |w| {
             ImageEncoder::new(&encoder_config, w)

@@ -38,7 +38,7 @@ impl Reading {
             // a folder is of diffusers or peft, which the low-rank reader knows
             let checkpoint = match files.weights.is_dir() {
                 true => None,
-                false => Some(Checkpoint::open_as(&files.weights, options.files)?),
+                false => Some(Checkpoint::open(&files.weights)?),
             };
             let found = checkpoint.as_ref().map(AdapterFile::of).transpose()?;
             match (found, checkpoint) {

@@ -7,6 +7,7 @@ mod common;
 mod finite;
 mod folders;
 mod golden;
+mod ip_adapters;
 mod loras;
 mod masks;
 mod memory;
