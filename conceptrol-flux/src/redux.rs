@@ -104,10 +104,10 @@ impl ReduxFiles {
     ) -> Result<Option<Self>, PipelineError> {
         let path = &files.weights;
         let folder = path.join("image_embedder");
-        let embedder = if folder.is_dir() {
-            folder
-        } else {
-            path.clone()
+        let embedder = match (folder.is_dir(), path.is_dir()) {
+            (true, _) => folder,
+            (false, false) => path.clone(),
+            (false, true) => return Ok(None),
         };
         let checkpoint = Checkpoint::open(&embedder)?;
         let Some((_, shape)) = checkpoint.get(KEY) else {

@@ -46,7 +46,7 @@ impl Progress {
 
 impl Observer for Progress {
     fn on_step(&mut self, report: &StepReport<'_>) -> ControlFlow<()> {
-        let (done, total) = (report.step.index + 1, report.step.total);
+        let (done, total) = (report.done, report.total);
         self.bar
             .set_message(format!("{}, step {done}/{total}", self.what));
         ControlFlow::Continue(())

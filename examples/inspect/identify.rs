@@ -8,6 +8,7 @@ use conceptrol_core::models::{
     autoencoder_kl::AutoencoderKlConfig,
     clip_text::ClipTextConfig,
     config::Fields,
+    siglip_vision::SiglipVisionConfig,
     weights::{Checkpoint, Weights},
 };
 use conceptrol_flux::{FluxConfig, load};
@@ -38,6 +39,10 @@ pub(crate) fn identify(file: &Checkpoint) -> Result<Identity, Error> {
         && let Some(model) = by_config(&path)?
     {
         return Ok(Identity::Known(Box::new(model), file, convention));
+    }
+    if let Some((_, [inner, redux_dim])) = file.get("redux_up.weight") {
+        let redux = Model::Redux(*redux_dim, inner / 3);
+        return Ok(Identity::Known(Box::new(redux), file, convention));
     }
     if file.contains("ip_adapter.1.to_k_ip.weight") {
         return adapter(file);
@@ -76,6 +81,9 @@ fn by_config(path: &Path) -> Result<Option<Model>, Error> {
         Some("CLIPModel") => Model::ClipVision(ClipVisionConfig::from_file(path)?),
         Some("T5EncoderModel" | "T5Model" | "T5ForConditionalGeneration") => {
             Model::T5(T5Config::from_file(path)?)
+        }
+        Some("SiglipVisionModel" | "SiglipModel") => {
+            Model::SiglipVision(SiglipVisionConfig::from_file(path)?)
         }
         Some("FluxTransformer2DModel") => Model::Flux(FluxConfig::from_file(path)?),
         _ => return Ok(None),

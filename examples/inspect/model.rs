@@ -8,10 +8,11 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_text::{ClipTextConfig, ClipTextModel},
+        siglip_vision::{SiglipVisionConfig, SiglipVisionModel},
         weights::Weights,
     },
 };
-use conceptrol_flux::{FluxConfig, mmdit::FluxTransformer};
+use conceptrol_flux::{FluxConfig, mmdit::FluxTransformer, redux::ReduxEmbedder};
 use conceptrol_sd::{
     adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
@@ -28,6 +29,9 @@ pub(crate) enum Model {
     T5(T5Config),
     Flux(FluxConfig),
     IpAdapter(AdapterKind, AttentionSites),
+    /// Width of the picture's states, width of the text.
+    Redux(usize, usize),
+    SiglipVision(SiglipVisionConfig),
 }
 
 impl Model {
@@ -40,6 +44,10 @@ impl Model {
             Self::ClipVision(config) => drop(ClipVisionModel::new(config, weights)),
             Self::T5(config) => drop(T5Encoder::new(config, weights)),
             Self::Flux(config) => drop(FluxTransformer::new(config, weights)),
+            Self::Redux(redux_dim, text_dim) => {
+                drop(ReduxEmbedder::new(*redux_dim, *text_dim, weights));
+            }
+            Self::SiglipVision(config) => drop(SiglipVisionModel::new(config, weights)),
             Self::IpAdapter(kind, sites) => {
                 drop(IpAdapterWeights::new(kind.clone(), sites, weights));
             }
@@ -75,7 +83,11 @@ impl Model {
                 )
             }
             Self::Flux(config) => format!(
-                "FLUX transformer, {} double and {} single blocks, {} guidance input",
+                "FLUX transformer{}, {} double and {} single blocks, {} guidance input",
+                match config.guidance_embeds && !config.reads_region() {
+                    true => " (dev or Kontext, which have the same tensors)",
+                    false => "",
+                },
                 config.num_layers,
                 config.num_single_layers,
                 if config.guidance_embeds {
@@ -83,6 +95,13 @@ impl Model {
                 } else {
                     "without"
                 }
+            ),
+            Self::Redux(redux_dim, text_dim) => format!(
+                "FLUX Redux, from picture states of width {redux_dim} to text of width {text_dim}"
+            ),
+            Self::SiglipVision(config) => format!(
+                "SigLIP vision encoder, {} layers of width {}",
+                config.encoder.num_hidden_layers, config.encoder.hidden_size
             ),
             Self::IpAdapter(kind, _) => {
                 let kind_name = match kind {

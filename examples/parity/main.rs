@@ -10,6 +10,7 @@
 mod case;
 mod component;
 mod flux;
+mod gated_block;
 mod kinds;
 mod processor;
 mod report;

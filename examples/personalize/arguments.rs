@@ -14,9 +14,12 @@ use conceptrol_examples::{
     model::PartArguments,
     values::{at_least_one, finite, fraction},
 };
-use conceptrol_flux::omini::Placement;
 
-use crate::concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style};
+use crate::{
+    concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style},
+    references::ReferenceArguments,
+    start::StartArguments,
+};
 
 /// Personalise a picture with a reference for a phrase of the prompt.
 #[derive(Debug, Clone, Parser)]
@@ -89,10 +92,11 @@ pub(crate) struct Arguments {
     /// Number of pictures.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub images: u32,
-    /// Width in pixels [default: the model's own; FLUX: 512; Kontext: a megapixel of the reference's aspect].
+    /// Width in pixels [default: that of the picture to start from; the model's own; FLUX: 512; Kontext: a megapixel of the
+    /// reference's aspect].
     #[arg(long, value_parser = edge)]
     pub width: Option<usize>,
-    /// Height in pixels [default: the model's own; FLUX: 512; Kontext: as the width].
+    /// Height in pixels [default: as the width].
     #[arg(long, value_parser = edge)]
     pub height: Option<usize>,
     /// Backend to run on.
@@ -126,9 +130,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub start: StartArguments,
+    #[command(flatten)]
     pub parts: PartArguments,
     #[command(flatten)]
     pub flux: FluxArguments,
+    #[command(flatten)]
+    pub references: ReferenceArguments,
 }
 
 /// Options that only FLUX has.
@@ -141,9 +149,6 @@ pub(crate) struct FluxArguments {
     /// Scale of mixing with the negative prompt, beside the guidance that is built in: above 1, a step costs two.
     #[arg(long, value_name = "SCALE", value_parser = finite::<f64>)]
     pub true_cfg_scale: Option<f64>,
-    /// Where the adapter, or Kontext, was trained to see the reference [default: right, as `subject_512`; Kontext: canvas].
-    #[arg(long)]
-    pub placement: Option<PlacementArgument>,
 }
 
 impl Arguments {
@@ -182,11 +187,11 @@ impl Arguments {
 
     /// The first option that is given and only FLUX has.
     pub(crate) fn flux_only(&self) -> Option<&'static str> {
-        first_given(&[
+        let own = [
             ("--stream-weights", self.flux.stream_weights),
             ("--true-cfg-scale", self.flux.true_cfg_scale.is_some()),
-            ("--placement", self.flux.placement.is_some()),
-        ])
+        ];
+        first_given(&own).or_else(|| first_given(&self.references.given()))
     }
 
     /// The first option that is given and does nothing if references act in none of these modes.
@@ -240,25 +245,6 @@ pub(crate) enum MaskRoleArgument {
     Instead,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PlacementArgument {
-    /// Right of the picture, as `subject_512`.
-    Right,
-    /// Left of the picture, as `subject_1024_beta`.
-    Left,
-    /// On top of it, as the adapters for depth and edges.
-    Aligned,
-    /// On a plane of their own, several as in one stitched picture.
-    #[value(alias = "offset")]
-    Canvas,
-    /// Each on a plane of its own.
-    #[value(alias = "index")]
-    Planes,
-    /// Beyond the picture's lower right corner, each beyond the one before.
-    #[value(alias = "uxo")]
-    Diagonal,
-}
-
 impl From<ModeArgument> for Mode {
     fn from(mode: ModeArgument) -> Self {
         match mode {
@@ -283,19 +269,6 @@ impl From<MaskRoleArgument> for MaskRole {
         match role {
             MaskRoleArgument::Within => Self::Within,
             MaskRoleArgument::Instead => Self::Instead,
-        }
-    }
-}
-
-impl From<PlacementArgument> for Placement {
-    fn from(placement: PlacementArgument) -> Self {
-        match placement {
-            PlacementArgument::Right => Self::RightOfPicture,
-            PlacementArgument::Left => Self::LeftOfPicture,
-            PlacementArgument::Aligned => Self::Aligned,
-            PlacementArgument::Canvas => Self::Canvas,
-            PlacementArgument::Planes => Self::Planes,
-            PlacementArgument::Diagonal => Self::Diagonal,
         }
     }
 }

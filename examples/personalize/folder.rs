@@ -4,10 +4,7 @@ use std::{error::Error, path::Path};
 
 use conceptrol_core::pipeline::{LoadOptions, Residency};
 use conceptrol_examples::model::is_flux;
-use conceptrol_flux::{
-    Flux,
-    pipeline::{FluxOptions, Kind},
-};
+use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
 
 use crate::{arguments::Arguments, request::request, run::run as run_pipeline};
@@ -21,10 +18,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let folder = arguments.parts.locate(&folder)?;
     if is_flux(&folder)? {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
-        let request = request(arguments, &pipeline, 0.0)?;
-        let plain = match pipeline.kind() {
-            Kind::Kontext => "kontext",
-            _ => "ominicontrol",
+        let mut request = request(arguments, &pipeline, 0.0)?;
+        arguments.references.set(&mut request);
+        let mut readers: Vec<_> = pipeline.readers().collect();
+        readers.dedup();
+        let plain = match readers[..] {
+            [] => "ominicontrol",
+            [reader] => reader,
+            _ => "adapters",
         };
         run_pipeline(arguments, &folder, plain, &pipeline, request)
     } else {
@@ -66,13 +67,7 @@ fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn 
 fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
     let mut options = options(arguments)?;
     let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
-    match (adapters.len(), encoders.len()) {
-        (0, 1..) => return Err("--image-encoder needs --adapter".into()),
-        (all, given) if given > 1 && given != all => {
-            return Err(format!("{given} image encoders for {all} adapters").into());
-        }
-        _ => {}
-    }
+    check_encoders(adapters.len(), encoders.len())?;
     // beside a single file there is none
     let configurations = arguments.parts.configurations.as_deref();
     let beside = configurations
@@ -88,14 +83,24 @@ fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<d
 
 fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<dyn Error>> {
     let mut options = options::<FluxOptions>(arguments)?;
-    if !arguments.image_encoders.is_empty() {
-        return Err("--image-encoder is not for FLUX models".into());
+    let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
+    check_encoders(adapters.len(), encoders.len())?;
+    for (index, adapter) in adapters.iter().enumerate() {
+        options = match encoders.get(index).or(encoders.first()) {
+            Some(encoder) => options.adapter((adapter, encoder)),
+            None => options.adapter(adapter.as_path()),
+        };
     }
-    for adapter in &arguments.adapters {
-        options = options.adapter(adapter.as_path());
-    }
-    if let Some(placement) = arguments.flux.placement {
-        options.extra.placement = Some(placement.into());
-    }
+    arguments.references.set_options(&mut options.extra);
     Ok(options)
+}
+
+fn check_encoders(adapters: usize, encoders: usize) -> Result<(), Box<dyn Error>> {
+    match (adapters, encoders) {
+        (0, 1..) => Err("--image-encoder needs --adapter".into()),
+        (all, given) if given > 1 && given != all => {
+            Err(format!("{given} image encoders for {all} adapters").into())
+        }
+        _ => Ok(()),
+    }
 }

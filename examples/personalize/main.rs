@@ -8,8 +8,10 @@ mod arguments;
 mod concepts;
 mod folder;
 mod parameters;
+mod references;
 mod request;
 mod run;
+mod start;
 mod watch;
 mod write;
 

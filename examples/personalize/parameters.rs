@@ -2,10 +2,10 @@
 
 use std::{error::Error, fs, path::Path};
 
-use conceptrol_core::pipeline::{Pipeline, Request};
+use conceptrol_core::pipeline::{ConceptPlace, Pipeline, Region, Request, Start};
 use sha2::{Digest, Sha256};
 
-use crate::arguments::Arguments;
+use crate::{arguments::Arguments, start::StartArguments};
 
 /// The text of every picture of a run but for what differs from one to the next.
 #[derive(Debug, Clone)]
@@ -71,6 +71,7 @@ impl Parameters {
                 named(&mask.file)?
             ));
         }
+        after.extend(start(&arguments.start, request.start.as_ref())?);
         if let Some(site) = &arguments.concept_block {
             after.push(format!("Concept block: {site}"));
         }
@@ -96,9 +97,7 @@ impl Parameters {
             let word = word.as_deref().unwrap_or_default();
             after.push(format!("Embedding: {word} {}", file.display()));
         }
-        if let Some(placement) = arguments.flux.placement {
-            after.push(format!("Placement: {placement:?}"));
-        }
+        after.extend(arguments.references.parameters());
         let (dtype, backend) = (arguments.dtype, arguments.backend.name());
         after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
         after.push(format!("Backend: {backend}"));
@@ -113,6 +112,40 @@ impl Parameters {
     pub(crate) fn text(&self, method: &str, seed: u64) -> String {
         format!("{}{seed}, Method: {method}, {}", self.before, self.after)
     }
+}
+
+/// The picture it starts from, how far it may leave it, and what of it is repainted.
+fn start(arguments: &StartArguments, start: Option<&Start>) -> Result<Vec<String>, Box<dyn Error>> {
+    let (Some(init), Some(start)) = (&arguments.init, start) else {
+        return Ok(Vec::new());
+    };
+    let mut said = vec![
+        format!("Init: {}", named(init)?),
+        format!("Denoising strength: {}", start.resolved_strength()),
+    ];
+    let Some(repaint) = &start.repaint else {
+        return Ok(said);
+    };
+    match (&repaint.region, &arguments.inpaint_mask) {
+        (Region::Concept(place), _) => {
+            let ConceptPlace {
+                phrase,
+                prompt,
+                threshold,
+                grow,
+                ..
+            } = place;
+            let prompt = prompt.as_ref().map(|prompt| format!(" in \"{prompt}\""));
+            let prompt = prompt.unwrap_or_default();
+            said.push(format!(
+                "Repaint: {phrase}{prompt} threshold {threshold} grow {grow}"
+            ));
+        }
+        (_, Some(mask)) => said.push(format!("Repaint: {}", named(mask)?)),
+        (_, None) => {}
+    }
+    said.extend(repaint.padding.map(|padding| format!("Padding: {padding}")));
+    Ok(said)
 }
 
 /// The name of a file with the first half of its SHA-256.

@@ -57,7 +57,10 @@ impl ReferenceArguments {
             ("--seen-by", self.seen_by.is_some()),
             ("--redux-pictures", self.redux_pictures.is_some()),
             ("--redux-without-text", self.redux_without_text),
-            ("--prompt-embeds-scale", !self.prompt_embeds_scale.is_empty()),
+            (
+                "--prompt-embeds-scale",
+                !self.prompt_embeds_scale.is_empty(),
+            ),
             (
                 "--pooled-prompt-embeds-scale",
                 !self.pooled_prompt_embeds_scale.is_empty(),
@@ -128,7 +131,10 @@ impl ReferenceArguments {
             lines.push("Redux without text".into());
         }
         if !self.prompt_embeds_scale.is_empty() {
-            lines.push(format!("Prompt embeds scale: {:?}", self.prompt_embeds_scale));
+            lines.push(format!(
+                "Prompt embeds scale: {:?}",
+                self.prompt_embeds_scale
+            ));
         }
         if !self.pooled_prompt_embeds_scale.is_empty() {
             let scales = &self.pooled_prompt_embeds_scale;

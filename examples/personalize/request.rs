@@ -51,9 +51,12 @@ pub(crate) fn request<P: Pipeline>(
         arguments.until.unwrap_or(1.0),
     )?;
     let profile = pipeline.profile();
-    let own = profile.defaults.size;
+    let start = arguments.start.start()?;
     let given = arguments.height.is_some() || arguments.width.is_some();
     let size = given.then(|| {
+        let start = start.as_ref();
+        let own = start.and_then(|start| start.size(profile.multiple));
+        let own = own.unwrap_or(profile.defaults.size);
         let height = arguments.height.unwrap_or(own.height);
         ImageSize::new(height, arguments.width.unwrap_or(own.width))
     });
@@ -73,6 +76,7 @@ pub(crate) fn request<P: Pipeline>(
     request.size = size;
     request.guidance.true_cfg_scale = arguments.flux.true_cfg_scale;
     request.vae_tile = arguments.vae_tile;
+    request.start = start;
     if let Some(name) = &arguments.scheduler {
         request.scheduler = Some(profile.scheduler.with_name(name)?);
     }

@@ -5,6 +5,7 @@ use std::{error::Error, path::Path};
 use conceptrol_core::{
     Grid,
     mask::ConceptMask,
+    models::image::MaskImage,
     pipeline::{Conditioning, Generation, LocatedConcept, Mode, Pipeline, Request},
 };
 use conceptrol_examples::{
@@ -23,6 +24,8 @@ pub(crate) struct Finished {
     pub(crate) images: Vec<RgbImage>,
     pub(crate) seeds: Vec<u64>,
     pub(crate) masks: Vec<MaskOnHost>,
+    /// What was repainted of the picture it starts from.
+    pub(crate) region: Option<MaskImage>,
     located: Vec<LocatedConcept>,
     pace: Pace,
 }
@@ -85,7 +88,8 @@ pub(crate) fn run<P: Pipeline>(
     let references: Vec<_> = (request.concepts.into_iter())
         .filter_map(|concept| Some((concept.name, concept.image?)))
         .collect();
-    writer.write_all(&references, &finished, &interrupt.cancel())?;
+    let before = request.start.map(|start| start.image);
+    writer.write_all(before.as_ref(), &references, &finished, &interrupt.cancel())?;
     print_results(&finished, &writer);
     Ok(())
 }
@@ -133,6 +137,7 @@ fn generate<P: Pipeline>(
         seeds,
         masks,
         located,
+        region,
         ..
     } = generation?;
     let masks = names.into_iter().zip(masks);
@@ -144,6 +149,7 @@ fn generate<P: Pipeline>(
             .filter_map(|(concept, mask)| Some(on_host(concept, &mask?)))
             .collect(),
         located: located.into_iter().flatten().collect(),
+        region,
         pace,
     })
 }
@@ -163,6 +169,10 @@ fn print_request<P: Pipeline>(folder: &Path, pipeline: &P, request: &Request<P::
     let defaults = pipeline.profile().defaults;
     say!("model    {}", folder.display());
     say!("prompt   {}", request.prompts[0]);
+    if let Some(start) = &request.start {
+        let strength = start.resolved_strength();
+        say!("start    a picture, strength {strength}");
+    }
     say!(
         "settings {} steps, guidance {}, scale {}, seed {}, {} picture(s)",
         request.steps.unwrap_or(defaults.steps),

@@ -21,11 +21,11 @@ pub(crate) struct Watch<'a, P: Pipeline> {
 
 impl<P: Pipeline> Watch<'_, P> {
     fn preview(&mut self, report: &StepReport<'_>) -> Result<(), Box<dyn Error>> {
-        let done = report.step.index + 1;
+        let done = report.done;
         let due = self
             .preview_every
             .is_some_and(|every| done.is_multiple_of(every));
-        if !due || done == report.step.total {
+        if !due || done == report.total {
             return Ok(());
         }
         let latents = report.denoised.denoised().slice_dim(0, 0..1);

@@ -66,9 +66,10 @@ impl Writer {
         )
     }
 
-    /// References, results, masks and the sheet of them.
+    /// References, results, masks and the sheet of them; of a picture to start from what it was and became.
     pub(crate) fn write_all(
         &mut self,
+        before: Option<&RgbImage>,
         references: &[(String, RgbImage)],
         finished: &[Finished],
         cancel: &Cancel,
@@ -106,7 +107,37 @@ impl Writer {
             "sheet",
             first,
             &sheet(&labelled, columns, SHEET_EDGE),
-        )
+        )?;
+        match before {
+            Some(before) => self.write_before_after(before, finished, first),
+            None => Ok(()),
+        }
+    }
+
+    /// The picture that a run started from, the region of it that was repainted, and what became of it.
+    fn write_before_after(
+        &mut self,
+        before: &RgbImage,
+        finished: &[Finished],
+        seed: u64,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut row = vec![("before", before.clone())];
+        if let Some(region) = finished.first().and_then(|run| run.region.as_ref()) {
+            let mask = MaskOnHost {
+                concept: String::new(),
+                grid: region.grid,
+                values: region.values.clone(),
+            };
+            row.push(("region", over(before, &mask)?));
+        }
+        row.extend(
+            finished
+                .iter()
+                .map(|run| (run.label, run.images[0].clone())),
+        );
+        let columns = u32::try_from(row.len())?;
+        let picture = sheet(&row, columns, SHEET_EDGE);
+        self.write("before_after.png", "sheet", seed, &picture)
     }
 
     fn write(

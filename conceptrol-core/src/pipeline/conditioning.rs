@@ -12,7 +12,7 @@ use crate::{
         locate::locate,
         memory,
         plan::{check_adapters, check_loras},
-        start::{begin, prepare},
+        start::{begin, check_place, find, prepare},
     },
     seam::BatchLayout,
 };
@@ -56,7 +56,8 @@ pub(super) fn condition<F: Family + ?Sized>(
     let profile = family.profile();
     let images = frame.batch.images;
     let mut seeds = Seeds::new(request.seed, images, profile.noise, &profile.device);
-    let prepared = prepare(family, request, &frame, None, &mut seeds)?;
+    let found = find(family, request)?;
+    let prepared = prepare(family, request, &frame, found, &mut seeds)?;
     let encoding = family.encode(request, &frame, &mut seeds)?;
     let concepts = concepts(request, &located, &encoding.references);
     for concept in &concepts {
@@ -120,6 +121,7 @@ pub(super) fn check<F: Family + ?Sized>(
     let frame = frame(family, request)?;
     check_latents(request, &frame)?;
     memory::check(family, request, &frame)?;
+    check_place(family, request)?;
     let scheduler = scheduler(family, request, frame.size)?;
     if request.start.is_some() && scheduler.timesteps().is_empty() {
         let (name, end) = (
@@ -146,7 +148,8 @@ fn check_input(input: InputKind, start: Option<&Start>) -> Result<(), PipelineEr
     Err(PipelineError::NothingToRepaint { missing })
 }
 
-fn frame<F: Family + ?Sized>(
+/// The outline of a request.
+pub(super) fn frame<F: Family + ?Sized>(
     family: &F,
     request: &Request<F::Extra>,
 ) -> Result<Frame, PipelineError> {

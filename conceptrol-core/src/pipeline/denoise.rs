@@ -117,6 +117,19 @@ pub(super) fn renoise<F: Family + ?Sized>(
     clean: &Tensor<4>,
     observer: &mut dyn Observer,
 ) -> Result<Session, PipelineError> {
+    evaluate(family, plan, request, conditioning, clean, observer, |_| {})
+}
+
+/// The same, with a look at the session after each evaluation.
+pub(super) fn evaluate<F: Family + ?Sized>(
+    family: &F,
+    plan: &AttentionPlan,
+    request: &Request<F::Extra>,
+    conditioning: &Conditioning<F::Encoded>,
+    clean: &Tensor<4>,
+    observer: &mut dyn Observer,
+    mut each: impl FnMut(&Session),
+) -> Result<Session, PipelineError> {
     let (found, expected) = (clean.dims(), conditioning.latents.dims());
     if found != expected {
         let (name, found) = ("the shape of the clean latents", format!("{found:?}"));
@@ -145,6 +158,7 @@ pub(super) fn renoise<F: Family + ?Sized>(
             return Err(PipelineError::Cancelled { stage });
         }
         output?;
+        each(&session);
     }
     Ok(session)
 }

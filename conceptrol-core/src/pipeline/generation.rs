@@ -26,7 +26,8 @@ pub struct Generation {
     pub located: Vec<Vec<LocatedConcept>>,
     /// What the text encoder did not see of each prompt.
     pub truncated: Vec<Option<Truncation>>,
-    /// The region of a picture that was repainted, 1 inside and 0 outside, at the size of the latents' picture.
+    /// The region of the picture it starts from that was repainted, as it was drawn or found: a value for each pixel of that
+    /// picture.
     pub region: Option<MaskImage>,
     /// What capture layers recorded.
     pub captures: Captures,

@@ -5,14 +5,19 @@ use image::RgbImage;
 
 use crate::{
     cancel::Cancel,
-    models::{image::tensor_to_images, scheduler::Scheduler},
+    models::{
+        image::{MaskImage, tensor_to_images},
+        scheduler::Scheduler,
+    },
     pipeline::{
-        Conditioning, Family, Generation, Observer, PipelineError, Request, Stage, Started,
+        ConceptPlace, Conditioning, Family, Generation, Observer, PipelineError, Request, Stage,
+        Started,
         conditioning::{check, condition, scheduler},
         denoise::{denoise, renoise},
         finite,
         locate::locate,
         plan,
+        start::look,
     },
     seam::{AttentionPlan, AttentionSites, ProcessorLayer, Session, SiteSelector},
 };
@@ -90,7 +95,7 @@ pub trait Pipeline: Family {
             masks,
             located: conditioning.located,
             truncated: conditioning.truncated,
-            region: conditioning.start.and_then(|start| start.region),
+            region: conditioning.start.and_then(|start| start.mask),
             captures,
         })
     }
@@ -193,6 +198,24 @@ pub trait Pipeline: Family {
         observer: &mut dyn Observer,
     ) -> Result<Session, PipelineError> {
         (request.cancel).scope(|| renoise(self, plan, request, conditioning, clean, observer))
+    }
+
+    /// Where the words of a phrase act in a picture: the mean of the concept block's maps at several levels of noise, its peak
+    /// 1, a value for each pixel. The request says the prompt, where the place names none, the scheduler and the mask source;
+    /// threshold and growth are not applied yet.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for a phrase that is not in the prompt, and a model whose concept block is not known.
+    fn look_for(
+        &self,
+        request: &Request<Self::Extra>,
+        picture: &RgbImage,
+        place: &ConceptPlace,
+    ) -> Result<MaskImage, PipelineError> {
+        cancellable(&request.cancel, Stage::Encoding, || {
+            look(self, request, picture, place)
+        })
     }
 
     /// Decodes latents to 8-bit pictures, one after the other. Of a part that was cut out it gives the part.

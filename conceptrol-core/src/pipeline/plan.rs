@@ -115,7 +115,8 @@ pub(super) fn check_adapters<F: Family + ?Sized>(
     Ok(())
 }
 
-fn mask_source<F: Family + ?Sized>(
+/// Where the masks of a request come from.
+pub(super) fn mask_source<F: Family + ?Sized>(
     family: &F,
     request: &Request<F::Extra>,
 ) -> Result<Arc<dyn ConceptMaskSource>, PipelineError> {

@@ -3,6 +3,7 @@
 mod adaptation;
 mod ask;
 mod bias;
+mod block_end;
 mod cancel;
 #[path = "../common/mod.rs"]
 mod common;

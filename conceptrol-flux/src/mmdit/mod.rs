@@ -13,6 +13,8 @@ mod single_block;
 mod transformer;
 
 pub use adapters::Adapters;
+pub use attend::BlockContext;
+pub use double_block::{DoubleBlock, Streams};
 pub use reading::Reading;
 pub use rotary::Rotary;
 pub use transformer::{FluxInput, FluxTransformer};

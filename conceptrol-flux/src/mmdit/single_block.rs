@@ -59,10 +59,11 @@ impl SingleBlock {
         session: &mut Session,
     ) -> Result<JoinedStreams, AttentionError> {
         let main_len = streams.main.dims()[1];
-        let joint = Stream::Main(Ground::Joint {
+        let ground = Ground::Joint {
             text: cx.layout.text_stream_len(),
             grid: cx.layout.grid(),
-        });
+        };
+        let joint = Stream::Main(ground);
         let (qkv, main_rest) = self.before(streams.main, cx.vector.clone(), joint, session);
         let mut sequence = vec![qkv];
         let condition_rest =
@@ -86,6 +87,7 @@ impl SingleBlock {
             )
         });
         let main = self.after(main_rest, attended.narrow(1, 0, main_len), joint, session);
+        let main = session.end_block(main, ground);
         Ok(JoinedStreams { main, condition })
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::weights::Weights;
-use conceptrol_core::{AttentionError, Ground, Session, SiteId, TokenLayout};
+use conceptrol_core::{AttentionError, Ground, Projected, Session, SiteId, TokenLayout};
 
 use super::adapters::Adapters;
 use super::attend::BlockContext;
@@ -180,15 +180,21 @@ impl FluxTransformer {
         } = input;
         let latent_range = layout.latents.range.clone();
         let whole = Stream::Main(Ground::Whole);
+        let stream = self.reading.stream();
+        // kept by every block since the first step
+        let kept = self.reading.is_kept()
+            && session
+                .kept(SiteId::new(0), Projected::Conditions)
+                .is_some();
+        let condition = condition.filter(|_| !kept);
         let mut embed = |sigma, pooled, stream| {
             (self.time_text_embed).forward(sigma, guidance, pooled, stream, session)
         };
-        let stream = self.reading.stream();
         let vector = embed(sigma, pooled.clone(), whole);
         let cx = BlockContext {
             condition_vector: condition.as_ref().map(|_| match self.reading {
                 // its own time is 0 at every step
-                Reading::Finished => embed(0.0, pooled, stream),
+                Reading::Finished | Reading::Independent => embed(0.0, pooled, stream),
                 Reading::LikeLatents => vector.clone(),
             }),
             vector,

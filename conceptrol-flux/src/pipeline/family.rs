@@ -8,8 +8,8 @@ use conceptrol_core::{
     mask::{ConceptBlock, ConceptMask},
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        ConceptRequest, Encoding, Evaluation, Family, Fidelity, Frame, ImageSize, Loras, Mode,
-        PipelineError, Profile, Seeds,
+        ConceptRequest, Encoding, Evaluation, Family, Fidelity, Frame, Gating, ImageSize, Loras,
+        Mode, PipelineError, Profile, Seeds,
     },
     processors::JointConditionLayer,
 };
@@ -20,6 +20,7 @@ use crate::mmdit::{FluxInput, FluxTransformer};
 use crate::pipeline::{
     Encoded, Extra, Flux, Kind, Request, concept_block,
     options::TEXT_LIMIT,
+    plan::concept_sites,
     redux::{self, is_redux},
 };
 
@@ -33,7 +34,11 @@ impl Family for Flux {
     }
 
     fn concept_block(&self, fidelity: Fidelity) -> Option<ConceptBlock> {
-        let usual = || concept_block(self.config(), fidelity);
+        let usual = || match self.profile.gating {
+            Gating::Logits => concept_block(self.config(), fidelity),
+            // the authors' code has none for FLUX
+            gating => gating.block_at(concept_sites(self.config(), Fidelity::Paper)),
+        };
         Some(self.named_concept_block().cloned().unwrap_or_else(usual))
     }
 
@@ -79,6 +84,10 @@ impl Family for Flux {
             });
         }
         redux::check(&self.readers, request)?;
+        self.check_pictures(request)?;
+        if self.readers.has_terms() {
+            return Ok(());
+        }
         let strengths = [request.scale, request.outside.unwrap_or_default()];
         let concepts = request.concepts.iter().map(|concept| concept.scale);
         let sites = request.site_scales.iter().map(|(_, scale)| *scale);
@@ -126,13 +135,29 @@ impl Family for Flux {
         builder: AttentionPlanBuilder<'a>,
         request: &Request,
     ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
-        let mut layer = JointConditionLayer::new()
-            .references_see(request.extra.references_see)
-            .seen_by(request.extra.seen_by);
-        for (sites, scale) in &request.site_scales {
-            layer = layer.site_scale(sites.clone(), *scale);
+        let scales = || request.site_scales.iter().cloned();
+        if !self.readers.has_terms() {
+            let layer = JointConditionLayer::new()
+                .references_see(self.sight(request))
+                .seen_by(request.extra.seen_by);
+            let layer = scales().fold(layer, |layer, (sites, scale)| {
+                layer.site_scale(sites, scale)
+            });
+            return Ok(builder.layer(SiteSelector::joint(), layer));
         }
-        Ok(builder.layer(SiteSelector::joint(), layer))
+        let mut builder = builder;
+        for (index, adapter) in self.readers.terms() {
+            let mut carried = request.conditioned().map(|concept| concept.adapter);
+            if !carried.any(|adapter| adapter == index) {
+                continue;
+            }
+            let layer = adapter.sites(&self.options)?.layer(request.extra.text_rows);
+            let layer = scales().fold(layer.adapter(index), |layer, (sites, scale)| {
+                layer.site_scale(sites, scale)
+            });
+            builder = builder.layer(SiteSelector::joint(), layer);
+        }
+        Ok(builder)
     }
 
     fn encode(
@@ -141,7 +166,9 @@ impl Family for Flux {
         frame: &Frame,
         seeds: &mut Seeds,
     ) -> Result<Encoding<Encoded>, PipelineError> {
-        Ok(Encoding::new(self.encode_request(request, frame, seeds)?))
+        let references = self.encode_references(request, frame)?;
+        let states = self.encode_request(request, frame, seeds)?;
+        Ok(Encoding::new(states).references(references))
     }
 
     fn concepts_of(&self, request: &Request, concepts: &[Concept]) -> Vec<Concept> {

@@ -1,7 +1,9 @@
-//! FLUX with OminiControl and Conceptrol, from a folder to pictures.
+//! FLUX with OminiControl, IP-Adapters and Conceptrol, from a folder to pictures.
 
+mod conditions;
 mod encode;
 mod family;
+mod ip_adapters;
 mod kind;
 mod model;
 mod options;

@@ -17,16 +17,16 @@ use conceptrol_core::{
         weights::Checkpoint,
     },
     pipeline::{
-        Footprint, Frame, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles, ModelIndex,
-        Part, PipelineError, Profile, Residency, Slot, checked_scheduler, concept_block_of,
-        decoding_bytes, product, size_of, weight_bytes,
+        Footprint, Frame, Gating, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles,
+        ModelIndex, Part, PipelineError, Profile, Residency, Slot, checked_scheduler,
+        concept_block_of, decoding_bytes, product, size_of, weight_bytes,
     },
 };
 
 use crate::config::FluxConfig;
 use crate::latents::{PIXELS_PER_TOKEN, SIDE_LIMIT};
 use crate::load::{config_of, load_transformer, lora_targets, transformer_checkpoint};
-use crate::mmdit::FluxTransformer;
+use crate::mmdit::{FluxTransformer, Reading};
 use crate::pipeline::{FluxOptions, Kind, PromptEncoders, Tokenizers, readers::Readers};
 use crate::sites::attention_sites;
 
@@ -158,16 +158,23 @@ impl Flux {
             true => 30.0,
             false => 3.5,
         };
-        // the authors' 0.5, below which OminiControl loses the reference altogether
-        profile.defaults.outside = 0.5;
 
         let targets = || lora_targets(&config, &clip_config, &t5_config, &options.device);
-        let readers = Readers::open(kind, &config, &options, targets)?;
+        let readers = Readers::open(kind, &config, files.path(), &options, targets)?;
+        if readers.has_terms() {
+            profile.gating = Gating::Factor;
+        } else {
+            // the authors' 0.5, below which OminiControl loses the reference altogether
+            profile.defaults.outside = 0.5;
+        }
+        let gating = profile.gating;
         // the additions of a style are for text and latents: they are not merged where condition tokens share the weights
         let merges = readers.additions.is_empty();
         let loras = Loras::open(&options, targets, merges)?;
         Ok(Self {
-            concept_block: concept_block_of(&file("conceptrol.json")?, ConceptBlock::joint)?,
+            concept_block: concept_block_of(&file("conceptrol.json")?, |sites| {
+                gating.block_at(sites)
+            })?,
             files,
             profile,
             kind,
@@ -188,6 +195,11 @@ impl Flux {
             vae: Slot::new(options.residency),
             options,
         })
+    }
+
+    /// What reads reference pictures, by the numbers that concepts name: `kontext`, `ominicontrol`, `redux`, `ip_adapter`.
+    pub fn readers(&self) -> impl Iterator<Item = &'static str> {
+        self.readers.names()
     }
 
     /// Which model it is.
@@ -270,7 +282,10 @@ impl Flux {
             let weights = weights.merging(self.loras.merged(lora::Part::Denoiser));
             let mut transformer = load_transformer(&config, weights, options.residency)?;
             transformer.set_adapters(self.readers.additions.clone());
-            transformer.set_reading(self.kind.reading());
+            transformer.set_reading(match self.options.extra.independent_conditions {
+                true => Reading::Independent,
+                false => self.kind.reading(),
+            });
             Ok(transformer)
         })
     }

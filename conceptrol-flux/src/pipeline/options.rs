@@ -21,6 +21,9 @@ pub struct FluxOptions {
     /// Tokens of the picture that a token of a reference beside it covers along a side, OminiControl2's `position_scale`:
     /// 2 for adapters that read references at half the size.
     pub position_scale: f64,
+    /// Whether OminiControl was trained with references that see themselves alone (OminiControl2). Their keys and values
+    /// are then the same at every step: they are computed once and kept, for 512 x 512 pixels 1.4 GB of FLUX.1 in f32.
+    pub independent_conditions: bool,
 }
 
 impl Default for FluxOptions {
@@ -29,6 +32,7 @@ impl Default for FluxOptions {
             kind: None,
             placement: None,
             position_scale: 1.0,
+            independent_conditions: false,
         }
     }
 }
@@ -51,6 +55,12 @@ impl FluxOptions {
         self.position_scale = scale;
         self
     }
+
+    /// Sets whether references see themselves alone.
+    pub fn independent_conditions(mut self, independent: bool) -> Self {
+        self.independent_conditions = independent;
+        self
+    }
 }
 
 /// What a [request](super::Request) has for FLUX only.
@@ -67,12 +77,16 @@ pub struct Extra {
     /// [about this area](crate::kontext::output_size). diffusers' `max_area`. If `None`, a size that is asked for is made as
     /// it is; without one Kontext makes [`MAX_AREA`](crate::kontext::MAX_AREA) pixels of the first reference's aspect.
     pub max_area: Option<usize>,
-    /// What reference pictures in the sequence see beside themselves.
+    /// What reference pictures in the sequence see beside themselves; an adapter with
+    /// [independent conditions](FluxOptions::independent_conditions) says that itself.
     pub references_see: ReferenceSight,
     /// Which text sees a reference in the sequence that keeps to a concept.
     pub seen_by: TextSight,
     /// Pictures in the text stream.
     pub redux: ReduxOptions,
+    /// Whether the text rows of single blocks look at the pictures of `InstantX`'s IP-Adapter as well, as strongly as they act,
+    /// whatever the concept's mask: so it does in the official code. Without them a mask of zeros is no adapter at all.
+    pub text_rows: bool,
 }
 
 impl Default for Extra {
@@ -84,6 +98,7 @@ impl Default for Extra {
             references_see: ReferenceSight::default(),
             seen_by: TextSight::default(),
             redux: ReduxOptions::default(),
+            text_rows: true,
         }
     }
 }
@@ -92,6 +107,12 @@ impl Extra {
     /// Sets the number of T5 tokens.
     pub fn text_tokens(mut self, tokens: usize) -> Self {
         self.text_tokens = tokens;
+        self
+    }
+
+    /// Sets whether text rows of single blocks look at the pictures of `InstantX`'s IP-Adapter.
+    pub fn text_rows(mut self, text_rows: bool) -> Self {
+        self.text_rows = text_rows;
         self
     }
 

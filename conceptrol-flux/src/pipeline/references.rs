@@ -1,114 +1,122 @@
-//! Reference pictures as the tokens their readers make of them.
+//! From reference pictures to the image tokens of IP-Adapters.
+
+use std::collections::BTreeSet;
 
 use burn::tensor::Tensor;
 use conceptrol_core::{
-    models::image::RgbImage,
-    pipeline::{Fidelity, PipelineError, Seeds},
+    ReferenceTokens,
+    pipeline::{ConceptRequest, Frame, PipelineError},
 };
+use image::RgbImage;
 
-use crate::omini::{Condition, ConditionSize};
-use crate::pipeline::{
-    Flux, Kind, ReduxPictures, Request, readers::Reader, redux::is_redux, sequence::Reference,
-};
-
-/// Size at which the authors' code reads every reference picture.
-const AUTHORS_SIZE: ConditionSize = ConditionSize::Exact {
-    height: 512,
-    width: 512,
-};
+use crate::adapter::{AdapterKind, ImageEncoder, ImageProjection};
+use crate::pipeline::{Flux, Request};
 
 impl Flux {
-    /// The tokens of each concept's picture, in the order of the concepts.
-    pub(super) fn read_references(
+    /// That what a request says about pictures is read.
+    pub(super) fn check_pictures(&self, request: &Request) -> Result<(), PipelineError> {
+        let refuse = |what: &str| {
+            Err(PipelineError::Unsupported {
+                family: "FLUX",
+                what: what.into(),
+            })
+        };
+        let terms = self.readers.has_terms();
+        let has = |some: fn(&ConceptRequest) -> bool| request.concepts.iter().any(some);
+        if !terms && has(|concept| !concept.more_images.is_empty()) {
+            return refuse("second picture of a concept: only IP-Adapters read several");
+        }
+        if !terms && has(|concept| concept.negative_image.is_some()) {
+            return refuse("negative picture: only IP-Adapters read one");
+        }
+        let mut kinds = self.readers.terms().map(|(_, adapter)| adapter.kind());
+        if !request.extra.text_rows && !kinds.any(|kind| kind == AdapterKind::InstantX) {
+            return refuse("text rows to leave out: only InstantX's ip-adapter has some");
+        }
+        Ok(())
+    }
+
+    /// The image tokens of each concept that has a picture. One adapter after the other, so that with little memory no image
+    /// encoder is loaded twice and no two at once.
+    pub(super) fn encode_references(
         &self,
         request: &Request,
-        seeds: &mut Seeds,
-    ) -> Result<Vec<Reference>, PipelineError> {
-        let mut references = Vec::new();
-        for concept in request.concepts.iter().filter(|_| request.has_references()) {
-            let picture = concept.image.as_ref().zip(self.readers.of(concept));
-            let Some((picture, reader)) = picture else {
+        frame: &Frame,
+    ) -> Result<Vec<Option<ReferenceTokens>>, PipelineError> {
+        let mut references = vec![None; request.concepts.len()];
+        if !request.has_references() {
+            return Ok(references);
+        }
+        let used: BTreeSet<usize> = (request.conditioned())
+            .map(|concept| concept.adapter)
+            .collect();
+        for (index, adapter) in self.readers.terms() {
+            if !used.contains(&index) {
                 continue;
-            };
-            match reader {
-                Reader::Kontext | Reader::Omini => {
-                    let condition = self.read_beside(picture, request, seeds)?;
-                    references.push(Reference::Beside(condition));
-                }
-                Reader::Redux(files, slot) => {
-                    let text_dim = self.config().joint_attention_dim;
-                    let redux = slot.get(|| files.load(text_dim, &self.options))?;
-                    let (_, tokens) = redux.encode(picture)?;
-                    let grid = files.grid();
-                    references.push(Reference::InText(Condition { tokens, grid }));
-                }
+            }
+            let encoder = adapter.encoder(&self.options)?;
+            let carried = (references.iter_mut().zip(&request.concepts))
+                .filter(|(_, concept)| concept.adapter == index && concept.has_reference());
+            let carried: Vec<_> = carried.collect();
+            let mut seen = Vec::with_capacity(carried.len());
+            for (_, concept) in &carried {
+                seen.push(self.see(&encoder, concept, frame.batch.guided)?);
+            }
+            drop(encoder);
+            let projection = adapter.projection(&self.options)?;
+            for ((reference, _), seen) in carried.into_iter().zip(seen) {
+                *reference = Some(seen.tokens(&projection).adapter(index));
             }
         }
         Ok(references)
     }
 
-    fn read_beside(
+    /// What an encoder sees of a concept's pictures, and for the unconditional rows of its negative one.
+    fn see(
         &self,
-        picture: &RgbImage,
-        request: &Request,
-        seeds: &mut Seeds,
-    ) -> Result<Condition, PipelineError> {
-        let size = request.extra.condition_size;
-        let size = size.unwrap_or_else(|| self.kind().condition_size());
-        match (self.kind(), request.fidelity) {
-            // Their code samples the posterior with the numbers that follow those of the latents.
-            (Kind::TextToImage, Fidelity::Authors) => {
-                self.encode_condition(picture, AUTHORS_SIZE, Some(seeds))
-            }
-            _ => self.encode_condition(picture, size, None),
-        }
-    }
-
-    /// The references that have tokens of their own in the sequence.
-    pub(super) fn summed(&self, request: &Request, references: Vec<Reference>) -> Vec<Reference> {
-        if request.extra.redux.pictures == ReduxPictures::Beside {
-            return references;
-        }
-        let mut first = true;
-        let own = |reference: &Reference| match reference {
-            Reference::Beside(_) => true,
-            Reference::InText(_) => std::mem::take(&mut first),
+        encoder: &ImageEncoder,
+        concept: &ConceptRequest,
+        guided: bool,
+    ) -> Result<Seen, PipelineError> {
+        let embed = |pictures: &[RgbImage]| -> Result<Tensor<2>, PipelineError> {
+            let pixels = encoder.pixels(pictures, &self.profile.device)?;
+            Ok(encoder.embed(pixels.cast(self.profile.dtype))?)
         };
-        references.into_iter().filter(own).collect()
+        let pictures: Vec<RgbImage> = concept.images().cloned().collect();
+        let negative = guided.then(|| {
+            let given = concept.negative_image.clone();
+            embed(&[given.unwrap_or_else(|| RgbImage::new(1, 1))]) // black
+        });
+        Ok(Seen {
+            pictures: embed(&pictures)?,
+            negative: negative.transpose()?,
+        })
     }
+}
 
-    /// Whether the picture of concept number `index` has no tokens of its own: it is part of a sum.
-    pub(super) fn is_summed_away(&self, request: &Request, index: usize) -> bool {
-        let redux = |index: &usize| is_redux(&self.readers, &request.concepts[*index]);
-        let first = (0..request.concepts.len()).find(redux);
-        let summed = request.extra.redux.pictures == ReduxPictures::Summed;
-        summed && redux(&index) && first != Some(index)
-    }
+/// Embeddings of a concept's pictures.
+struct Seen {
+    /// `[pictures, embedding_dim]`
+    pictures: Tensor<2>,
+    /// `[1, embedding_dim]`, with guidance.
+    negative: Option<Tensor<2>>,
+}
 
-    /// What the Redux that a concept names makes of a picture: the states of its image encoder, and the tokens.
-    ///
-    /// # Shapes
-    ///
-    /// `[1, patches, hidden_size]`, `[1, patches, joint_attention_dim]`
-    ///
-    /// # Errors
-    ///
-    /// Those of loading it; [`PipelineError::Unsupported`] if reader number `adapter` is another.
-    pub fn encode_redux(
-        &self,
-        adapter: usize,
-        picture: &RgbImage,
-    ) -> Result<(Tensor<3>, Tensor<3>), PipelineError> {
-        match self.readers.get(adapter) {
-            Some(Reader::Redux(files, slot)) => {
-                let text_dim = self.config().joint_attention_dim;
-                slot.get(|| files.load(text_dim, &self.options))?
-                    .encode(picture)
-            }
-            _ => Err(PipelineError::Unsupported {
-                family: "this adapter",
-                what: "tokens in the text stream".into(),
-            }),
-        }
+impl Seen {
+    /// The tokens of all pictures as keys of one attention. Those of the negative picture are repeated to as many: keys that
+    /// all stand there equally often have the same weights as once.
+    fn tokens(self, projection: &ImageProjection) -> ReferenceTokens {
+        let pictures = self.pictures.dims()[0];
+        let joined = |embeds: Tensor<2>| {
+            let tokens = projection.forward(embeds);
+            let [pictures, each, width] = tokens.dims();
+            tokens.reshape([1, pictures * each, width])
+        };
+        let conditional = joined(self.pictures);
+        let unconditional = match self.negative {
+            Some(negative) => joined(negative).repeat_dim(1, pictures),
+            None => conditional.clone(), // no row reads it
+        };
+        ReferenceTokens::new(conditional, unconditional)
     }
 }

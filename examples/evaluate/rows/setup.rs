@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
@@ -23,6 +24,9 @@ pub(crate) struct Setup {
     pub(crate) files: BTreeMap<String, Digest>,
     /// Options that change rows -> value.
     pub(crate) options: BTreeMap<String, String>,
+    /// What the program was called with, but for where rows go and which part of them: how to repeat it.
+    #[serde(default)]
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Setup {
@@ -32,6 +36,7 @@ impl Setup {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             files: BTreeMap::new(),
             options: BTreeMap::new(),
+            arguments: without_place(std::env::args_os().skip(1)),
         }
     }
 
@@ -70,6 +75,25 @@ impl Setup {
         }
         differing(&self.files, &other.files).or_else(|| differing(&self.options, &other.options))
     }
+}
+
+/// Arguments without `--out` and `--shard`.
+fn without_place(arguments: impl IntoIterator<Item = OsString>) -> Vec<String> {
+    let mut arguments = arguments.into_iter();
+    let mut kept = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let argument = argument.to_string_lossy();
+        let (flag, value) = match argument.split_once('=') {
+            Some((flag, _)) => (flag, true),
+            None => (&*argument, false),
+        };
+        match ["--out", "--shard"].contains(&flag) {
+            true if value => {}
+            true => drop(arguments.next()),
+            false => kept.push(argument.into_owned()),
+        }
+    }
+    kept
 }
 
 /// What tells files apart: SHA-256 over the names, sizes and both ends (1 MiB each) of a file, or of all files of a folder.
@@ -132,6 +156,21 @@ mod tests {
         for (index, digest) in digests.iter().enumerate() {
             assert!(!digests[..index].contains(digest), "number {index}");
         }
+    }
+
+    #[test]
+    fn where_rows_go_is_no_part_of_repeating_them() {
+        let given = [
+            "masks",
+            "--out",
+            "a b",
+            "--steps",
+            "20",
+            "--shard=1/2",
+            "--axis=x=1",
+        ];
+        let kept = without_place(given.map(OsString::from));
+        assert_eq!(kept, ["masks", "--steps", "20", "--axis=x=1"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use conceptrol_flux::{
     pipeline::{Encoded, FluxOptions, Kind, Request},
 };
 
-use super::{kontext, redux, refresh::Counter};
+use super::{ip_adapter, kontext, redux, refresh::Counter};
 use crate::{
     Outcome,
     case::{Arrays, Case, array, id_array},
@@ -103,7 +103,12 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
     }
     compare_span(case, &conditioning.concepts, report);
 
-    let plan = pipeline.plan(&request)?;
+    let recorder = ip_adapter::Recorder::of(case)?;
+    let plan = match &recorder {
+        Some(recorder) => recorder.plan(&pipeline, &request)?,
+        None => pipeline.plan(&request)?,
+    };
+    ip_adapter::compare(case, &request, &conditioning.concepts, &expected, report)?;
     let (latents, _) = trace::run(
         &pipeline,
         &plan,
@@ -119,6 +124,9 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         report.values("concept_mask_refresh", when.collect(), &expected);
         let masks = refreshes.into_iter().flat_map(|refresh| refresh.log_mask);
         report.values("concept_mask_log", masks.collect(), &expected);
+    }
+    if let Some(recorder) = recorder {
+        recorder.compare(batch, &expected, report);
     }
     // cases about the weights of the transformer end here
     let Some(wanted) = expected.get("vae_in") else {
@@ -221,6 +229,9 @@ fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
     if case.has_file("transformer") {
         options = options.part("transformer", case.file("transformer")?);
     }
+    if case.has_file("ip_adapter") {
+        options = options.adapter((case.file("ip_adapter")?, case.file("image_encoder")?));
+    }
     if case.has_file("gguf") {
         let config = case.file("transformer_config")?;
         let folder = config.parent().and_then(Path::parent);
@@ -261,6 +272,9 @@ fn flux_request(case: &Case) -> Result<Request, Box<dyn Error>> {
         .filter(|scale| *scale > 1.0);
     if let (Some(scale), Some(negative)) = (mixing, negative) {
         request = request.true_cfg_scale(scale).negative_prompt(negative);
+    }
+    if case.has_file("ip_adapter") {
+        request = ip_adapter::request(case, request)?;
     }
     Ok(request)
 }

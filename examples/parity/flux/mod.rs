@@ -2,6 +2,7 @@
 
 mod component;
 mod generation;
+mod ip_adapter;
 mod kontext;
 mod redux;
 mod refresh;

@@ -37,7 +37,6 @@ pub use dtype::StoredDType;
 pub use entry::TensorInfo;
 pub use error::{Mismatch, MissingTensor, WeightError, WrongTensor};
 pub use map::KeyRule;
-#[cfg(feature = "hub")]
 pub(crate) use names::best as best_checkpoint;
 pub use open::{Files, Format};
 pub(in crate::models) use {

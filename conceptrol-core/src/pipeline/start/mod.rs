@@ -2,6 +2,7 @@
 
 mod canvas;
 mod crop;
+mod look;
 mod place;
 mod request;
 mod state;
@@ -9,6 +10,7 @@ mod strength;
 
 pub(super) use canvas::Canvas;
 pub(super) use crop::Crop;
+pub(super) use look::{check_place, find, look};
 pub use place::ConceptPlace;
 pub use request::{Region, Repaint, Start};
 pub use state::Started;

@@ -74,8 +74,9 @@ impl Start {
         self.resolved_strength() == 0.0
     }
 
-    /// The size of the result where the request names none; `None` if the model's own size is better.
-    pub(crate) fn size(&self, multiple: usize) -> Option<ImageSize> {
+    /// The size of the result where the request names none: that of the picture, each side rounded down to a multiple. `None`
+    /// where the model's own size is better, for a part that is cut out.
+    pub fn size(&self, multiple: usize) -> Option<ImageSize> {
         // what is cut out is enlarged to what the model does best
         if self
             .repaint

@@ -21,6 +21,8 @@ pub struct Started {
     pub picture: Option<Tensor<4>>,
     /// The region that is repainted, 1 inside and 0 outside, at the size that is computed.
     pub region: Option<MaskImage>,
+    /// The region as it was drawn or found, a value for each pixel of the picture that was given.
+    pub mask: Option<MaskImage>,
     /// The region on the grid of the latents, `[1, 1, height, width]`.
     pub cells: Option<Tensor<4>>,
     /// Whether the loop puts the picture back around the region after every step.
@@ -113,8 +115,10 @@ pub(in crate::pipeline) fn prepare<F: Family + ?Sized>(
         let small = region.resized(Grid::new(height, width), ResizeFilter::Nearest);
         cells = Some(small.values().clone().reshape([1, 1, height, width]));
     }
+    let mask = mask.cloned();
     let start = Started {
         picture,
+        mask,
         region: canvas.region,
         cells,
         keeps: !sees_region,

@@ -25,6 +25,7 @@ pub(crate) fn to_look_at(table: &Table<Picture>) -> Vec<Part> {
     let variants = Variant::all(table);
     let names = names(&variants);
     let mut parts = Vec::new();
+    let mut groups = 0;
     for (proposed, name) in variants.iter().zip(&names) {
         let Some(baseline) = (proposed.is(CONCEPT_BLOCK))
             .then(|| proposed.baseline(&variants))
@@ -32,6 +33,7 @@ pub(crate) fn to_look_at(table: &Table<Picture>) -> Vec<Part> {
         else {
             continue;
         };
+        groups += 1;
         let group = |variant: &&(&Variant, &String)| {
             let same = variant.0.group().0 == proposed.group().0 || variant.0.group().0.is_none();
             same && (variants.len() <= ALL
@@ -76,9 +78,9 @@ pub(crate) fn to_look_at(table: &Table<Picture>) -> Vec<Part> {
                 .map(|(key, gain)| case(table, &shown, key, *gain));
             let cases: Vec<Case> = cases.collect();
             if !cases.is_empty() {
-                let id = match parts.len() {
-                    0..3 => id.to_owned(),
-                    earlier => format!("{id}_{}", earlier / 3 + 1),
+                let id = match groups {
+                    1 => id.to_owned(),
+                    _ => format!("{id}_{groups}"),
                 };
                 parts.push(Part::Sheet(Sheet { id, title, cases }));
             }

@@ -43,17 +43,17 @@ impl Summary {
                 .or_default()
                 .insert(row.step, row.loss);
         }
-        let steps = table.rows.iter().map(|row| row.step + 1).max().unwrap_or(0);
+        let steps = table.rows.iter().map(|row| row.step).max().unwrap_or(0);
         let bucket = steps.div_ceil(POINTS).max(1);
         let curve = |of: fn(&Baseline) -> Option<f64>| {
             let mut buckets: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
             for row in &table.rows {
                 buckets
-                    .entry(row.step / bucket)
+                    .entry(row.step.saturating_sub(1) / bucket)
                     .or_default()
                     .extend(of(row));
             }
-            let middle = |index: usize| (index * bucket) as f64 + (bucket - 1) as f64 / 2.0;
+            let middle = |index: usize| (index * bucket) as f64 + (bucket + 1) as f64 / 2.0;
             (buckets.iter())
                 .filter_map(|(&index, losses)| Some((middle(index), mean(losses)?)))
                 .collect()

@@ -259,8 +259,8 @@ pub(super) fn training() -> Vec<Baseline> {
         .into_iter()
         .enumerate()
     {
-        for step in 0..400 {
-            let falling = 0.06 + 0.1 * (-f64::from(step) / 80.0).exp();
+        for step in 1..=400 {
+            let falling = 0.06 + 0.1 * (-f64::from(step - 1) / 80.0).exp();
             rows.push(Baseline {
                 unit,
                 subject: subject.to_owned(),
