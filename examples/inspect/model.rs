@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
+use conceptrol_core::models::siglip_vision::{SiglipVisionConfig, SiglipVisionModel};
 use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::{
     AttentionSites,
@@ -11,7 +12,11 @@ use conceptrol_core::{
         weights::Weights,
     },
 };
-use conceptrol_flux::{FluxConfig, mmdit::FluxTransformer};
+use conceptrol_flux::{
+    FluxConfig,
+    adapter::{ImageProjection, IpAdapterLayout, IpAdapterSites},
+    mmdit::FluxTransformer,
+};
 use conceptrol_sd::{
     adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
@@ -28,6 +33,8 @@ pub(crate) enum Model {
     T5(T5Config),
     Flux(FluxConfig),
     IpAdapter(AdapterKind, AttentionSites),
+    FluxIpAdapter(IpAdapterLayout, FluxConfig),
+    SiglipVision(SiglipVisionConfig),
 }
 
 impl Model {
@@ -40,6 +47,11 @@ impl Model {
             Self::ClipVision(config) => drop(ClipVisionModel::new(config, weights)),
             Self::T5(config) => drop(T5Encoder::new(config, weights)),
             Self::Flux(config) => drop(FluxTransformer::new(config, weights)),
+            Self::FluxIpAdapter(layout, config) => {
+                drop(ImageProjection::new(layout, weights));
+                drop(IpAdapterSites::new(layout, config, weights));
+            }
+            Self::SiglipVision(config) => drop(SiglipVisionModel::new(config, weights)),
             Self::IpAdapter(kind, sites) => {
                 drop(IpAdapterWeights::new(kind.clone(), sites, weights));
             }
@@ -83,6 +95,17 @@ impl Model {
                 } else {
                     "without"
                 }
+            ),
+            Self::FluxIpAdapter(layout, _) => format!(
+                "IP-Adapter of {} for FLUX, {} tokens a picture, {} blocks; its image encoder is {}",
+                layout.kind.name(),
+                layout.tokens,
+                layout.blocks,
+                layout.kind.encoder()
+            ),
+            Self::SiglipVision(config) => format!(
+                "SigLIP vision encoder, {} layers of width {}",
+                config.encoder.num_hidden_layers, config.encoder.hidden_size
             ),
             Self::IpAdapter(kind, _) => {
                 let kind_name = match kind {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-use conceptrol_core::pipeline::{LoadOptions, Residency};
+use conceptrol_core::pipeline::{Family, Gating, LoadOptions, Residency};
 use conceptrol_examples::model::is_flux;
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
@@ -18,8 +18,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let folder = arguments.parts.locate(&folder)?;
     if is_flux(&folder)? {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
-        let request = request(arguments, &pipeline, 0.0)?;
-        run_pipeline(arguments, &folder, "ominicontrol", &pipeline, request)
+        let (adapter, warmup) = match pipeline.profile().gating {
+            Gating::Factor => ("ip_adapter", 0.2),
+            _ => ("ominicontrol", 0.0),
+        };
+        let mut request = request(arguments, &pipeline, warmup)?;
+        request.extra.text_rows = !arguments.flux.no_text_rows;
+        run_pipeline(arguments, &folder, adapter, &pipeline, request)
     } else {
         if let Some(option) = arguments.flux_only() {
             return Err(format!("{option} is for FLUX models only").into());
@@ -58,6 +63,22 @@ fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn 
 
 fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
     let mut options = options(arguments)?;
+    // beside a single file there is none
+    let configurations = arguments.parts.configurations.as_deref();
+    let beside = configurations
+        .filter(|_| folder.is_file())
+        .unwrap_or(folder);
+    for (adapter, encoder) in adapters(arguments)? {
+        let encoder = encoder.map_or_else(|| beside.join("image_encoder"), Path::to_owned);
+        options = options.adapter((adapter, encoder));
+    }
+    Ok(options)
+}
+
+/// An adapter and the image encoder that is given for it, or for all.
+type AdapterPaths<'a> = (&'a Path, Option<&'a Path>);
+
+fn adapters(arguments: &Arguments) -> Result<Vec<AdapterPaths<'_>>, Box<dyn Error>> {
     let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
     match (adapters.len(), encoders.len()) {
         (0, 1..) => return Err("--image-encoder needs --adapter".into()),
@@ -66,26 +87,22 @@ fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<d
         }
         _ => {}
     }
-    // beside a single file there is none
-    let configurations = arguments.parts.configurations.as_deref();
-    let beside = configurations
-        .filter(|_| folder.is_file())
-        .unwrap_or(folder);
-    for (index, adapter) in adapters.iter().enumerate() {
-        let given = encoders.get(index).or(encoders.first()).cloned();
-        let encoder = given.unwrap_or_else(|| beside.join("image_encoder"));
-        options = options.adapter((adapter, encoder));
-    }
-    Ok(options)
+    let encoder = |index| encoders.get(index).or(encoders.first());
+    let numbered = adapters.iter().enumerate();
+    let pairs = numbered.map(|(index, adapter)| {
+        let encoder = encoder(index).map(|path| path.as_path());
+        (adapter.as_path(), encoder)
+    });
+    Ok(pairs.collect())
 }
 
 fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<dyn Error>> {
     let mut options = options::<FluxOptions>(arguments)?;
-    if !arguments.image_encoders.is_empty() {
-        return Err("--image-encoder is not for FLUX models".into());
-    }
-    for adapter in &arguments.adapters {
-        options = options.adapter(adapter.as_path());
+    for (adapter, encoder) in adapters(arguments)? {
+        options = match encoder {
+            Some(encoder) => options.adapter((adapter, encoder)),
+            None => options.adapter(adapter),
+        };
     }
     if let Some(placement) = arguments.flux.placement {
         options.extra.placement = placement.into();

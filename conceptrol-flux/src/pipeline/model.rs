@@ -17,9 +17,9 @@ use conceptrol_core::{
         weights::Checkpoint,
     },
     pipeline::{
-        Footprint, Frame, Gating, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles, ModelIndex,
-        Part, PipelineError, Profile, Residency, Slot, checked_scheduler, concept_block_of,
-        decoding_bytes, product, size_of, weight_bytes,
+        Footprint, Frame, Gating, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles,
+        ModelIndex, Part, PipelineError, Profile, Residency, Slot, checked_scheduler,
+        concept_block_of, decoding_bytes, product, size_of, weight_bytes,
     },
 };
 

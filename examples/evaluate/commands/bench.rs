@@ -7,7 +7,9 @@ use conceptrol_core::{
     Grid, MaskRole, SiteSelector,
     mask::{ConceptMask, ConceptMaskSource, Local, MaskNorm, Random},
     models::image::{RgbImage, open},
-    pipeline::{ConceptRequest, Conditioning, Generation, LoraRequest, Mode, Pipeline, Request},
+    pipeline::{
+        ConceptRequest, Conditioning, Gating, Generation, LoraRequest, Mode, Pipeline, Request,
+    },
     processors::CaptureLayer,
 };
 use ndarray::Array2;
@@ -200,10 +202,9 @@ impl<'a, P: Pipeline> Bench<'a, P> {
         let shape = [regions.len(), height * width];
         let values = TensorData::new(values, shape);
         let values = Tensor::from_data(values, &device);
-        let norm = if lab.pipeline.profile().is_joint() {
-            MaskNorm::Mean
-        } else {
-            MaskNorm::None
+        let norm = match lab.pipeline.profile().gating {
+            Gating::Logits => MaskNorm::Mean,
+            _ => MaskNorm::None,
         };
         let mask = ConceptMask::new(values, Grid::new(height, width))?;
         Ok(mask.normalized(norm))
