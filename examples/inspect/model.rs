@@ -2,17 +2,22 @@
 
 use burn::tensor::Device;
 use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
+use conceptrol_core::models::siglip_vision::{SiglipVisionConfig, SiglipVisionModel};
 use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::{
     AttentionSites,
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         clip_text::{ClipTextConfig, ClipTextModel},
-        siglip_vision::{SiglipVisionConfig, SiglipVisionModel},
         weights::Weights,
     },
 };
-use conceptrol_flux::{FluxConfig, mmdit::FluxTransformer, redux::ReduxEmbedder};
+use conceptrol_flux::{
+    FluxConfig,
+    adapter::{ImageProjection, IpAdapterLayout, IpAdapterSites},
+    mmdit::FluxTransformer,
+    redux::ReduxEmbedder,
+};
 use conceptrol_sd::{
     adapter::{AdapterKind, IpAdapterWeights},
     config::UNetConfig,
@@ -29,6 +34,7 @@ pub(crate) enum Model {
     T5(T5Config),
     Flux(FluxConfig),
     IpAdapter(AdapterKind, AttentionSites),
+    FluxIpAdapter(IpAdapterLayout, FluxConfig),
     /// Width of the picture's states, width of the text.
     Redux(usize, usize),
     SiglipVision(SiglipVisionConfig),
@@ -46,6 +52,10 @@ impl Model {
             Self::Flux(config) => drop(FluxTransformer::new(config, weights)),
             Self::Redux(redux_dim, text_dim) => {
                 drop(ReduxEmbedder::new(*redux_dim, *text_dim, weights));
+            }
+            Self::FluxIpAdapter(layout, config) => {
+                drop(ImageProjection::new(layout, weights));
+                drop(IpAdapterSites::new(layout, config, weights));
             }
             Self::SiglipVision(config) => drop(SiglipVisionModel::new(config, weights)),
             Self::IpAdapter(kind, sites) => {
@@ -98,6 +108,13 @@ impl Model {
             ),
             Self::Redux(redux_dim, text_dim) => format!(
                 "FLUX Redux, from picture states of width {redux_dim} to text of width {text_dim}"
+            ),
+            Self::FluxIpAdapter(layout, _) => format!(
+                "IP-Adapter of {} for FLUX, {} tokens a picture, {} blocks; its image encoder is {}",
+                layout.kind.name(),
+                layout.tokens,
+                layout.blocks,
+                layout.kind.encoder()
             ),
             Self::SiglipVision(config) => format!(
                 "SigLIP vision encoder, {} layers of width {}",

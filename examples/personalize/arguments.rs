@@ -29,12 +29,12 @@ pub(crate) struct Arguments {
     /// Hugging Face hub; the embedded model if absent.
     #[arg(long, value_name = "DIR|FILE|NAME")]
     pub model: Option<PathBuf>,
-    /// The adapter that reads reference pictures or faces: an IP-Adapter (.safetensors or .bin), or OminiControl's `LoRA` for
-    /// FLUX. Several are numbered from 1, and "cat@2=cat.png" is read by the second.
+    /// The adapter that reads reference pictures or faces: an IP-Adapter (.safetensors or .bin; for FLUX those of `XLabs` and
+    /// `InstantX`), or OminiControl's `LoRA` for FLUX. Several are numbered from 1, and "cat@2=cat.png" is read by the second.
     #[arg(long = "adapter", value_name = "FILE")]
     pub adapters: Vec<PathBuf>,
-    /// Folder of the image encoder that the IP-Adapter was trained with [default: `image_encoder` of the model]. One for all
-    /// adapters, or one each.
+    /// Folder of the image encoder that the IP-Adapter was trained with [default: `image_encoder` of the model; FLUX: also
+    /// beside the adapter, and may be a file]. One for all adapters, or one each.
     #[arg(long = "image-encoder", value_name = "DIR")]
     pub image_encoders: Vec<PathBuf>,
     /// Whose face a phrase is, for `FaceID` adapters: the embedding of a face as .npy, .json, or .safetensors.
@@ -54,6 +54,9 @@ pub(crate) struct Arguments {
     /// second cat of the prompt.
     #[arg(long = "concept", value_name = "PHRASE[#N]=FILE[:SCALE]", value_parser = concept())]
     pub concepts: Vec<ConceptArgument>,
+    /// A further picture of a phrase's concept, read with the first in one attention. Not for OminiControl.
+    #[arg(long = "more-images", value_name = "PHRASE[#N]=FILE", value_parser = mask())]
+    pub more_images: Vec<MaskArgument>,
     /// Where a concept may act: "cat=mask.png", white or opaque is everywhere.
     #[arg(long = "mask", value_name = "PHRASE[#N]=FILE", value_parser = mask())]
     pub masks: Vec<MaskArgument>,
@@ -72,7 +75,7 @@ pub(crate) struct Arguments {
     /// Factor on that strength at some sites: "`up_blocks.1=0.5`". The last one that names a site wins.
     #[arg(long = "site-scale", value_name = "SITES=FACTOR", value_parser = site_scale)]
     pub site_scales: Vec<(String, f32)>,
-    /// Fraction of the steps before the reference acts [default: 0.2; FLUX: 0].
+    /// Fraction of the steps before the reference acts [default: 0.2; OminiControl: 0].
     #[arg(long, value_parser = fraction)]
     pub warmup: Option<f64>,
     /// Fraction of the steps after which it acts no more [default: 1.0].
@@ -149,6 +152,12 @@ pub(crate) struct FluxArguments {
     /// Scale of mixing with the negative prompt, beside the guidance that is built in: above 1, a step costs two.
     #[arg(long, value_name = "SCALE", value_parser = finite::<f64>)]
     pub true_cfg_scale: Option<f64>,
+    /// What IP-Adapters see instead of a phrase's picture when the negative prompt is predicted [default: a black picture].
+    #[arg(long = "negative-image", value_name = "PHRASE[#N]=FILE", value_parser = mask())]
+    pub negative_images: Vec<MaskArgument>,
+    /// The text rows of single blocks do not look at the pictures of `InstantX`'s IP-Adapter; officially they do.
+    #[arg(long)]
+    pub no_text_rows: bool,
 }
 
 impl Arguments {
@@ -190,6 +199,8 @@ impl Arguments {
         let own = [
             ("--stream-weights", self.flux.stream_weights),
             ("--true-cfg-scale", self.flux.true_cfg_scale.is_some()),
+            ("--negative-image", !self.flux.negative_images.is_empty()),
+            ("--no-text-rows", self.flux.no_text_rows),
         ];
         first_given(&own).or_else(|| first_given(&self.references.given()))
     }

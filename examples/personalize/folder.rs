@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-use conceptrol_core::pipeline::{LoadOptions, Residency};
+use conceptrol_core::pipeline::{Family, Gating, LoadOptions, Residency};
 use conceptrol_examples::model::is_flux;
 use conceptrol_flux::{Flux, pipeline::FluxOptions};
 use conceptrol_sd::StableDiffusion;
@@ -18,7 +18,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let folder = arguments.parts.locate(&folder)?;
     if is_flux(&folder)? {
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
-        let mut request = request(arguments, &pipeline, 0.0)?;
+        let warmup = match pipeline.profile().gating {
+            Gating::Factor => 0.2,
+            _ => 0.0,
+        };
+        let mut request = request(arguments, &pipeline, warmup)?;
+        request.extra.text_rows = !arguments.flux.no_text_rows;
         arguments.references.set(&mut request);
         let mut readers: Vec<_> = pipeline.readers().collect();
         readers.dedup();
@@ -66,41 +71,47 @@ fn options<X: Default>(arguments: &Arguments) -> Result<LoadOptions<X>, Box<dyn 
 
 fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<dyn Error>> {
     let mut options = options(arguments)?;
-    let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
-    check_encoders(adapters.len(), encoders.len())?;
     // beside a single file there is none
     let configurations = arguments.parts.configurations.as_deref();
     let beside = configurations
         .filter(|_| folder.is_file())
         .unwrap_or(folder);
-    for (index, adapter) in adapters.iter().enumerate() {
-        let given = encoders.get(index).or(encoders.first()).cloned();
-        let encoder = given.unwrap_or_else(|| beside.join("image_encoder"));
+    for (adapter, encoder) in adapters(arguments)? {
+        let encoder = encoder.map_or_else(|| beside.join("image_encoder"), Path::to_owned);
         options = options.adapter((adapter, encoder));
     }
     Ok(options)
 }
 
+/// An adapter and the image encoder that is given for it, or for all.
+type AdapterPaths<'a> = (&'a Path, Option<&'a Path>);
+
+fn adapters(arguments: &Arguments) -> Result<Vec<AdapterPaths<'_>>, Box<dyn Error>> {
+    let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
+    match (adapters.len(), encoders.len()) {
+        (0, 1..) => return Err("--image-encoder needs --adapter".into()),
+        (all, given) if given > 1 && given != all => {
+            return Err(format!("{given} image encoders for {all} adapters").into());
+        }
+        _ => {}
+    }
+    let encoder = |index| encoders.get(index).or(encoders.first());
+    let numbered = adapters.iter().enumerate();
+    let pairs = numbered.map(|(index, adapter)| {
+        let encoder = encoder(index).map(|path| path.as_path());
+        (adapter.as_path(), encoder)
+    });
+    Ok(pairs.collect())
+}
+
 fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<dyn Error>> {
     let mut options = options::<FluxOptions>(arguments)?;
-    let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
-    check_encoders(adapters.len(), encoders.len())?;
-    for (index, adapter) in adapters.iter().enumerate() {
-        options = match encoders.get(index).or(encoders.first()) {
+    for (adapter, encoder) in adapters(arguments)? {
+        options = match encoder {
             Some(encoder) => options.adapter((adapter, encoder)),
-            None => options.adapter(adapter.as_path()),
+            None => options.adapter(adapter),
         };
     }
     arguments.references.set_options(&mut options.extra);
     Ok(options)
-}
-
-fn check_encoders(adapters: usize, encoders: usize) -> Result<(), Box<dyn Error>> {
-    match (adapters, encoders) {
-        (0, 1..) => Err("--image-encoder needs --adapter".into()),
-        (all, given) if given > 1 && given != all => {
-            Err(format!("{given} image encoders for {all} adapters").into())
-        }
-        _ => Ok(()),
-    }
 }

@@ -97,6 +97,19 @@ impl Parameters {
             let word = word.as_deref().unwrap_or_default();
             after.push(format!("Embedding: {word} {}", file.display()));
         }
+        let (more, negative) = (&arguments.more_images, &arguments.flux.negative_images);
+        for (what, pictures) in [("More of", more), ("Negative picture of", negative)] {
+            for picture in pictures {
+                let (phrase, file) = (&picture.phrase, named(&picture.file)?);
+                after.push(format!("{what}: {phrase} {file}"));
+            }
+        }
+        if let Some(scale) = request.guidance.true_cfg_scale {
+            after.push(format!("True CFG scale: {scale}"));
+        }
+        if arguments.flux.no_text_rows {
+            after.push("Text rows: off".into());
+        }
         after.extend(arguments.references.parameters());
         let (dtype, backend) = (arguments.dtype, arguments.backend.name());
         after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));

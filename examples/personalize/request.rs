@@ -5,7 +5,7 @@ use std::error::Error;
 use conceptrol_core::{
     MaskRole, SiteSelector, StepWindow,
     models::{
-        image::{open, open_mask},
+        image::{RgbImage, open, open_mask},
         lora::{LoraSummary, Part},
     },
     pipeline::{ConceptRequest, Identity, ImageSize, LoraRequest, Loras, Pipeline, Request},
@@ -14,7 +14,7 @@ use conceptrol_examples::say_err;
 
 use crate::{
     arguments::Arguments,
-    concepts::{ConceptArgument, Phrase},
+    concepts::{ConceptArgument, MaskArgument, Phrase},
 };
 
 /// `warmup` is the family's, for a command line that has none.
@@ -37,13 +37,21 @@ pub(crate) fn request<P: Pipeline>(
         }
     }
     let phrases = phrases(arguments);
-    let unnamed = (arguments.masks.iter()).find(|mask| {
-        phrases
-            .iter()
-            .all(|phrase| !phrase.same_words(&mask.phrase))
-    });
-    if let Some(mask) = unnamed {
-        return Err(format!("--mask names `{}`, which no --concept does", mask.phrase).into());
+    let of_phrases = [
+        ("--mask", &arguments.masks),
+        ("--more-images", &arguments.more_images),
+        ("--negative-image", &arguments.flux.negative_images),
+    ];
+    for (option, files) in of_phrases {
+        let unnamed = files.iter().find(|file| {
+            phrases
+                .iter()
+                .all(|phrase| !phrase.same_words(&file.phrase))
+        });
+        if let Some(file) = unnamed {
+            let phrase = &file.phrase;
+            return Err(format!("{option} names `{phrase}`, which no --concept does").into());
+        }
     }
 
     let window = StepWindow::new(
@@ -141,6 +149,16 @@ fn concept<P: Pipeline>(
     if let Some(picture) = picture {
         concept.image = Some(open(&picture.image)?);
         concept.scale = picture.scale;
+    }
+    let of_phrase = |pictures: &[MaskArgument]| -> Result<Vec<RgbImage>, Box<dyn Error>> {
+        let own = (pictures.iter()).filter(|picture| picture.phrase.same_words(phrase));
+        own.map(|picture| Ok(open(&picture.file)?)).collect()
+    };
+    concept.more_images = of_phrase(&arguments.more_images)?;
+    let mut negative = of_phrase(&arguments.flux.negative_images)?;
+    concept.negative_image = negative.pop();
+    if !negative.is_empty() {
+        return Err(format!("several --negative-image for `{phrase}`").into());
     }
     let mut faces = arguments.identities.iter();
     if let Some(face) = faces.find(|face| face.phrase.same_words(phrase)) {

@@ -61,6 +61,12 @@ const OTHERS: &[(&str, &str)] = &[
     ),
 ];
 
+/// What a file is that is no adapter of these kinds, if that is known.
+pub fn other_kind(file: &Checkpoint) -> Option<&'static str> {
+    let other = OTHERS.iter().find(|(key, _)| file.has_below(key));
+    other.map(|(_, kind)| *kind)
+}
+
 impl AdapterFile {
     /// Recognises a file that is open.
     ///
@@ -71,9 +77,9 @@ impl AdapterFile {
         if let Some(layout) = IpAdapterLayout::of(file)? {
             return Ok(Self::Ip(layout));
         }
-        match OTHERS.iter().find(|(key, _)| file.has_below(key)) {
+        match other_kind(file) {
             None => Ok(Self::LowRank),
-            Some((_, kind)) => Err(AdapterError::Unsupported {
+            Some(kind) => Err(AdapterError::Unsupported {
                 path: file.path().to_owned(),
                 kind,
             }),

@@ -18,7 +18,7 @@ mod sites;
 
 pub use encoder::{ImageEncoder, ImageEncoderConfig};
 pub use error::AdapterError;
-pub use kind::AdapterKind;
+pub use kind::{AdapterKind, other_kind};
 pub use layout::IpAdapterLayout;
 pub use projection::ImageProjection;
 pub use sites::IpAdapterSites;

@@ -1,4 +1,4 @@
-//! IP-Adapters of XLabs and InstantX: against a torch twin, what gates do, which files are recognised.
+//! IP-Adapters of `XLabs` and `InstantX`: against a torch twin, what gates do, which files are recognised.
 
 #[path = "../common/mod.rs"]
 mod common;

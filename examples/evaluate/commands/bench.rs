@@ -10,8 +10,7 @@ use conceptrol_core::{
     },
     models::image::{RgbImage, open},
     pipeline::{
-        ConceptRequest, Conditioning, Family, Gating, Generation, LoraRequest, Mode, Pipeline,
-        Request,
+        ConceptRequest, Conditioning, Gating, Generation, LoraRequest, Mode, Pipeline, Request,
     },
     processors::CaptureLayer,
 };

@@ -1,4 +1,4 @@
-//! The preprocessing of vision encoders: CLIP's (`CLIPImageProcessor`) and SigLIP's (`SiglipImageProcessor`).
+//! The preprocessing of vision encoders: CLIP's (`CLIPImageProcessor`) and `SigLIP`'s (`SiglipImageProcessor`).
 
 use std::path::Path;
 
