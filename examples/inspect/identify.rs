@@ -98,9 +98,6 @@ fn by_config(path: &Path) -> Result<Option<Model>, Error> {
         Some("T5EncoderModel" | "T5Model" | "T5ForConditionalGeneration") => {
             Model::T5(T5Config::from_file(path)?)
         }
-        Some("SiglipVisionModel" | "SiglipModel") => {
-            Model::SiglipVision(SiglipVisionConfig::from_file(path)?)
-        }
         Some("FluxTransformer2DModel") => Model::Flux(FluxConfig::from_file(path)?),
         _ => return Ok(None),
     }))

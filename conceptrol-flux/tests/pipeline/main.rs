@@ -8,6 +8,7 @@ mod finite;
 mod folders;
 mod gates;
 mod golden;
+mod independent;
 mod ip_adapters;
 mod kontext;
 mod loras;
