@@ -17,6 +17,7 @@ use conceptrol_examples::{
 
 use crate::{
     concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style},
+    mask_source::MaskSourceArguments,
     references::ReferenceArguments,
     start::StartArguments,
 };
@@ -126,9 +127,6 @@ pub(crate) struct Arguments {
     /// Whose details to follow where the paper and the authors' code differ.
     #[arg(long, default_value = "paper")]
     pub fidelity: FidelityArgument,
-    /// The site whose attention the masks are read from, in place of the model's own.
-    #[arg(long, value_name = "SITE")]
-    pub concept_block: Option<String>,
     /// Where to write.
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
@@ -140,6 +138,8 @@ pub(crate) struct Arguments {
     pub flux: FluxArguments,
     #[command(flatten)]
     pub references: ReferenceArguments,
+    #[command(flatten)]
+    pub mask_source: MaskSourceArguments,
 }
 
 /// Options that only FLUX has.
@@ -215,12 +215,10 @@ impl Arguments {
             ("--warmup", self.warmup.is_some()),
             ("--until", self.until.is_some()),
         ];
-        let of_masks = [
-            ("--mask", !self.masks.is_empty()),
-            ("--concept-block", self.concept_block.is_some()),
-        ];
+        let drawn = [("--mask", !self.masks.is_empty())];
+        let of_masks = || first_given(&drawn).or_else(|| first_given(&self.mask_source.given()));
         let idle_references = (!act).then(|| first_given(&of_references)).flatten();
-        idle_references.or_else(|| (!masks).then(|| first_given(&of_masks)).flatten())
+        idle_references.or_else(|| (!masks).then(of_masks).flatten())
     }
 }
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod concepts;
 mod folder;
+mod mask_source;
 mod parameters;
 mod references;
 mod request;

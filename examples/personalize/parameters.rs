@@ -72,9 +72,7 @@ impl Parameters {
             ));
         }
         after.extend(start(&arguments.start, request.start.as_ref())?);
-        if let Some(site) = &arguments.concept_block {
-            after.push(format!("Concept block: {site}"));
-        }
+        after.extend(arguments.mask_source.parameters());
         if let Some(tile) = request.vae_tile {
             after.push(format!("VAE tile: {tile}"));
         }

@@ -88,9 +88,7 @@ pub(crate) fn request<P: Pipeline>(
     if let Some(name) = &arguments.scheduler {
         request.scheduler = Some(profile.scheduler.with_name(name)?);
     }
-    if let Some(site) = &arguments.concept_block {
-        request = request.mask_source(profile.block_at(SiteSelector::named(site)));
-    }
+    request.mask_source = (arguments.mask_source).source(pipeline, request.fidelity)?;
     for (sites, factor) in &arguments.site_scales {
         request = request.site_scale(SiteSelector::under(sites.clone()), *factor);
     }

@@ -132,7 +132,8 @@ impl ConditionBias<'_, '_> {
     fn on_condition(&self, number: usize, condition: &Carried<'_>, query: Query) -> Rows {
         match (query, condition.gate) {
             (Query::Condition(asking), _) => {
-                let sees = asking == number || self.sight == ReferenceSight::All;
+                let is_there = condition.strength > LogitBias::BLOCKED;
+                let sees = asking == number || (self.sight == ReferenceSight::All && is_there);
                 Rows::Same(if sees { 0.0 } else { LogitBias::BLOCKED })
             }
             (Query::Text, Some(_)) if self.text == TextSight::Words => {

@@ -48,7 +48,7 @@ pub enum TextSight {
 /// | latents | `ln c + ln A`, blocked where `A` is 0 | `ln c` |
 /// | text of the concept | `ln c` | `ln c` |
 /// | other text | blocked ([`TextSight`]) | `ln c` |
-/// | other conditions | 0, or blocked ([`ReferenceSight`]) | the same |
+/// | other conditions | 0, or blocked ([`ReferenceSight`], and at strength 0) | the same |
 ///
 /// and condition queries get `ln c` on latent keys, ungated also on text keys. The ranges of the conditions belong to the
 /// [conditioned](crate::Concept::conditioned) concepts without [reference tokens](crate::Concept::reference) for another

@@ -98,6 +98,8 @@ fn two_concepts_act_each_in_its_own_region() {
             let mut request = gated(request().steps(1), [left, right])
                 .site_scale(SiteSelector::all(), 0.0)
                 .site_scale(SiteSelector::named(last.clone()), 1.0);
+            // what one reference is does not depend on the other
+            request.extra.references_see = ReferenceSight::NotEachOther;
             request.concepts[0].image = Some(reference(40 + first, 90));
             request.concepts[1].image = Some(reference(64 + second, 20));
             latents(&flux, &request)
