@@ -38,7 +38,6 @@ const OTHERS: &[(&str, &str)] = &[
     ("pulid_ca.", "PuLID"),
     ("pulid_encoder.", "PuLID"),
     ("id_adapter_attn_layers.", "PuLID"),
-    ("redux_up.", "FLUX.1 Redux"),
     ("controlnet_blocks.", "a ControlNet, as InfiniteYou's"),
     ("controlnet_x_embedder.", "a ControlNet"),
     ("task_embedding", "DreamO"),

@@ -82,7 +82,7 @@ impl Readers {
         }
         // a folder is of diffusers or peft, which the low-rank reader knows
         if files.weights.is_file() {
-            let checkpoint = Checkpoint::open_as(&files.weights, options.files)?;
+            let checkpoint = Checkpoint::open(&files.weights)?;
             if let AdapterFile::Ip(layout) = AdapterFile::of(&checkpoint)? {
                 let file = (layout, checkpoint);
                 let adapter = IpAdapter::open(files, file, config, model, options)?;

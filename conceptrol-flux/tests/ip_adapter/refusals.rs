@@ -48,7 +48,6 @@ fn adapters_of_other_kinds_are_named() {
     for (name, kind) in [
         ("pulid_ca.0.norm1.weight", "PuLID"),
         ("pulid_encoder.latents", "PuLID"),
-        ("redux_up.weight", "FLUX.1 Redux"),
         ("controlnet_blocks.0.weight", "a ControlNet"),
         ("task_embedding", "DreamO"),
         (
@@ -159,11 +158,14 @@ fn condition_tokens_and_terms_do_not_go_together() {
         omini.clone().into(),
         (file("xlabs"), encoder("xlabs")).into(),
     ]);
-    assert_eq!(message, "FLUX has no ip-adapter beside OminiControl");
+    assert_eq!(
+        message,
+        "FLUX has no ip-adapter beside what reads pictures as tokens"
+    );
     let message = refused(vec![omini.clone().into(), omini.into()]);
     assert_eq!(
         message,
-        "FLUX has no second adapter that reads pictures as condition tokens"
+        "FLUX has no second reader of pictures beside the latents: OminiControl is one, Kontext another"
     );
     let shortcut = AdapterFiles::from((file("xlabs"), encoder("xlabs"))).face_shortcut(true);
     assert_eq!(

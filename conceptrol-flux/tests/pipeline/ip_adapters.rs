@@ -207,14 +207,14 @@ fn what_nothing_reads_is_refused() {
     assert!(xlabs.check_request(&negative(mixed(request()))).is_ok());
     assert_eq!(
         refuse(&omini, negative(mixed(request()))),
-        "FLUX has no negative picture: OminiControl reads the same in both halves"
+        "FLUX has no negative picture: only IP-Adapters read one"
     );
     let mut several = request();
     several.concepts[0].more_images.push(reference(8, 8));
     assert!(xlabs.check_request(&several).is_ok());
     assert_eq!(
         refuse(&omini, several),
-        "FLUX has no second picture of a concept: OminiControl reads one each"
+        "FLUX has no second picture of a concept: only IP-Adapters read several"
     );
     let mut text = request();
     text.extra.text_rows = false;
