@@ -146,13 +146,20 @@ impl Family for Flux {
             return Ok(builder.layer(SiteSelector::joint(), layer));
         }
         let mut builder = builder;
-        for (index, adapter) in self.readers.terms() {
-            let mut carried = request.conditioned().map(|concept| concept.adapter);
-            if !carried.any(|adapter| adapter == index) {
-                continue;
-            }
+        let carries = |index| {
+            (request.conditioned()).any(|concept: &ConceptRequest| concept.adapter == index)
+        };
+        let used = self.readers.terms();
+        let used: Vec<_> = used.filter(|(index, _)| carries(*index)).collect();
+        for &(index, adapter) in &used {
             let layer = adapter.sites(&self.options)?.layer(request.extra.text_rows);
-            let layer = scales().fold(layer.adapter(index), |layer, (sites, scale)| {
+            // what is meant for another adapter alone is not for this one; what is for none, its layer refuses
+            let elsewhere = |sites: &SiteSelector| {
+                !adapter.acts_at(sites) && used.iter().any(|(_, other)| other.acts_at(sites))
+            };
+            let scales = request.site_scales.iter();
+            let scales = scales.filter(|(sites, _)| !elsewhere(sites)).cloned();
+            let layer = scales.fold(layer.adapter(index), |layer, (sites, scale)| {
                 layer.site_scale(sites, scale)
             });
             builder = builder.layer(SiteSelector::joint(), layer);

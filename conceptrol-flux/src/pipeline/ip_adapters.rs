@@ -2,6 +2,7 @@
 
 use std::{path::Path, path::PathBuf, sync::Arc};
 
+use conceptrol_core::SiteSelector;
 use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_core::pipeline::{AdapterFiles, LoadOptions, PipelineError, Slot};
 
@@ -11,6 +12,7 @@ use crate::adapter::{
 };
 use crate::config::FluxConfig;
 use crate::pipeline::FluxOptions;
+use crate::sites::attention_sites;
 
 /// An IP-Adapter: its files, and its parts where they are in memory.
 #[derive(Debug)]
@@ -61,6 +63,12 @@ impl IpAdapter {
     /// Who made it.
     pub(super) const fn kind(&self) -> AdapterKind {
         self.layout.kind
+    }
+
+    /// Whether it has weights for one of these sites.
+    pub(super) fn acts_at(&self, sites: &SiteSelector) -> bool {
+        let all = attention_sites(&self.config);
+        (all.iter().take(self.layout.blocks)).any(|site| sites.matches(site))
     }
 
     /// What it sees pictures with.

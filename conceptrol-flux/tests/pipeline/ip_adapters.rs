@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::FloatDType;
 use conceptrol_core::{
     SiteSelector, StepWindow,
     mask::{ConceptMask, MaskNorm},
@@ -78,8 +79,12 @@ fn outside_the_window_there_is_no_adapter() {
 
 #[test]
 fn a_picture_of_a_batch_is_that_of_its_seed() {
-    for kind in KINDS {
-        let flux = open(with(&[kind]));
+    let dtypes = [FloatDType::F32, FloatDType::BF16];
+    for (kind, dtype) in KINDS
+        .iter()
+        .flat_map(|kind| dtypes.map(|dtype| (*kind, dtype)))
+    {
+        let flux = open(with(&[kind]).dtype(dtype));
         for mode in [Mode::Conceptrol, Mode::Adapter] {
             for change in [std::convert::identity, mixed] {
                 let request = || change(request().mode(mode));
@@ -140,7 +145,7 @@ fn blocks_have_scales() {
         latents(&flux, &only([0.5; 3])),
         latents(&flux, &request().mode(Mode::Adapter).scale(0.5))
     );
-    let single = request().site_scale(SiteSelector::under("single_transformer_blocks"), 0.5);
+    let single = request().site_scale(SiteSelector::under("single_transformer_blocks"), 0.0);
     let error = flux
         .check_request(&single)
         .expect_err("XLabs has nothing there");
@@ -148,6 +153,13 @@ fn blocks_have_scales() {
         error.to_string().contains("that has the adapter"),
         "{error}"
     );
+    // beside InstantX's it is for that alone
+    let mut both = single.mode(Mode::Adapter);
+    both.concepts[1].adapter = 1;
+    let mut unscaled = both.clone();
+    unscaled.site_scales.clear();
+    let two = open(with(&KINDS));
+    assert!(latents(&two, &both) != latents(&two, &unscaled));
 }
 
 #[test]
