@@ -50,11 +50,11 @@ pub use concept::{
 };
 pub use seam::{
     Adaptation, ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,
-    AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, CacheKey,
-    Capture, Captures, ConditionSchedule, ConvolutionShape, Gate, Grid, GridRange, Ground,
-    Identity, InstallError, Installation, LayerFn, LowRank, MaskError, Probe, ProcessorLayer,
-    Projected, ProjectionCache, RowRole, Sdpa, Session, SiteId, SiteKind, SiteSelector, Stack,
-    StepInfo, StepWindow, TokenLayout, layer_fn,
+    AttentionPlanBuilder, AttentionProcessor, AttentionSite, AttentionSites, BatchLayout, BlockEnd,
+    CacheKey, Capture, Captures, ConditionSchedule, ConvolutionShape, Gate, Grid, GridRange,
+    Ground, Identity, InstallError, Installation, LayerFn, LowRank, MaskError, Probe,
+    ProcessorLayer, Projected, ProjectionCache, RowRole, Sdpa, Session, SiteId, SiteKind,
+    SiteSelector, Stack, StepInfo, StepWindow, TokenLayout, TokenStream, layer_fn,
 };
 
 /// The code of the README compiles.

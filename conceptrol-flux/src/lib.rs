@@ -1,9 +1,11 @@
-//! FLUX with OminiControl and Conceptrol.
+//! FLUX with OminiControl, IP-Adapters and Conceptrol.
 //!
 //! - [`Flux`] is the pipeline; what can be done with it is [`Pipeline`](conceptrol_core::pipeline::Pipeline)'s, and the same
 //!   for every family.
 //! - [`mmdit`]: the transformer. Its blocks know one line of the plug-in half, `session.attend(site, call)`.
-//! - [`latents`], [`omini`]: packed latents, reference pictures as condition tokens.
+//! - [`latents`], [`omini`], [`kontext`]: packed latents, reference pictures as condition tokens.
+//! - [`redux`]: reference pictures as tokens of the text stream.
+//! - [`adapter`]: IP-Adapters of `XLabs` and `InstantX`.
 //!
 //! # Memory
 //!
@@ -32,11 +34,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+pub mod adapter;
+pub mod kontext;
 pub mod latents;
 pub mod load;
 pub mod mmdit;
 pub mod omini;
 pub mod pipeline;
+pub mod redux;
 
 mod config;
 mod sites;

@@ -1,9 +1,10 @@
-//! OminiControl: reference pictures as condition tokens beside the latents.
+//! Reference pictures as condition tokens beside the latents: OminiControl's, and Kontext's.
 
 use burn::tensor::Tensor;
-use conceptrol_core::Grid;
+use conceptrol_core::{Grid, pipeline::ImageSize};
 
-use crate::latents::{Position, SizeError, grid_positions, token_grid};
+use crate::kontext::{reference_size, whole_tokens};
+use crate::latents::{PIXELS_PER_TOKEN, Position, SizeError, grid_positions, token_grid};
 
 /// Where the condition tokens lie relative to the latents; part of what a checkpoint was trained with.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -11,7 +12,7 @@ use crate::latents::{Position, SizeError, grid_positions, token_grid};
 pub enum Placement {
     /// Right of the picture: columns shifted by the picture's own width in tokens, `(0, +32)` for 512 pixels.
     ///
-    /// `subject_512`. Several conditions follow each other.
+    /// OminiControl's `subject_512`. Several conditions follow each other.
     #[default]
     RightOfPicture,
     /// Left of the picture: columns shifted by minus the condition's own width, `(0, -32)` for 512 pixels.
@@ -20,13 +21,21 @@ pub enum Placement {
     LeftOfPicture,
     /// On top of the picture, as the spatial checkpoints (depth, canny, ...) expect.
     Aligned,
-    /// Shifted by this many token rows and columns.
+    /// Shifted by this many token rows and columns: OminiControl's `position_delta`.
     Shifted {
         /// Rows down.
         rows: f64,
         /// Columns to the right.
         columns: f64,
     },
+    /// On a plane of their own, index 1, several beside or below each other as in one stitched picture: Kontext.
+    ///
+    /// Each lies right of what is there already if it is then higher than wide, else below.
+    Canvas,
+    /// Each on a plane of its own, index 1, 2, ..., from the origin.
+    Planes,
+    /// On the picture's plane, beyond its lower right corner, each beyond the one before: UNO, `DreamO`.
+    Diagonal,
 }
 
 impl Placement {
@@ -39,22 +48,79 @@ impl Placement {
     /// let (picture, reference) = (Grid::new(32, 32), Grid::new(32, 24));
     /// let positions = Placement::RightOfPicture.positions(picture, &[reference]);
     /// assert_eq!(positions[0][0], [0.0, 0.0, 32.0]);
+    /// let positions = Placement::Canvas.positions(picture, &[reference, reference]);
+    /// assert_eq!(positions[1][0], [1.0, 0.0, 24.0]);
     /// ```
     pub fn positions(self, picture: Grid, conditions: &[Grid]) -> Vec<Vec<Position>> {
-        let mut taken = 0.0;
-        let mut place = |grid: &Grid| {
-            let width = grid.width as f64;
-            let [rows, columns] = match self {
-                Self::RightOfPicture => [0.0, picture.width as f64 + taken],
-                Self::LeftOfPicture => [0.0, -(width + taken)],
-                Self::Aligned => [0.0, 0.0],
-                Self::Shifted { rows, columns } => [rows, columns],
+        self.scaled_positions(picture, conditions, 1.0)
+    }
+
+    /// The same where a token of a condition covers `scale` tokens of the picture along a side: OminiControl2's compact
+    /// tokens. A cell lies in the middle of what it covers, `scale * cell + (scale - 1) / 2`.
+    ///
+    /// ```
+    /// use conceptrol_core::Grid;
+    /// use conceptrol_flux::omini::Placement;
+    ///
+    /// let positions = Placement::Aligned.scaled_positions(Grid::new(32, 32), &[Grid::new(16, 16)], 2.0);
+    /// assert_eq!(positions[0][17], [0.0, 2.5, 2.5]);
+    /// ```
+    pub fn scaled_positions(
+        self,
+        picture: Grid,
+        conditions: &[Grid],
+        scale: f64,
+    ) -> Vec<Vec<Position>> {
+        let middle = (scale - 1.0) / 2.0;
+        let origins = self.origins(picture, conditions, scale);
+        let placed = conditions.iter().zip(origins);
+        let place = |(grid, [index, top, left]): (&Grid, Position)| {
+            let cells = grid_positions(*grid).into_iter();
+            let place = |[_, row, column]: Position| {
+                [
+                    index,
+                    row * scale + middle + top,
+                    column * scale + middle + left,
+                ]
             };
-            taken += width;
-            let shift = |[index, row, column]: Position| [index, row + rows, column + columns];
-            grid_positions(*grid).into_iter().map(shift).collect()
+            cells.map(place).collect()
         };
-        conditions.iter().map(&mut place).collect()
+        placed.map(place).collect()
+    }
+
+    /// Where each condition begins: index, row, column.
+    fn origins(self, picture: Grid, conditions: &[Grid], scale: f64) -> Vec<Position> {
+        // rows and columns that those before take
+        let (mut rows, mut columns) = (0.0_f64, 0.0_f64);
+        let mut place = |(number, grid): (usize, &Grid)| {
+            let height = grid.height as f64 * scale;
+            let width = grid.width as f64 * scale;
+            let before = [rows, columns];
+            (rows, columns) = (rows + height, columns + width);
+            let [below, right] = before;
+            match self {
+                Self::RightOfPicture => [0.0, 0.0, picture.width as f64 + right],
+                Self::LeftOfPicture => [0.0, 0.0, -(width + right)],
+                Self::Aligned => [0.0; 3],
+                Self::Shifted { rows, columns } => [0.0, rows * scale, columns * scale],
+                Self::Planes => [(number + 1) as f64, 0.0, 0.0],
+                Self::Diagonal => [
+                    0.0,
+                    picture.height as f64 + below,
+                    picture.width as f64 + right,
+                ],
+                Self::Canvas => {
+                    let [top, left] = match height + below > width + right {
+                        true => [0.0, right],
+                        false => [below, 0.0],
+                    };
+                    rows = below.max(top + height);
+                    columns = right.max(left + width);
+                    [1.0, top, left]
+                }
+            }
+        };
+        conditions.iter().enumerate().map(&mut place).collect()
     }
 }
 
@@ -71,6 +137,10 @@ pub enum ConditionSize {
         /// Width in pixels.
         width: usize,
     },
+    /// The [size of those Kontext was trained with](crate::kontext::reference_size) whose aspect is nearest.
+    Preferred,
+    /// Its own, both sides rounded down to multiples of 16.
+    Own,
 }
 
 impl Default for ConditionSize {
@@ -94,15 +164,19 @@ impl ConditionSize {
     /// # Ok::<(), conceptrol_flux::latents::SizeError>(())
     /// ```
     pub fn grid(self, height: usize, width: usize) -> Result<Grid, SizeError> {
+        let of = |size: ImageSize| token_grid(size.height, size.width);
         match self {
             Self::Exact { height, width } => token_grid(height, width),
-            Self::Area(_) if height == 0 || width == 0 => token_grid(height, width),
+            _ if height == 0 || width == 0 => token_grid(height, width),
             Self::Area(area) => {
                 let scale = (area as f64 / (height as f64 * width as f64)).sqrt();
                 let side =
                     |pixels: usize| ((pixels as f64 * scale / 16.0).round() as usize).max(1) * 16;
                 token_grid(side(height), side(width))
             }
+            Self::Preferred => of(reference_size(ImageSize::new(height, width))),
+            Self::Own if height.min(width) < PIXELS_PER_TOKEN => token_grid(height, width),
+            Self::Own => of(whole_tokens(ImageSize::new(height, width))),
         }
     }
 }
@@ -137,6 +211,64 @@ mod tests {
                 "{placement:?}"
             );
         }
+    }
+
+    /// The rule of `ComfyUI`, `comfy/ldm/flux/model.py`, in whole tokens.
+    #[test]
+    fn several_references_lie_as_in_one_stitched_picture() {
+        let picture = Grid::new(4, 5);
+        let references = [
+            Grid::new(2, 3),
+            Grid::new(4, 2),
+            Grid::new(1, 6),
+            Grid::new(3, 3),
+        ];
+        let first = |placement: Placement| -> Vec<_> {
+            let positions = placement.positions(picture, &references);
+            positions.iter().map(|cells| cells[0]).collect()
+        };
+        let (mut h, mut w) = (0, 0);
+        let stitched: Vec<_> = (references.iter())
+            .map(|reference| {
+                let (mut top, mut left) = (0, 0);
+                if reference.height + h > reference.width + w {
+                    left = w;
+                } else {
+                    top = h;
+                }
+                h = h.max(reference.height + top);
+                w = w.max(reference.width + left);
+                [1.0, f64::from(top as u32), f64::from(left as u32)]
+            })
+            .collect();
+        assert_eq!(first(Placement::Canvas), stitched);
+        assert_eq!(
+            stitched[1],
+            [1.0, 0.0, 3.0],
+            "4 + 2 rows are more than 2 + 3 columns"
+        );
+        let planes = [1.0, 2.0, 3.0, 4.0].map(|index| [index, 0.0, 0.0]);
+        assert_eq!(first(Placement::Planes), planes);
+        let diagonal = [[4.0, 5.0], [6.0, 8.0], [10.0, 10.0], [11.0, 16.0]];
+        let diagonal = diagonal.map(|[row, column]| [0.0, row, column]);
+        assert_eq!(first(Placement::Diagonal), diagonal);
+    }
+
+    /// `position_delta`, then `position_scale`, as OminiControl2 has them.
+    #[test]
+    fn compact_tokens_lie_in_the_middle_of_what_they_cover() {
+        let (rows, columns, scale) = (1.0, -16.0, 2.0);
+        let grid = Grid::new(2, 16);
+        let shifted = Placement::Shifted { rows, columns };
+        let positions = shifted.scaled_positions(Grid::new(32, 32), &[grid], scale);
+        for (cell, position) in positions[0].iter().enumerate() {
+            let omini =
+                |cell: usize, delta: f64| (cell as f64 + delta) * scale + (scale - 1.0) / 2.0;
+            let expected = [0.0, omini(cell / 16, rows), omini(cell % 16, columns)];
+            assert_eq!(*position, expected);
+        }
+        let left = Placement::LeftOfPicture.scaled_positions(Grid::new(32, 32), &[grid], scale);
+        assert_eq!(left[0][0], [0.0, 0.5, -31.5]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub fn attention_sites(config: &FluxConfig) -> AttentionSites {
             config.attention_head_dim,
             1,
         )
+        .with_block_end()
     };
     let double =
         (0..config.num_layers).map(|index| joint(format!("transformer_blocks.{index}.attn")));

@@ -8,6 +8,7 @@ use conceptrol_core::models::weights::Weights;
 use conceptrol_flux::FluxConfig;
 use conceptrol_flux::load::transformer_target;
 use conceptrol_flux::mmdit::FluxTransformer;
+use conceptrol_flux::redux::ReduxEmbedder;
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -35,6 +36,7 @@ fn transformer(config: FluxConfig) -> Shapes {
     asked(|weights| drop(FluxTransformer::new(&config, weights)))
 }
 
+/// FLUX.1 Kontext has the same tensors.
 #[test]
 fn dev_transformer() {
     assert_eq!(
@@ -50,6 +52,19 @@ fn fill_transformer() {
     let mut expected = manifest("flux-dev-transformer.json");
     expected.insert("x_embedder.weight".into(), vec![3072, 384]);
     assert_eq!(transformer(FluxConfig::fill()), expected);
+}
+
+/// The two layers of `flux1-redux-dev.safetensors`, 64.5 million numbers.
+#[test]
+fn redux_embedder() {
+    let layers = asked(|weights| drop(ReduxEmbedder::new(1152, 4096, weights)));
+    let expected = Shapes::from([
+        ("redux_up.weight".to_owned(), vec![12288, 1152]),
+        ("redux_up.bias".to_owned(), vec![12288]),
+        ("redux_down.weight".to_owned(), vec![4096, 12288]),
+        ("redux_down.bias".to_owned(), vec![4096]),
+    ]);
+    assert_eq!(layers, expected);
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn one_step_in_little_memory() {
     let conditioning = flux.condition(&request).expect("a request");
     let states = &conditioning.states;
     let tokens =
-        states.text.dims()[1] + states.grid.cells() + states.conditions[0].tokens.dims()[1];
+        states.text().dims()[1] + states.grid.cells() + states.conditions[0].tokens.dims()[1];
     assert_eq!(tokens, 512 + 1024 + 1024);
     report("prompt and reference picture");
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use conceptrol_core::models::clip_vision::ClipVisionConfig;
+use conceptrol_core::models::siglip_vision::SiglipVisionConfig;
 use conceptrol_core::models::t5::T5Config;
 use conceptrol_core::models::{
     autoencoder_kl::AutoencoderKlConfig,
@@ -10,7 +11,11 @@ use conceptrol_core::models::{
     config::Fields,
     weights::{Checkpoint, Weights},
 };
-use conceptrol_flux::{FluxConfig, load};
+use conceptrol_flux::{
+    FluxConfig,
+    adapter::{IpAdapterLayout as FluxIpAdapterLayout, other_kind},
+    load,
+};
 use conceptrol_sd::{
     adapter::IpAdapterLayout,
     config::{ControlNetConfig, UNetConfig},
@@ -43,6 +48,18 @@ pub(crate) fn identify(file: &Checkpoint) -> Result<Identity, Error> {
     {
         return Ok(Identity::Known(Box::new(model), file, convention));
     }
+    if let Some((_, [inner, redux_dim])) = file.get("redux_up.weight") {
+        let redux = Model::Redux(*redux_dim, inner / 3);
+        return Ok(Identity::Known(Box::new(redux), file, convention));
+    }
+    if let Some(layout) = FluxIpAdapterLayout::of(&file)? {
+        let config = match config_above(file.path(), "transformer") {
+            Some(path) => FluxConfig::from_file(path)?,
+            None => FluxConfig::dev(),
+        };
+        let model = Model::FluxIpAdapter(layout, config);
+        return Ok(Identity::Known(Box::new(model), file, convention));
+    }
     if file.contains("ip_adapter.1.to_k_ip.weight") {
         return adapter(file);
     }
@@ -53,9 +70,10 @@ pub(crate) fn identify(file: &Checkpoint) -> Result<Identity, Error> {
     };
     Ok(match model {
         Some(model) => Identity::Known(Box::new(model), file, convention),
-        None => {
-            Identity::Unknown("no published model, and no config.json that says which".to_owned())
-        }
+        None => Identity::Unknown(match other_kind(&file) {
+            Some(kind) => format!("{kind}, which is not built here"),
+            None => "no published model, and no config.json that says which".to_owned(),
+        }),
     })
 }
 
@@ -79,6 +97,9 @@ fn by_config(path: &Path) -> Result<Option<Model>, Error> {
         }
         // both towers; an IP-Adapter wants the one for pictures
         Some("CLIPModel") => Model::ClipVision(ClipVisionConfig::from_file(path)?),
+        Some("SiglipVisionModel" | "SiglipModel") => {
+            Model::SiglipVision(SiglipVisionConfig::from_file(path)?)
+        }
         Some("T5EncoderModel" | "T5Model" | "T5ForConditionalGeneration") => {
             Model::T5(T5Config::from_file(path)?)
         }

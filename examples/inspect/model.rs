@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
+use conceptrol_core::models::siglip_vision::{SiglipVisionConfig, SiglipVisionModel};
 use conceptrol_core::models::t5::{T5Config, T5Encoder};
 use conceptrol_core::{
     AttentionSites,
@@ -11,7 +12,12 @@ use conceptrol_core::{
         weights::Weights,
     },
 };
-use conceptrol_flux::{FluxConfig, mmdit::FluxTransformer};
+use conceptrol_flux::{
+    FluxConfig,
+    adapter::{ImageProjection, IpAdapterLayout, IpAdapterSites},
+    mmdit::FluxTransformer,
+    redux::ReduxEmbedder,
+};
 use conceptrol_sd::{
     adapter::{AdapterKind, IpAdapterWeights},
     config::{ControlNetConfig, UNetConfig},
@@ -30,6 +36,10 @@ pub(crate) enum Model {
     T5(T5Config),
     Flux(FluxConfig),
     IpAdapter(AdapterKind, AttentionSites),
+    FluxIpAdapter(IpAdapterLayout, FluxConfig),
+    /// Width of the picture's states, width of the text.
+    Redux(usize, usize),
+    SiglipVision(SiglipVisionConfig),
 }
 
 impl Model {
@@ -43,6 +53,14 @@ impl Model {
             Self::ClipVision(config) => drop(ClipVisionModel::new(config, weights)),
             Self::T5(config) => drop(T5Encoder::new(config, weights)),
             Self::Flux(config) => drop(FluxTransformer::new(config, weights)),
+            Self::Redux(redux_dim, text_dim) => {
+                drop(ReduxEmbedder::new(*redux_dim, *text_dim, weights));
+            }
+            Self::FluxIpAdapter(layout, config) => {
+                drop(ImageProjection::new(layout, weights));
+                drop(IpAdapterSites::new(layout, config, weights));
+            }
+            Self::SiglipVision(config) => drop(SiglipVisionModel::new(config, weights)),
             Self::IpAdapter(kind, sites) => {
                 drop(IpAdapterWeights::new(kind.clone(), sites, weights));
             }
@@ -84,7 +102,11 @@ impl Model {
                 )
             }
             Self::Flux(config) => format!(
-                "FLUX transformer, {} double and {} single blocks, {} guidance input",
+                "FLUX transformer{}, {} double and {} single blocks, {} guidance input",
+                match config.guidance_embeds && !config.reads_region() {
+                    true => " (dev or Kontext, which have the same tensors)",
+                    false => "",
+                },
                 config.num_layers,
                 config.num_single_layers,
                 if config.guidance_embeds {
@@ -92,6 +114,20 @@ impl Model {
                 } else {
                     "without"
                 }
+            ),
+            Self::Redux(redux_dim, text_dim) => format!(
+                "FLUX Redux, from picture states of width {redux_dim} to text of width {text_dim}"
+            ),
+            Self::FluxIpAdapter(layout, _) => format!(
+                "IP-Adapter of {} for FLUX, {} tokens a picture, {} blocks; its image encoder is {}",
+                layout.kind.name(),
+                layout.tokens,
+                layout.blocks,
+                layout.kind.encoder()
+            ),
+            Self::SiglipVision(config) => format!(
+                "SigLIP vision encoder, {} layers of width {}",
+                config.encoder.num_hidden_layers, config.encoder.hidden_size
             ),
             Self::IpAdapter(kind, _) => {
                 let kind_name = match kind {

@@ -2,7 +2,7 @@
 
 use conceptrol_core::models::{
     autoencoder_kl::AutoencoderKlConfig, clip_text::ClipTextConfig, clip_vision::ClipVisionConfig,
-    t5::T5Config,
+    siglip_vision::SiglipVisionConfig, t5::T5Config,
 };
 use conceptrol_sd::config::{ControlNetConfig, UNetConfig};
 use serde_json::json;
@@ -38,6 +38,7 @@ pub(crate) fn models() -> Vec<Model> {
         vae(16, false),
         vision(32, 1280, 5120, 16, 1024),
         vision(48, 1664, 8192, 16, 1280),
+        vision(24, 1024, 4096, 16, 768),
     ];
     let mut models = vec![
         Model::Unet(UNetConfig::sd15()),
@@ -47,6 +48,7 @@ pub(crate) fn models() -> Vec<Model> {
         Model::T5(T5Config::xxl()),
         Model::ClipText(clip_l()),
         Model::ClipText(clip_g()),
+        Model::SiglipVision(SiglipVisionConfig::so400m_384()),
     ];
     models.extend(parsed.into_iter().flatten());
     models

@@ -28,7 +28,26 @@ const STABLE_DIFFUSION: &[&str] = &[
 ];
 
 /// Files of a FLUX case that are read. A case with another one is about something that is not built yet.
-const FLUX_FILES: &[&str] = &["model", "lora", "gguf", "transformer_config"];
+const FLUX_FILES: &[&str] = &[
+    "model",
+    "lora",
+    "gguf",
+    "transformer_config",
+    "ip_adapter",
+    "image_encoder",
+    "images",
+    "clip_crops",
+    "negative_image",
+    "negative_clip_crop",
+    "redux",
+];
+
+/// Pipelines of FLUX that are built.
+const FLUX_PIPELINES: &[&str] = &[
+    "FluxPipeline",
+    "FluxKontextPipeline",
+    "FluxPriorReduxPipeline + FluxPipeline",
+];
 
 /// Files of a FLUX case that starts from a picture.
 const FLUX_START_FILES: &[&str] = &["model", "images", "mask", "transformer"];
@@ -40,19 +59,9 @@ const FLUX_STARTS: &[&str] = &[
     "FluxFillPipeline",
 ];
 
-/// Parts of the names of components and processors that are not built yet, though others of their kind are.
-const UNBUILT: &[&str] = &[
-    "comp_flux_tables",
-    "proc_flux_ip_gate",
-    "proc_flux_kontext_gate",
-];
-
 /// What runs the case, or why nothing does.
 pub(crate) fn runner(case: &Case) -> Result<Runner, String> {
     let unbuilt = |what: &str| Err(format!("{what} not supported yet"));
-    if UNBUILT.iter().any(|part| case.name.contains(part)) {
-        return unbuilt("kind");
-    }
     match case.kind.as_str() {
         "component" => Ok(Runner::Component),
         "processor" => Ok(Runner::Processor),
@@ -70,7 +79,7 @@ fn flux_unbuilt(case: &Case) -> Option<String> {
     let params = case.params();
     let pipeline = params["pipeline"].as_str().unwrap_or("FluxPipeline");
     let starts = FLUX_STARTS.contains(&pipeline);
-    if pipeline != "FluxPipeline" && !starts {
+    if !FLUX_PIPELINES.contains(&pipeline) && !starts {
         return Some(format!("pipeline `{pipeline}`"));
     }
     let files = case.json["files"].as_object();

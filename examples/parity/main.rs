@@ -11,6 +11,7 @@ mod case;
 mod component;
 mod control;
 mod flux;
+mod gated_block;
 mod kinds;
 mod processor;
 mod report;

@@ -1,5 +1,7 @@
 //! The processors alone: consecutive calls of one session.
 
+mod references;
+
 use burn::tensor::{Device, FloatDType, Tensor};
 use conceptrol_core::{
     AttentionCall, AttentionPlan, AttentionSite, AttentionSites, BatchLayout, Concept,
@@ -16,18 +18,23 @@ use serde_json::Value;
 use crate::{
     Outcome,
     case::{Array, Arrays, Case, array},
+    gated_block,
     report::Report,
 };
 
 pub(crate) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     if case.params()["layers"].is_object() {
         cross(case, device, report)
+    } else if case.params()["reference_tokens"].is_array() {
+        references::run(case, device, report)
+    } else if case.params()["image_context"].is_u64() {
+        gated_block::run(case, device, report)
     } else {
         joint(case, device, report)
     }
 }
 
-fn number(value: &Value, what: &str) -> Result<usize, String> {
+pub(crate) fn number(value: &Value, what: &str) -> Result<usize, String> {
     value
         .as_u64()
         .and_then(|n| usize::try_from(n).ok())

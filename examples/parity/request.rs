@@ -23,7 +23,11 @@ pub(crate) fn common<X: Default>(case: &Case) -> Result<Request<X>, Box<dyn Erro
             value.ok_or(format!("no whole number `{field}`"))?,
         )?)
     };
-    let prompt = params["prompt"].as_str().ok_or("no prompt")?;
+    // the prior of Redux has a list of them, or none
+    let first = params
+        .get("prompts")
+        .map(|prompts| prompts[0].as_str().unwrap_or_default());
+    let prompt = params["prompt"].as_str().or(first).ok_or("no prompt")?;
     let mut request = Request::new(prompt)
         .steps(whole("num_inference_steps")?)
         .guidance_scale(number("guidance_scale")?)

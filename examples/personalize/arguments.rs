@@ -14,11 +14,12 @@ use conceptrol_examples::{
     model::PartArguments,
     values::{at_least_one, finite, fraction},
 };
-use conceptrol_flux::omini::Placement;
 
 use crate::{
     concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style},
     control::ControlArguments,
+    mask_source::MaskSourceArguments,
+    references::ReferenceArguments,
     start::StartArguments,
 };
 
@@ -30,12 +31,12 @@ pub(crate) struct Arguments {
     /// Hugging Face hub; the embedded model if absent.
     #[arg(long, value_name = "DIR|FILE|NAME")]
     pub model: Option<PathBuf>,
-    /// The adapter that reads reference pictures or faces: an IP-Adapter (.safetensors or .bin), or OminiControl's `LoRA` for
-    /// FLUX. Several are numbered from 1, and "cat@2=cat.png" is read by the second.
+    /// The adapter that reads reference pictures or faces: an IP-Adapter (.safetensors or .bin; for FLUX those of `XLabs` and
+    /// `InstantX`), or OminiControl's `LoRA` for FLUX. Several are numbered from 1, and "cat@2=cat.png" is read by the second.
     #[arg(long = "adapter", value_name = "FILE")]
     pub adapters: Vec<PathBuf>,
-    /// Folder of the image encoder that the IP-Adapter was trained with [default: `image_encoder` of the model]. One for all
-    /// adapters, or one each.
+    /// Folder of the image encoder that the IP-Adapter was trained with [default: `image_encoder` of the model; FLUX: also
+    /// beside the adapter, and may be a file]. One for all adapters, or one each.
     #[arg(long = "image-encoder", value_name = "DIR")]
     pub image_encoders: Vec<PathBuf>,
     /// Whose face a phrase is, for `FaceID` adapters: the embedding of a face as .npy, .json, or .safetensors.
@@ -55,6 +56,9 @@ pub(crate) struct Arguments {
     /// second cat of the prompt.
     #[arg(long = "concept", value_name = "PHRASE[#N]=FILE[:SCALE]", value_parser = concept())]
     pub concepts: Vec<ConceptArgument>,
+    /// A further picture of a phrase's concept, read with the first in one attention. Not for OminiControl.
+    #[arg(long = "more-images", value_name = "PHRASE[#N]=FILE", value_parser = mask())]
+    pub more_images: Vec<MaskArgument>,
     /// Where a concept may act: "cat=mask.png", white or opaque is everywhere.
     #[arg(long = "mask", value_name = "PHRASE[#N]=FILE", value_parser = mask())]
     pub masks: Vec<MaskArgument>,
@@ -73,7 +77,7 @@ pub(crate) struct Arguments {
     /// Factor on that strength at some sites: "`up_blocks.1=0.5`". The last one that names a site wins.
     #[arg(long = "site-scale", value_name = "SITES=FACTOR", value_parser = site_scale)]
     pub site_scales: Vec<(String, f32)>,
-    /// Fraction of the steps before the reference acts [default: 0.2; FLUX: 0].
+    /// Fraction of the steps before the reference acts [default: 0.2; OminiControl: 0].
     #[arg(long, value_parser = fraction)]
     pub warmup: Option<f64>,
     /// Fraction of the steps after which it acts no more [default: 1.0].
@@ -93,7 +97,8 @@ pub(crate) struct Arguments {
     /// Number of pictures.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub images: u32,
-    /// Width in pixels [default: that of the picture to start from; the model's own; FLUX: 512].
+    /// Width in pixels [default: that of the picture to start from; the model's own; FLUX: 512; Kontext: a megapixel of the
+    /// reference's aspect].
     #[arg(long, value_parser = edge)]
     pub width: Option<usize>,
     /// Height in pixels [default: as the width].
@@ -123,9 +128,6 @@ pub(crate) struct Arguments {
     /// Whose details to follow where the paper and the authors' code differ.
     #[arg(long, default_value = "paper")]
     pub fidelity: FidelityArgument,
-    /// The site whose attention the masks are read from, in place of the model's own.
-    #[arg(long, value_name = "SITE")]
-    pub concept_block: Option<String>,
     /// Where to write.
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
@@ -137,6 +139,10 @@ pub(crate) struct Arguments {
     pub parts: PartArguments,
     #[command(flatten)]
     pub flux: FluxArguments,
+    #[command(flatten)]
+    pub references: ReferenceArguments,
+    #[command(flatten)]
+    pub mask_source: MaskSourceArguments,
 }
 
 /// Options that only FLUX has.
@@ -149,9 +155,12 @@ pub(crate) struct FluxArguments {
     /// Scale of mixing with the negative prompt, beside the guidance that is built in: above 1, a step costs two.
     #[arg(long, value_name = "SCALE", value_parser = finite::<f64>)]
     pub true_cfg_scale: Option<f64>,
-    /// Where the adapter was trained to see the reference [default: right, as `subject_512`].
+    /// What IP-Adapters see instead of a phrase's picture when the negative prompt is predicted [default: a black picture].
+    #[arg(long = "negative-image", value_name = "PHRASE[#N]=FILE", value_parser = mask())]
+    pub negative_images: Vec<MaskArgument>,
+    /// The text rows of single blocks do not look at the pictures of `InstantX`'s IP-Adapter; officially they do.
     #[arg(long)]
-    pub placement: Option<PlacementArgument>,
+    pub no_text_rows: bool,
 }
 
 impl Arguments {
@@ -190,11 +199,13 @@ impl Arguments {
 
     /// The first option that is given and only FLUX has.
     pub(crate) fn flux_only(&self) -> Option<&'static str> {
-        first_given(&[
+        let own = [
             ("--stream-weights", self.flux.stream_weights),
             ("--true-cfg-scale", self.flux.true_cfg_scale.is_some()),
-            ("--placement", self.flux.placement.is_some()),
-        ])
+            ("--negative-image", !self.flux.negative_images.is_empty()),
+            ("--no-text-rows", self.flux.no_text_rows),
+        ];
+        first_given(&own).or_else(|| first_given(&self.references.given()))
     }
 
     /// The first option that is given and does nothing if references act in none of these modes.
@@ -208,12 +219,10 @@ impl Arguments {
             ("--warmup", self.warmup.is_some()),
             ("--until", self.until.is_some()),
         ];
-        let of_masks = [
-            ("--mask", !self.masks.is_empty()),
-            ("--concept-block", self.concept_block.is_some()),
-        ];
+        let drawn = [("--mask", !self.masks.is_empty())];
+        let of_masks = || first_given(&drawn).or_else(|| first_given(&self.mask_source.given()));
         let idle_references = (!act).then(|| first_given(&of_references)).flatten();
-        idle_references.or_else(|| (!masks).then(|| first_given(&of_masks)).flatten())
+        idle_references.or_else(|| (!masks).then(of_masks).flatten())
     }
 }
 
@@ -249,16 +258,6 @@ pub(crate) enum MaskRoleArgument {
     Instead,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PlacementArgument {
-    /// Right of the picture, as `subject_512`.
-    Right,
-    /// Left of the picture, as `subject_1024_beta`.
-    Left,
-    /// On top of it, as the adapters for depth and edges.
-    Aligned,
-}
-
 impl From<ModeArgument> for Mode {
     fn from(mode: ModeArgument) -> Self {
         match mode {
@@ -283,16 +282,6 @@ impl From<MaskRoleArgument> for MaskRole {
         match role {
             MaskRoleArgument::Within => Self::Within,
             MaskRoleArgument::Instead => Self::Instead,
-        }
-    }
-}
-
-impl From<PlacementArgument> for Placement {
-    fn from(placement: PlacementArgument) -> Self {
-        match placement {
-            PlacementArgument::Right => Self::RightOfPicture,
-            PlacementArgument::Left => Self::LeftOfPicture,
-            PlacementArgument::Aligned => Self::Aligned,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-use conceptrol_core::pipeline::{LoadOptions, Residency};
+use conceptrol_core::pipeline::{Family, Gating, LoadOptions, Residency};
 use conceptrol_examples::model::is_flux;
 use conceptrol_flux::{
     Flux,
@@ -29,16 +29,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             return Err(format!("{option} is for Stable Diffusion models only").into());
         }
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
-        let request = request(arguments, &pipeline, 0.0, FluxExtra::default())?;
+        let warmup = match pipeline.profile().gating {
+            Gating::Factor => 0.2,
+            _ => 0.0,
+        };
+        let mut request = request(arguments, &pipeline, warmup, FluxExtra::default())?;
+        request.extra.text_rows = !arguments.flux.no_text_rows;
+        arguments.references.set(&mut request);
+        let mut readers: Vec<_> = pipeline.readers().collect();
+        readers.dedup();
+        let plain = match readers[..] {
+            [] => "ominicontrol",
+            [reader] => reader,
+            _ => "adapters",
+        };
         let given = Given::default();
-        run_pipeline(
-            arguments,
-            &folder,
-            "ominicontrol",
-            &pipeline,
-            request,
-            given,
-        )
+        run_pipeline(arguments, &folder, plain, &pipeline, request, given)
     } else {
         if let Some(option) = arguments.flux_only() {
             return Err(format!("{option} is for FLUX models only").into());
@@ -82,6 +88,22 @@ fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<d
     for control in &arguments.control.controls {
         options = options.controlnet(&control.net);
     }
+    // beside a single file there is none
+    let configurations = arguments.parts.configurations.as_deref();
+    let beside = configurations
+        .filter(|_| folder.is_file())
+        .unwrap_or(folder);
+    for (adapter, encoder) in adapters(arguments)? {
+        let encoder = encoder.map_or_else(|| beside.join("image_encoder"), Path::to_owned);
+        options = options.adapter((adapter, encoder));
+    }
+    Ok(options)
+}
+
+/// An adapter and the image encoder that is given for it, or for all.
+type AdapterPaths<'a> = (&'a Path, Option<&'a Path>);
+
+fn adapters(arguments: &Arguments) -> Result<Vec<AdapterPaths<'_>>, Box<dyn Error>> {
     let (adapters, encoders) = (&arguments.adapters, &arguments.image_encoders);
     match (adapters.len(), encoders.len()) {
         (0, 1..) => return Err("--image-encoder needs --adapter".into()),
@@ -90,29 +112,23 @@ fn sd_options(arguments: &Arguments, folder: &Path) -> Result<LoadOptions, Box<d
         }
         _ => {}
     }
-    // beside a single file there is none
-    let configurations = arguments.parts.configurations.as_deref();
-    let beside = configurations
-        .filter(|_| folder.is_file())
-        .unwrap_or(folder);
-    for (index, adapter) in adapters.iter().enumerate() {
-        let given = encoders.get(index).or(encoders.first()).cloned();
-        let encoder = given.unwrap_or_else(|| beside.join("image_encoder"));
-        options = options.adapter((adapter, encoder));
-    }
-    Ok(options)
+    let encoder = |index| encoders.get(index).or(encoders.first());
+    let numbered = adapters.iter().enumerate();
+    let pairs = numbered.map(|(index, adapter)| {
+        let encoder = encoder(index).map(|path| path.as_path());
+        (adapter.as_path(), encoder)
+    });
+    Ok(pairs.collect())
 }
 
 fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<dyn Error>> {
     let mut options = options::<FluxOptions>(arguments)?;
-    if !arguments.image_encoders.is_empty() {
-        return Err("--image-encoder is not for FLUX models".into());
+    for (adapter, encoder) in adapters(arguments)? {
+        options = match encoder {
+            Some(encoder) => options.adapter((adapter, encoder)),
+            None => options.adapter(adapter),
+        };
     }
-    for adapter in &arguments.adapters {
-        options = options.adapter(adapter.as_path());
-    }
-    if let Some(placement) = arguments.flux.placement {
-        options.extra.placement = placement.into();
-    }
+    arguments.references.set_options(&mut options.extra);
     Ok(options)
 }

@@ -38,7 +38,7 @@ impl Parameters {
             request.guidance.scale.unwrap_or(profile.defaults.guidance),
         );
 
-        let size = request.size.unwrap_or(profile.defaults.size);
+        let size = pipeline.size(request);
         let mut after = vec![
             format!("Size: {}x{}", size.width, size.height),
             format!("Condition scale: {}", request.scale),
@@ -73,9 +73,7 @@ impl Parameters {
         }
         after.extend(start(&arguments.start, request.start.as_ref())?);
         after.extend(control(&arguments.control)?);
-        if let Some(site) = &arguments.concept_block {
-            after.push(format!("Concept block: {site}"));
-        }
+        after.extend(arguments.mask_source.parameters());
         if let Some(tile) = request.vae_tile {
             after.push(format!("VAE tile: {tile}"));
         }
@@ -98,9 +96,20 @@ impl Parameters {
             let word = word.as_deref().unwrap_or_default();
             after.push(format!("Embedding: {word} {}", file.display()));
         }
-        if let Some(placement) = arguments.flux.placement {
-            after.push(format!("Placement: {placement:?}"));
+        let (more, negative) = (&arguments.more_images, &arguments.flux.negative_images);
+        for (what, pictures) in [("More of", more), ("Negative picture of", negative)] {
+            for picture in pictures {
+                let (phrase, file) = (&picture.phrase, named(&picture.file)?);
+                after.push(format!("{what}: {phrase} {file}"));
+            }
         }
+        if let Some(scale) = request.guidance.true_cfg_scale {
+            after.push(format!("True CFG scale: {scale}"));
+        }
+        if arguments.flux.no_text_rows {
+            after.push("Text rows: off".into());
+        }
+        after.extend(arguments.references.parameters());
         let (dtype, backend) = (arguments.dtype, arguments.backend.name());
         after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
         after.push(format!("Backend: {backend}"));

@@ -5,7 +5,7 @@ use std::error::Error;
 use conceptrol_core::{
     MaskRole, SiteSelector, StepWindow,
     models::{
-        image::{open, open_mask},
+        image::{RgbImage, open, open_mask},
         lora::{LoraSummary, Part},
     },
     pipeline::{ConceptRequest, Identity, ImageSize, LoraRequest, Loras, Pipeline, Request},
@@ -14,7 +14,7 @@ use conceptrol_examples::say_err;
 
 use crate::{
     arguments::Arguments,
-    concepts::{ConceptArgument, Phrase},
+    concepts::{ConceptArgument, MaskArgument, Phrase},
 };
 
 /// `warmup` is the family's, for a command line that has none.
@@ -38,13 +38,21 @@ pub(crate) fn request<P: Pipeline>(
         }
     }
     let phrases = phrases(arguments);
-    let unnamed = (arguments.masks.iter()).find(|mask| {
-        phrases
-            .iter()
-            .all(|phrase| !phrase.same_words(&mask.phrase))
-    });
-    if let Some(mask) = unnamed {
-        return Err(format!("--mask names `{}`, which no --concept does", mask.phrase).into());
+    let of_phrases = [
+        ("--mask", &arguments.masks),
+        ("--more-images", &arguments.more_images),
+        ("--negative-image", &arguments.flux.negative_images),
+    ];
+    for (option, files) in of_phrases {
+        let unnamed = files.iter().find(|file| {
+            phrases
+                .iter()
+                .all(|phrase| !phrase.same_words(&file.phrase))
+        });
+        if let Some(file) = unnamed {
+            let phrase = &file.phrase;
+            return Err(format!("{option} names `{phrase}`, which no --concept does").into());
+        }
     }
 
     let window = StepWindow::new(
@@ -54,11 +62,12 @@ pub(crate) fn request<P: Pipeline>(
     let profile = pipeline.profile();
     let mut request = Request::new(prompt).extra(extra);
     request.start = arguments.start.start()?;
-    let own = pipeline.size(&request);
-    let size = ImageSize::new(
-        arguments.height.unwrap_or(own.height),
-        arguments.width.unwrap_or(own.width),
-    );
+    let (height, width) = (arguments.height, arguments.width);
+    if height.is_some() || width.is_some() {
+        let own = pipeline.size(&request);
+        let (height, width) = (height.unwrap_or(own.height), width.unwrap_or(own.width));
+        request.size = Some(ImageSize::new(height, width));
+    }
     let mut request = request
         .scale(arguments.scale.unwrap_or(1.0))
         .window(window)
@@ -70,7 +79,6 @@ pub(crate) fn request<P: Pipeline>(
         )
         .seed(arguments.seed.unwrap_or(0))
         .images_per_prompt(arguments.images as usize)
-        .size(size)
         .fidelity(arguments.fidelity.into());
     request.negative_prompts = (arguments.negative_prompt.clone()).map(|prompt| vec![prompt]);
     request.guidance.true_cfg_scale = arguments.flux.true_cfg_scale;
@@ -78,9 +86,7 @@ pub(crate) fn request<P: Pipeline>(
     if let Some(name) = &arguments.scheduler {
         request.scheduler = Some(profile.scheduler.with_name(name)?);
     }
-    if let Some(site) = &arguments.concept_block {
-        request = request.mask_source(profile.block_at(SiteSelector::named(site)));
-    }
+    request.mask_source = (arguments.mask_source).source(pipeline, request.fidelity)?;
     for (sites, factor) in &arguments.site_scales {
         request = request.site_scale(SiteSelector::under(sites.clone()), *factor);
     }
@@ -140,6 +146,16 @@ fn concept<P: Pipeline>(
     if let Some(picture) = picture {
         concept.image = Some(open(&picture.image)?);
         concept.scale = picture.scale;
+    }
+    let of_phrase = |pictures: &[MaskArgument]| -> Result<Vec<RgbImage>, Box<dyn Error>> {
+        let own = (pictures.iter()).filter(|picture| picture.phrase.same_words(phrase));
+        own.map(|picture| Ok(open(&picture.file)?)).collect()
+    };
+    concept.more_images = of_phrase(&arguments.more_images)?;
+    let mut negative = of_phrase(&arguments.flux.negative_images)?;
+    concept.negative_image = negative.pop();
+    if !negative.is_empty() {
+        return Err(format!("several --negative-image for `{phrase}`").into());
     }
     let mut faces = arguments.identities.iter();
     if let Some(face) = faces.find(|face| face.phrase.same_words(phrase)) {

@@ -111,6 +111,16 @@ impl MaskBoard {
         self.memory.get(&(key.0, concept, place.into()))
     }
 
+    /// What the owner of `key` remembered for a concept at a place, which is forgotten.
+    pub fn take(
+        &mut self,
+        key: &MemoryKey,
+        concept: usize,
+        place: impl Into<Place>,
+    ) -> Option<ConceptMask> {
+        self.memory.remove(&(key.0, concept, place.into()))
+    }
+
     /// Remembers a mask for the owner of `key` until the session ends, in place of the one before.
     pub fn remember(
         &mut self,

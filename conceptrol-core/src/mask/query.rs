@@ -15,6 +15,8 @@ pub struct MaskQuery<'a> {
     pub index: usize,
     /// The concept.
     pub concept: &'a Concept,
+    /// All concepts of the session, in their order; empty if nobody said which there are.
+    pub concepts: &'a [Concept],
     /// The call, read-only.
     pub probe: &'a Probe<'a>,
 }
@@ -25,8 +27,24 @@ impl<'a> MaskQuery<'a> {
         Self {
             index,
             concept,
+            concepts: &[],
             probe,
         }
+    }
+
+    /// The same question among all concepts of the session, whose number [`index`](Self::index) is this one.
+    pub const fn among(mut self, concepts: &'a [Concept]) -> Self {
+        self.concepts = concepts;
+        self
+    }
+
+    /// The question for each concept of the session in turn; for this one if no others are known.
+    pub(super) fn of_all(&self) -> impl Iterator<Item = MaskQuery<'a>> {
+        let known = self.concepts.iter().enumerate();
+        let known = known
+            .map(|(index, concept)| Self::new(index, concept, self.probe).among(self.concepts));
+        let alone = self.concepts.is_empty().then(|| self.clone());
+        alone.into_iter().chain(known)
     }
 
     /// Grid of the call's latent tokens, on which the mask must lie.

@@ -6,6 +6,7 @@ pub mod clip_vision;
 pub mod config;
 pub mod file;
 pub mod image;
+pub mod image_projection;
 pub mod lora;
 pub mod nn;
 pub mod noise;

@@ -77,6 +77,10 @@ pub struct ConceptRequest {
     pub words: Words,
     /// The reference picture; every mode but [`Mode::TextOnly`](super::Mode::TextOnly) needs one.
     pub image: Option<RgbImage>,
+    /// Further pictures of the same thing, for adapters that read several: their tokens are keys of one attention.
+    pub more_images: Vec<RgbImage>,
+    /// What the unconditional half of guidance sees instead, for adapters that read a picture there; a black one if `None`.
+    pub negative_image: Option<RgbImage>,
     /// Whose face it is, for adapters that read the embedding of one (`FaceID`).
     pub identity: Option<Identity>,
     /// Factor on the strength of its condition.
@@ -104,6 +108,8 @@ impl ConceptRequest {
             name: phrase.into(),
             words: Words::Named(Occurrence::Nth(0)),
             image: None,
+            more_images: Vec::new(),
+            negative_image: None,
             identity: None,
             scale: 1.0,
             mask: None,
@@ -120,6 +126,18 @@ impl ConceptRequest {
     /// Sets whose face it is.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Adds a further picture of the same thing.
+    pub fn another_image(mut self, image: RgbImage) -> Self {
+        self.more_images.push(image);
+        self
+    }
+
+    /// Sets what the unconditional half of guidance sees.
+    pub fn negative_image(mut self, image: RgbImage) -> Self {
+        self.negative_image = Some(image);
         self
     }
 
@@ -158,6 +176,11 @@ impl ConceptRequest {
         self
     }
 
+    /// All its pictures.
+    pub fn images(&self) -> impl Iterator<Item = &RgbImage> {
+        self.image.iter().chain(&self.more_images)
+    }
+
     /// Whether there is something it is to look like.
     pub const fn has_reference(&self) -> bool {
         self.image.is_some() || self.identity.is_some()
@@ -175,10 +198,15 @@ impl ConceptRequest {
                 return Err(PipelineError::bad_request(WEIGHTED, found, expected));
             }
         }
-        if self.scale.is_finite() {
-            return Ok(());
+        if !self.scale.is_finite() {
+            let name = "the scale of a concept";
+            return Err(PipelineError::bad_request(name, self.scale, "finite"));
         }
-        let name = "the scale of a concept";
-        Err(PipelineError::bad_request(name, self.scale, "finite"))
+        if self.image.is_none() && !(self.more_images.is_empty() && self.negative_image.is_none()) {
+            return Err(PipelineError::NoPicture {
+                concept: self.name.clone(),
+            });
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,8 @@ use crate::{
     mask::{ConceptBlock, ConceptMask},
     models::{noise::NoiseDtype, scheduler::SchedulerConfig, tokenizer::EncodedPrompt},
     pipeline::{
-        Fidelity, GuidanceRule, ImageSize, Loras, Mode, PipelineError, Request, RequestExtra, Seeds,
+        Fidelity, Gating, GuidanceRule, ImageSize, Loras, Mode, PipelineError, Request,
+        RequestExtra, Seeds,
     },
     seam::{
         AttentionPlanBuilder, AttentionSites, BatchLayout, Session, SiteKind, SiteSelector,
@@ -72,9 +73,8 @@ pub trait Family: fmt::Debug + Send + Sync {
     /// The size of the pictures: the request's, or else that of a picture to start from, or else the default.
     fn size(&self, request: &Request<Self::Extra>) -> ImageSize {
         let profile = self.profile();
-        let own = request.start.as_ref();
-        let own = || own.and_then(|start| start.size(profile.multiple));
-        (request.size).or_else(own).unwrap_or(profile.defaults.size)
+        let own = request.own_size(profile.multiple);
+        own.unwrap_or(profile.defaults.size)
     }
 
     /// What is evaluated for each picture and how it becomes one prediction: mixing, as far as the request and the
@@ -240,6 +240,8 @@ pub struct Profile {
     /// Whether guidance mixes an unconditional and a conditional prediction; `false` for models that have none, or have it
     /// built in, which mix only where a request has a [`true_cfg_scale`](super::Guidance::true_cfg_scale).
     pub mixes_guidance: bool,
+    /// How masks act on image conditions.
+    pub gating: Gating,
     /// What requests leave open.
     pub defaults: Defaults,
 }
@@ -260,7 +262,7 @@ pub struct Defaults {
 
 impl Profile {
     /// A profile of a model whose latents have 4 channels and an eighth of the picture's height and width, with guidance
-    /// that mixes; change what is otherwise.
+    /// that mixes; masks are [logits](Gating::Logits) if it has joint attention. Change what is otherwise.
     pub fn new(
         name: &'static str,
         sites: AttentionSites,
@@ -268,12 +270,18 @@ impl Profile {
         device: Device,
         scheduler: SchedulerConfig,
     ) -> Self {
+        let mut kinds = sites.iter().map(|site| site.kind);
+        let gating = match kinds.any(|kind| kind == SiteKind::Joint) {
+            true => Gating::Logits,
+            false => Gating::Factor,
+        };
         Self {
             name,
             sites,
             conditioned,
             device,
             scheduler,
+            gating,
             dtype: FloatDType::F32,
             noise: NoiseDtype::F32,
             input: InputKind::Latents,
@@ -291,19 +299,9 @@ impl Profile {
         }
     }
 
-    /// Whether text, latents and references attend to each other in one attention, as in FLUX.
-    pub fn is_joint(&self) -> bool {
-        let mut sites = self.sites.iter();
-        sites.any(|site| site.kind == SiteKind::Joint)
-    }
-
     /// A concept block at these sites, as masks are read there.
     pub fn block_at(&self, sites: SiteSelector) -> ConceptBlock {
-        if self.is_joint() {
-            ConceptBlock::joint(sites)
-        } else {
-            ConceptBlock::cross(sites)
-        }
+        self.gating.block_at(sites)
     }
 }
 

@@ -60,7 +60,7 @@ impl Choice for MaskNorm {
 /// A file that is there and cannot be read.
 pub fn concept_block_of(
     path: &Path,
-    block: fn(SiteSelector) -> ConceptBlock,
+    block: impl FnOnce(SiteSelector) -> ConceptBlock,
 ) -> Result<Option<ConceptBlock>, PipelineError> {
     if !path.exists() {
         return Ok(None);

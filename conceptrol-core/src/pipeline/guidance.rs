@@ -43,6 +43,12 @@ pub(super) fn check<X>(request: &Request<X>, profile: &Profile) -> Result<(), Pi
             what: what.into(),
         })
     };
+    let mut concepts = request.concepts.iter();
+    if guidance.mixing(profile).is_none()
+        && concepts.any(|concept| concept.negative_image.is_some())
+    {
+        return refuse("use for a negative picture: guidance mixes nothing");
+    }
     if profile.mixes_guidance {
         return match guidance.true_cfg_scale {
             None => Ok(()),

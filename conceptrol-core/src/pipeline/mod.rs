@@ -11,6 +11,7 @@ mod fidelity;
 mod finite;
 mod folder;
 mod gate;
+mod gating;
 mod generation;
 mod guidance;
 mod identity;
@@ -40,6 +41,7 @@ pub use family::{Defaults, Encoding, Evaluation, Family, Frame, InputKind, Profi
 pub use fidelity::Fidelity;
 pub use folder::{ModelIndex, checked_scheduler, concept_block_of};
 pub use gate::ConceptGate;
+pub use gating::Gating;
 pub use generation::Generation;
 pub use guidance::{Guidance, GuidanceRule};
 pub use identity::{Identity, IdentityError};

@@ -229,6 +229,12 @@ impl<X> Request<X> {
         self.prompts.len().saturating_mul(self.images_per_prompt)
     }
 
+    /// The size that is asked for, or that of the picture it starts from, in multiples of so many pixels.
+    pub fn own_size(&self, multiple: usize) -> Option<ImageSize> {
+        let start = self.start.as_ref();
+        (self.size).or_else(|| start.and_then(|start| start.size(multiple)))
+    }
+
     /// Checks everything that needs no model.
     pub(super) fn check(&self) -> Result<(), PipelineError> {
         let refuse = |name, value: String, expected: &str| {

@@ -106,7 +106,7 @@ impl<S: ConceptMaskSource> Conceptrol<S> {
         let probe = Probe::new(cx.site, cx.step, cx.batch, call);
         let mut gates = Vec::with_capacity(cx.concepts.len());
         for (index, concept) in cx.concepts.iter().enumerate() {
-            let query = MaskQuery::new(index, concept, &probe);
+            let query = MaskQuery::new(index, concept, &probe).among(cx.concepts);
             let mask = ask(&*self.source, &query, cx.board)?;
             if let Some(mask) = mask.filter(|_| self.gates && concept.conditioned) {
                 let mask = query.fitting(mask)?;

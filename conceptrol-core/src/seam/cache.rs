@@ -14,6 +14,8 @@ pub enum Projected {
     Text,
     /// The reference picture of a concept, by its index.
     Reference(usize),
+    /// The reference pictures beside the latents of a joint sequence, all together.
+    Conditions,
 }
 
 /// Where a cached pair belongs.

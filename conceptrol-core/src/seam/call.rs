@@ -20,6 +20,7 @@ pub struct AttentionCall {
     pub value: Tensor<4>,
     /// The roles of the tokens.
     pub layout: TokenLayout,
+    unrotated: Option<Tensor<4>>,
     bias: Option<LogitBias>,
     gates: Vec<Gate>,
 }
@@ -37,6 +38,7 @@ impl AttentionCall {
             key,
             value,
             layout,
+            unrotated: None,
             bias: None,
             gates: Vec::new(),
         }
@@ -61,6 +63,21 @@ impl AttentionCall {
         layout: TokenLayout,
     ) -> Self {
         Self::new(query, key, value, layout)
+    }
+
+    /// Sets the queries as they are before rotary embedding, `[rows, heads, q_len, head_dim]`: what adapters attend with to
+    /// tokens that have no place in the sequence.
+    pub fn with_unrotated(mut self, query: Tensor<4>) -> Self {
+        self.unrotated = Some(query);
+        self
+    }
+
+    /// The queries before rotary embedding; the queries themselves where nothing is rotated.
+    pub const fn unrotated_query(&self) -> &Tensor<4> {
+        match &self.unrotated {
+            Some(query) => query,
+            None => &self.query,
+        }
     }
 
     /// Adds a bias to the logits, on top of what layers above have added.

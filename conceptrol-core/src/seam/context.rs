@@ -3,7 +3,10 @@
 use crate::{
     concept::Concept,
     mask::MaskBoard,
-    seam::{AttentionCall, AttentionSite, BatchLayout, Captures, Probe, ProjectionCache, StepInfo},
+    seam::{
+        AttentionCall, AttentionSite, BatchLayout, BlockEnd, Captures, Probe, ProjectionCache,
+        StepInfo,
+    },
 };
 
 /// What a processor sees and may change of the running generation.
@@ -24,6 +27,8 @@ pub struct AttentionContext<'a> {
     pub board: &'a mut MaskBoard,
     /// Step-invariant keys and values.
     pub cache: &'a mut ProjectionCache,
+    /// What is added at the end of the block this attention is in.
+    pub block_end: &'a mut BlockEnd,
     /// What was captured for later study.
     pub captures: &'a mut Captures,
 }

@@ -78,6 +78,12 @@ pub enum AttentionError {
         /// Concepts of the session.
         concepts: usize,
     },
+    /// The model did not end a block for whose end processors had left something.
+    #[error("the block of {site} did not end: what its processors left was not added")]
+    UnendedBlock {
+        /// Name of the site.
+        site: String,
+    },
     /// The session's switch was turned.
     #[error("cancelled")]
     Cancelled,
@@ -241,6 +247,12 @@ pub enum InstallError {
     /// The adapter has no weights for a selected site.
     #[error("the adapter has no weights for {site}")]
     NoWeights {
+        /// Name of the site.
+        site: String,
+    },
+    /// The layer adds something at the end of a block, and the model does not hand it over.
+    #[error("the model does not hand over the end of the block of {site}")]
+    NoBlockEnd {
         /// Name of the site.
         site: String,
     },

@@ -52,6 +52,27 @@ pub struct GridRange {
     pub grid: Grid,
 }
 
+impl GridRange {
+    /// The tokens of a grid from `end` on, which moves behind them.
+    const fn behind(end: &mut usize, grid: Grid) -> Self {
+        let start = *end;
+        *end += grid.cells();
+        Self {
+            range: start..*end,
+            grid,
+        }
+    }
+}
+
+/// Which tokens a condition travels with, where text and latents pass through other weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenStream {
+    /// Those of the text, after the words.
+    Text,
+    /// Those of the latents, after them.
+    Latents,
+}
+
 /// The roles of the query and key tokens of a call.
 ///
 /// Cross-attention has latent queries and text keys; self-attention latent queries and keys;
@@ -100,23 +121,54 @@ impl TokenLayout {
         latents: Grid,
         conditions: impl IntoIterator<Item = Grid>,
     ) -> Self {
-        let mut next = text_len;
-        let mut place = |grid: Grid| {
-            let range = next..next + grid.cells();
-            next = range.end;
-            GridRange { range, grid }
+        let conditions = conditions.into_iter();
+        let beside = conditions.map(|grid| (TokenStream::Latents, grid));
+        Self::joint_in(text_len, latents, beside)
+    }
+
+    /// One sequence `[text | conditions of the text stream | latents | conditions of the latent stream]` on both sides. The
+    /// conditions are numbered as they are given, wherever they lie.
+    ///
+    /// ```
+    /// use conceptrol_core::{Grid, TokenLayout, TokenStream};
+    ///
+    /// let square = Grid::new(2, 2);
+    /// let layout = TokenLayout::joint_in(5, square, [(TokenStream::Latents, square), (TokenStream::Text, square)]);
+    /// assert_eq!(layout.latents.range, 9..13);
+    /// assert_eq!([layout.conditions[0].range.clone(), layout.conditions[1].range.clone()], [13..17, 5..9]);
+    /// ```
+    pub fn joint_in(
+        text_len: usize,
+        latents: Grid,
+        conditions: impl IntoIterator<Item = (TokenStream, Grid)>,
+    ) -> Self {
+        let asked: Vec<_> = conditions.into_iter().collect();
+        let mut placed = vec![None; asked.len()];
+        let mut end = text_len;
+        let mut place = |stream, end: &mut usize| {
+            let all = asked.iter().zip(&mut placed);
+            for ((_, grid), placed) in all.filter(|((of, _), _)| *of == stream) {
+                *placed = Some(GridRange::behind(end, *grid));
+            }
         };
-        let latents = place(latents);
+        place(TokenStream::Text, &mut end);
+        let latents = GridRange::behind(&mut end, latents);
+        place(TokenStream::Latents, &mut end);
         Self {
             text: Some(0..text_len),
             latents,
-            conditions: conditions.into_iter().map(place).collect(),
+            conditions: placed.into_iter().flatten().collect(),
         }
     }
 
     /// Number of text keys.
     pub fn text_len(&self) -> usize {
         self.text.as_ref().map_or(0, ExactSizeIterator::len)
+    }
+
+    /// Number of tokens of the text stream: the text, and the conditions that travel with it.
+    pub const fn text_stream_len(&self) -> usize {
+        self.latents.range.start
     }
 
     /// Grid of the latent queries.

@@ -1,10 +1,11 @@
 //! The plug-in seam: where a model's attention is handed over, what computes it, and what a generation remembers meanwhile.
 //!
-//! A model names its attention operations as [sites](AttentionSites) and calls [`Session::attend`] at each. A
-//! [plan](AttentionPlan) says which [processor](AttentionProcessor) computes which site; [layers](ProcessorLayer) wrap
+//! A model names its attention operations as [sites](AttentionSites) and calls [`Session::attend`] at each, and
+//! [`Session::end_block`] where a block ends. A [plan](AttentionPlan) says which [processor](AttentionProcessor) computes which site; [layers](ProcessorLayer) wrap
 //! processors around each other.
 
 mod adaptation;
+mod block_end;
 mod cache;
 mod call;
 mod captures;
@@ -26,6 +27,7 @@ mod stack;
 mod step;
 
 pub use adaptation::{Adaptation, ConvolutionShape, Ground, LowRank};
+pub use block_end::BlockEnd;
 pub use cache::{CacheKey, Projected, ProjectionCache};
 pub use call::{AttentionCall, Gate};
 pub use captures::{Capture, Captures};
@@ -33,7 +35,7 @@ pub use context::AttentionContext;
 pub use error::{AttentionError, InstallError, MaskError};
 pub use installation::Installation;
 pub use layer::{Identity, LayerFn, ProcessorLayer, layer_fn};
-pub use layout::{Grid, GridRange, TokenLayout};
+pub use layout::{Grid, GridRange, TokenLayout, TokenStream};
 pub use plan::{AttentionPlan, AttentionPlanBuilder};
 pub use probe::Probe;
 pub use processor::{ArcProcessor, AttentionProcessor, Sdpa};

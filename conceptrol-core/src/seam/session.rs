@@ -10,16 +10,16 @@ use crate::{
     mask::MaskBoard,
     seam::{
         Adaptation, AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionSites,
-        BatchLayout, CacheKey, Captures, ConditionSchedule, ConvolutionShape, Grid, Ground,
-        InstallError, LowRank, Projected, ProjectionCache, SiteId, StepInfo, gating,
+        BatchLayout, BlockEnd, CacheKey, Captures, ConditionSchedule, ConvolutionShape, Grid,
+        Ground, InstallError, LowRank, Projected, ProjectionCache, SiteId, StepInfo, gating,
     },
 };
 
 /// The state of one generation: its step, published masks, cached keys and values, captures.
 ///
 /// Created per generation and dropped with it: nothing leaks into the next picture. A model
-/// sees [`attend`](Self::attend) at its attentions with [`constant`](Self::constant), and, if its modules can be adapted,
-/// [`adapt`](Self::adapt).
+/// sees [`attend`](Self::attend) at its attentions with [`constant`](Self::constant), [`end_block`](Self::end_block) where
+/// blocks end, and, if its modules can be adapted, [`adapt`](Self::adapt).
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -44,6 +44,7 @@ pub struct Session {
     step: StepInfo,
     board: MaskBoard,
     cache: ProjectionCache,
+    block_end: BlockEnd,
     captures: Captures,
     cancel: Cancel,
     /// Sessions of models that are evaluated beside this one's.
@@ -88,6 +89,7 @@ impl Session {
             condition: ConditionSchedule::default(),
             step: StepInfo::new(0, 1, 0.0),
             cache: ProjectionCache::default(),
+            block_end: BlockEnd::default(),
             captures: Captures::default(),
             cancel: Cancel::default(),
             guests: BTreeMap::new(),
@@ -145,6 +147,10 @@ impl Session {
             let expected = self.batch.rows();
             return Err(AttentionError::WrongBatch { rows, expected }.at(site));
         }
+        if let Some((before, _)) = self.block_end.waiting().and_then(|id| self.plan.entry(id)) {
+            let before = before.name.clone();
+            return Err(AttentionError::UnendedBlock { site: before }.at(site));
+        }
         let mut cx = AttentionContext {
             site,
             step: self.step,
@@ -153,11 +159,22 @@ impl Session {
             condition_strength: self.condition.at(self.step),
             board: &mut self.board,
             cache: &mut self.cache,
+            block_end: &mut self.block_end,
             captures: &mut self.captures,
         };
         processor
             .attend(call, &mut cx)
             .map_err(|error| error.at(site))
+    }
+
+    /// The rows of a block at its end, with what processors at its attention have [left](BlockEnd) for the latents among
+    /// them. Models whose sites [have a block end](crate::AttentionSite::has_block_end) call it after the feed-forward part.
+    ///
+    /// # Shapes
+    ///
+    /// `rows` `[rows, tokens, width]`, the tokens being those of `ground`
+    pub fn end_block(&mut self, rows: Tensor<3>, ground: Ground) -> Tensor<3> {
+        self.block_end.apply(rows, ground)
     }
 
     /// Whether the plan adds anything to the output of a module at this step. Models ask before they call [`adapt`](Self::adapt).
@@ -308,6 +325,16 @@ impl Session {
         let asked = self.concepts.get(concept)?;
         let (ground, cells, board) = (Ground::Latents(grid), grid.cells(), &mut self.board);
         gating::gate(asked, concept, ground, cells, self.batch, board, device)
+    }
+
+    /// Keys and values that were [kept](Self::keep) at a site.
+    pub fn kept(&self, site: SiteId, source: Projected) -> Option<(Tensor<4>, Tensor<4>)> {
+        self.cache.get(CacheKey::new(site, source))
+    }
+
+    /// Keeps keys and values that are the same at every step, for the rest of the generation.
+    pub fn keep(&mut self, site: SiteId, source: Projected, pair: (Tensor<4>, Tensor<4>)) {
+        self.cache.keep(CacheKey::new(site, source), pair);
     }
 
     /// The rows of the generation.

@@ -71,6 +71,9 @@ pub struct AttentionSite {
     pub head_dim: usize,
     /// Latent cells per token and axis: 1 at full resolution, 2 after one down-sampling.
     pub downsample: usize,
+    /// Whether the model [hands over](crate::Session::end_block) the latent rows at the end of the block this attention is
+    /// in, so that processors can [add](crate::BlockEnd) something there.
+    pub has_block_end: bool,
 }
 
 impl AttentionSite {
@@ -89,7 +92,14 @@ impl AttentionSite {
             heads,
             head_dim,
             downsample,
+            has_block_end: false,
         }
+    }
+
+    /// Says that the model hands over the latent rows at the end of its block.
+    pub const fn with_block_end(mut self) -> Self {
+        self.has_block_end = true;
+        self
     }
 }
 

@@ -3,13 +3,16 @@
 mod adaptation;
 mod ask;
 mod bias;
+mod block_end;
 mod cancel;
 #[path = "../common/mod.rs"]
 mod common;
+mod contrast;
 mod cross;
 mod dense;
 mod display;
 mod errors;
+mod gates;
 mod joint;
 mod misuse;
 mod own_mask;

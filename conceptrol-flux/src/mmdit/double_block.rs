@@ -13,19 +13,20 @@ use crate::config::FluxConfig;
 use conceptrol_core::models::nn::keep_finite;
 
 /// The three token streams between double blocks.
-#[derive(Debug)]
-pub(crate) struct Streams {
+#[derive(Debug, Clone)]
+pub struct Streams {
     /// `[batch, text tokens, inner_dim]`
-    pub(crate) text: Tensor<3>,
+    pub text: Tensor<3>,
     /// `[batch, latent tokens, inner_dim]`
-    pub(crate) latents: Tensor<3>,
+    pub latents: Tensor<3>,
     /// `[batch, tokens of all conditions, inner_dim]`
-    pub(crate) condition: Option<Tensor<3>>,
+    pub condition: Option<Tensor<3>>,
 }
 
-/// One double block of the transformer.
+/// One double block of the transformer, for those who look at one alone;
+/// [`FluxTransformer`](super::FluxTransformer) is made of them.
 #[derive(Module, Debug)]
-pub(crate) struct DoubleBlock {
+pub struct DoubleBlock {
     /// Serves the latent and, with its own adapters and modulation, the condition stream.
     image: Half,
     text: Half,
@@ -35,7 +36,7 @@ pub(crate) struct DoubleBlock {
 
 impl DoubleBlock {
     /// The block in scope `weights`, which attends at `site`.
-    pub(crate) fn new(config: &FluxConfig, weights: &Weights, site: SiteId) -> Self {
+    pub fn new(config: &FluxConfig, weights: &Weights, site: SiteId) -> Self {
         Self {
             image: Half::new(config, weights, &IMAGE_SCOPES),
             text: Half::new(config, weights, &TEXT_SCOPES),
@@ -43,7 +44,11 @@ impl DoubleBlock {
         }
     }
 
-    pub(crate) fn forward(
+    /// What the block makes of the streams.
+    ///
+    /// # Errors
+    /// What a processor of the session's plan reports.
+    pub fn forward(
         &self,
         streams: Streams,
         cx: &BlockContext<'_>,
@@ -57,7 +62,8 @@ impl DoubleBlock {
         let [text_len, latent_len] = [text.dims()[1], latents.dims()[1]];
 
         let words = Stream::Main(Ground::Text);
-        let picture = Stream::Main(Ground::Latents(cx.layout.grid()));
+        let ground = Ground::Latents(cx.layout.grid());
+        let picture = Stream::Main(ground);
         let (text_qkv, text_rest) = self.text.before(text, cx.vector.clone(), words, session);
         let (latent_qkv, latent_rest) =
             (self.image).before(latents, cx.vector.clone(), picture, session);
@@ -65,7 +71,7 @@ impl DoubleBlock {
         let condition_rest = condition
             .zip(cx.condition_vector.clone())
             .map(|(tokens, vector)| {
-                let (qkv, rest) = (self.image).before(tokens, vector, Stream::Condition, session);
+                let (qkv, rest) = (self.image).before(tokens, vector, cx.reading.stream(), session);
                 sequence.push(qkv);
                 rest
             });
@@ -75,10 +81,11 @@ impl DoubleBlock {
         let text = (self.text).after(text_rest, part(0, text_len), words, session);
         let latents = part(text_len, latent_len);
         let latents = self.image.after(latent_rest, latents, picture, session);
+        let latents = session.end_block(latents, ground);
         let condition = condition_rest.map(|rest| {
             let start = text_len + latent_len;
             let len = attended.dims()[1] - start;
-            (self.image).after(rest, part(start, len), Stream::Condition, session)
+            (self.image).after(rest, part(start, len), cx.reading.stream(), session)
         });
         Ok(Streams {
             text: keep_finite(text),

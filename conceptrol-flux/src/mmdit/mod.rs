@@ -7,10 +7,14 @@ mod embedding;
 mod heads;
 mod linear;
 mod modulation;
+mod reading;
 mod rotary;
 mod single_block;
 mod transformer;
 
 pub use adapters::Adapters;
+pub use attend::BlockContext;
+pub use double_block::{DoubleBlock, Streams};
+pub use reading::Reading;
 pub use rotary::Rotary;
 pub use transformer::{FluxInput, FluxTransformer};

@@ -65,12 +65,17 @@ impl Rotary {
     /// Rotates queries or keys.
     ///
     /// # Shapes
-    /// `x` `[batch, tokens, heads, head_dim]` -> the same
+    /// `x` `[batch, tokens, heads, head_dim]`, the first of the table -> the same
     ///
     /// # Panics
-    /// If the number of tokens or the head size is not that of the table.
+    /// If there are more tokens than in the table, or the head size is another.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        kernel::rotary(x, &self.cos, &self.sin)
+        let tokens = x.dims()[1];
+        if tokens == self.tokens() {
+            return kernel::rotary(x, &self.cos, &self.sin);
+        }
+        let first = |table: &Tensor<4>| table.clone().narrow(1, 0, tokens);
+        kernel::rotary(x, &first(&self.cos), &first(&self.sin))
     }
 }
 

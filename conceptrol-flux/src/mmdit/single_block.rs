@@ -59,10 +59,11 @@ impl SingleBlock {
         session: &mut Session,
     ) -> Result<JoinedStreams, AttentionError> {
         let main_len = streams.main.dims()[1];
-        let joint = Stream::Main(Ground::Joint {
-            text: cx.layout.text_len(),
+        let ground = Ground::Joint {
+            text: cx.layout.text_stream_len(),
             grid: cx.layout.grid(),
-        });
+        };
+        let joint = Stream::Main(ground);
         let (qkv, main_rest) = self.before(streams.main, cx.vector.clone(), joint, session);
         let mut sequence = vec![qkv];
         let condition_rest =
@@ -70,7 +71,7 @@ impl SingleBlock {
                 .condition
                 .zip(cx.condition_vector.clone())
                 .map(|(tokens, vector)| {
-                    let (qkv, rest) = self.before(tokens, vector, Stream::Condition, session);
+                    let (qkv, rest) = self.before(tokens, vector, cx.reading.stream(), session);
                     sequence.push(qkv);
                     rest
                 });
@@ -81,11 +82,12 @@ impl SingleBlock {
             self.after(
                 rest,
                 attended.clone().narrow(1, main_len, len),
-                Stream::Condition,
+                cx.reading.stream(),
                 session,
             )
         });
         let main = self.after(main_rest, attended.narrow(1, 0, main_len), joint, session);
+        let main = session.end_block(main, ground);
         Ok(JoinedStreams { main, condition })
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::weights::Weights;
-use conceptrol_core::{AttentionError, Ground, Session, SiteId, TokenLayout};
+use conceptrol_core::{AttentionError, Ground, Projected, Session, SiteId, TokenLayout};
 
 use super::adapters::Adapters;
 use super::attend::BlockContext;
@@ -13,6 +13,7 @@ use super::double_block::{DoubleBlock, Streams};
 use super::embedding::TimeTextEmbedding;
 use super::linear::{Stream, StreamLinear};
 use super::modulation::{Modulation, modulate};
+use super::reading::Reading;
 use super::rotary::Rotary;
 use super::single_block::{JoinedStreams, SingleBlock};
 use crate::config::FluxConfig;
@@ -45,8 +46,8 @@ pub struct FluxInput<'a> {
 /// The FLUX multimodal diffusion transformer: predicts the velocity of packed latents.
 ///
 /// Text and latents pass through `num_layers` double blocks and `num_single_layers` single blocks. Condition tokens, when
-/// given, travel along with the latents' weights, a modulation of their own (noise level 0) and
-/// [adapters](Adapters) of their own. Every block makes one [`Session::attend`] call.
+/// given, travel along with the latents' weights: with a modulation of their own (noise level 0) and [adapters](Adapters) of
+/// their own, or as latents ([`Reading`]). Every block makes one [`Session::attend`] call.
 ///
 /// Mirrors `FluxTransformer2DModel` of diffusers 0.32.2.
 #[derive(Module, Debug)]
@@ -63,6 +64,8 @@ pub struct FluxTransformer {
     config: FluxConfig,
     #[module(skip)]
     adapters: Adapters,
+    #[module(skip)]
+    reading: Reading,
     /// Where the blocks come from when they are not kept in memory.
     #[module(skip)]
     disk: Option<Weights>,
@@ -106,6 +109,7 @@ impl FluxTransformer {
             proj_out: linear("proj_out", inner, config.token_channels()),
             config: config.clone(),
             adapters: Adapters::default(),
+            reading: Reading::default(),
             disk: None,
         }
     }
@@ -133,6 +137,11 @@ impl FluxTransformer {
                 .for_each(|linear| adapters.attach(linear));
         }
         self.adapters = adapters;
+    }
+
+    /// Sets how reference pictures pass, in place of [`Reading::Finished`].
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.reading = reading;
     }
 
     fn outer_linears(&mut self) -> Vec<&mut StreamLinear> {
@@ -171,15 +180,25 @@ impl FluxTransformer {
         } = input;
         let latent_range = layout.latents.range.clone();
         let whole = Stream::Main(Ground::Whole);
+        let stream = self.reading.stream();
+        // kept by every block since the first step
+        let kept = self.reading.is_kept()
+            && session
+                .kept(SiteId::new(0), Projected::Conditions)
+                .is_some();
+        let condition = condition.filter(|_| !kept);
         let mut embed = |sigma, pooled, stream| {
             (self.time_text_embed).forward(sigma, guidance, pooled, stream, session)
         };
+        let vector = embed(sigma, pooled.clone(), whole);
         let cx = BlockContext {
-            vector: embed(sigma, pooled.clone(), whole),
-            // The condition is a finished picture: its own time is 0 at every step.
-            condition_vector: condition
-                .as_ref()
-                .map(|_| embed(0.0, pooled, Stream::Condition)),
+            condition_vector: condition.as_ref().map(|_| match self.reading {
+                // its own time is 0 at every step
+                Reading::Finished | Reading::Independent => embed(0.0, pooled, stream),
+                Reading::LikeLatents => vector.clone(),
+            }),
+            vector,
+            reading: self.reading,
             rotary,
             layout,
         };
@@ -188,8 +207,7 @@ impl FluxTransformer {
         let mut streams = Streams {
             text: (self.context_embedder).forward(text, Stream::Main(Ground::Text), session),
             latents: self.x_embedder.forward(latents, picture, session),
-            condition: condition
-                .map(|tokens| (self.x_embedder).forward(tokens, Stream::Condition, session)),
+            condition: condition.map(|tokens| (self.x_embedder).forward(tokens, stream, session)),
         };
         for index in 0..self.config.num_layers {
             streams = self.double_block(index).forward(streams, &cx, session)?;

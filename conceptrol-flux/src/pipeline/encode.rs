@@ -12,32 +12,21 @@ use conceptrol_core::{
         t5::T5Encoder,
         tokenizer::{ClipTokenizer, EncodedPrompt, T5Tokenizer},
     },
-    pipeline::{Family, Fidelity, Frame, PipelineError, Seeds},
+    pipeline::{Frame, PipelineError, Seeds},
 };
 
 use crate::latents::{PIXELS_PER_TOKEN, pack};
 use crate::omini::{Condition, ConditionSize};
 use crate::pipeline::{
-    Flux, Request,
-    sequence::{Outline, Sequence},
-};
-
-/// Size at which the authors' code reads every reference picture.
-const AUTHORS_SIZE: ConditionSize = ConditionSize::Exact {
-    height: 512,
-    width: 512,
+    Flux, Kind, Request,
+    sequence::{Outline, Reference, Sequence},
 };
 
 /// Prompts and reference pictures of a request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Encoded {
-    /// T5 states of all tokens, padding included: `[rows, text tokens, joint_attention_dim]`; with true CFG those of the
-    /// negative prompts first.
-    pub text: Tensor<3>,
-    /// CLIP's pooled state: `[rows, pooled_projection_dim]`.
-    pub pooled: Tensor<2>,
-    /// The reference picture of every concept that has one.
+    /// The reference picture of every concept that has one in the sequence.
     pub conditions: Vec<Condition>,
     /// Token grid of the pictures.
     pub grid: Grid,
@@ -45,6 +34,27 @@ pub struct Encoded {
     pub(super) conditioned: Sequence,
     /// Without them, where there are any.
     pub(super) bare: Option<Sequence>,
+}
+
+impl Encoded {
+    /// States of the text stream, padding and pictures in it included: `[rows, tokens, joint_attention_dim]`; with true CFG
+    /// those of the negative prompts first.
+    pub const fn text(&self) -> &Tensor<3> {
+        &self.conditioned.text.tokens
+    }
+
+    /// CLIP's pooled state: `[rows, pooled_projection_dim]`.
+    pub const fn pooled(&self) -> &Tensor<2> {
+        &self.conditioned.text.pooled
+    }
+
+    /// The sequence with the reference pictures, or without.
+    pub(super) fn sequence(&self, references: bool) -> &Sequence {
+        match &self.bare {
+            Some(bare) if !references => bare,
+            _ => &self.conditioned,
+        }
+    }
 }
 
 /// The tokenizers of the two text encoders; small enough to be kept.
@@ -117,75 +127,49 @@ impl Flux {
         frame: &Frame,
         seeds: &mut Seeds,
     ) -> Result<Encoded, PipelineError> {
-        let (text, pooled) = self.encode_text(request, frame)?;
-        let mut conditions = Vec::new();
-        let pictures = request
-            .concepts
-            .iter()
-            .filter_map(|concept| concept.image.as_ref());
-        for picture in pictures.filter(|_| request.has_references()) {
-            let size = request.extra.condition_size;
-            conditions.push(match request.fidelity {
-                Fidelity::Paper => self.encode_condition(picture, size, None)?,
-                // Their code samples the posterior with the numbers that follow those of the latents.
-                Fidelity::Authors => self.encode_condition(picture, AUTHORS_SIZE, Some(seeds))?,
-            });
-        }
+        let prompts = self.encode_text(request, frame)?;
+        let references = self.read_references(request, seeds)?;
         let grid = Grid::new(
             frame.size.height / PIXELS_PER_TOKEN,
             frame.size.width / PIXELS_PER_TOKEN,
         );
-        let dtype = self.profile.dtype;
+        let extra = &self.options.extra;
         let outline = Outline {
             config: self.config(),
-            placement: self.options.extra.placement,
+            placement: (extra.placement).unwrap_or_else(|| self.kind().placement()),
+            position_scale: extra.position_scale,
             rows: frame.batch.rows(),
             text_tokens: request.extra.text_tokens,
             grid,
             device: &self.profile.device,
-            dtype,
+            dtype: self.profile.dtype,
         };
+        let alone = prompts.alone(frame);
+        let bare = || Sequence::new(outline, alone.clone(), &[]);
+        let in_text = references.iter().filter_map(|reference| match reference {
+            Reference::InText(condition) => Some(condition.tokens.clone()),
+            Reference::Beside(_) => None,
+        });
+        let in_text: Vec<_> = in_text.collect();
+        let text = match in_text.is_empty() {
+            true => alone.clone(),
+            false => prompts.with(in_text, request, frame),
+        };
+        let bare = (!references.is_empty()).then(bare);
+        let conditions = references.iter().map(|of| of.condition().clone());
         Ok(Encoded {
-            text: text.cast(dtype),
-            pooled: pooled.cast(dtype),
-            conditioned: Sequence::new(outline, &conditions),
-            bare: (!conditions.is_empty()).then(|| Sequence::new(outline, &[])),
-            conditions,
+            conditions: conditions.collect(),
+            conditioned: Sequence::new(outline, text, &self.summed(request, references)),
+            bare,
             grid,
         })
     }
 
-    /// The states of every row; prompts and negative prompts pass the encoders together, whose weights may come from disk.
-    fn encode_text(
+    /// The text encoders with what the request's low-rank adapters change of them; those are merged for this request alone.
+    pub(super) fn encoders_for(
         &self,
         request: &Request,
-        frame: &Frame,
-    ) -> Result<(Tensor<3>, Tensor<2>), PipelineError> {
-        let count = request.prompts.len();
-        let negative = request.negative_prompts.iter().flatten();
-        let negative = negative
-            .cloned()
-            .cycle()
-            .take(match frame.batch.is_guided() {
-                true => count,
-                false => 0,
-            });
-        let mut prompts: Vec<String> = negative.collect();
-        let pieces = prompts
-            .iter()
-            .map(|prompt| self.tokenize(prompt, &request.extra));
-        let mut pieces = pieces.collect::<Result<Vec<_>, _>>()?;
-        prompts.extend_from_slice(&request.prompts);
-        pieces.extend_from_slice(&frame.prompts);
-        let encoders = self.encoders_for(request)?;
-        let (tokenizers, device) = (self.tokenizers(), &self.profile.device);
-        let (text, pooled) = encoders.encode(tokenizers, &prompts, &pieces, device)?;
-        let first = prompts.len() - count;
-        Ok((rows(frame, text, first), rows(frame, pooled, first)))
-    }
-
-    /// The text encoders with what the request's low-rank adapters change of them; those are merged for this request alone.
-    fn encoders_for(&self, request: &Request) -> Result<Arc<PromptEncoders>, PipelineError> {
+    ) -> Result<Arc<PromptEncoders>, PipelineError> {
         let own = |part| self.loras.merged_for(&request.loras, part);
         match [own(Part::ClipL), own(Part::T5)] {
             [None, None] => self.prompt_encoders(),
@@ -230,7 +214,11 @@ impl Flux {
             u32::try_from(PIXELS_PER_TOKEN * tokens).expect("a grid's sides are limited")
         };
         let (width, height) = (side(grid.width), side(grid.height));
-        let picture = resize(picture, width, height, Filter::Bicubic);
+        let filter = match self.kind() {
+            Kind::TextToImage => Filter::Bicubic,
+            Kind::Kontext => Filter::Lanczos,
+        };
+        let picture = resize(picture, width, height, filter);
         let vae = self.vae()?;
         let pixels = image_to_tensor(&picture, &self.profile.device).cast(self.vae_dtype());
         let posterior = vae.encode(pixels, None)?;
@@ -246,11 +234,4 @@ impl Flux {
             grid,
         })
     }
-}
-
-/// The states of `negative` negative prompts and of the prompts after them, for the rows of the batch.
-fn rows<const D: usize>(frame: &Frame, states: Tensor<D>, negative: usize) -> Tensor<D> {
-    let prompts = states.dims()[0] - negative;
-    let unconditional = (negative > 0).then(|| states.clone().narrow(0, 0, negative));
-    frame.rows(unconditional, states.narrow(0, negative, prompts))
 }

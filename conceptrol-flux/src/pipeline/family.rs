@@ -4,18 +4,25 @@ use std::sync::Arc;
 
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::{
-    AttentionPlanBuilder, Session, SiteSelector, Token,
+    AttentionPlanBuilder, Concept, Session, SiteSelector, Token,
     mask::{ConceptBlock, ConceptMask},
     models::{autoencoder_kl::Tiling, tokenizer::EncodedPrompt},
     pipeline::{
-        Encoding, Evaluation, Family, Fidelity, Frame, Loras, Mode, PipelineError, Profile, Seeds,
+        ConceptRequest, Encoding, Evaluation, Family, Fidelity, Frame, Gating, ImageSize, Loras,
+        Mode, PipelineError, Profile, Seeds,
     },
     processors::JointConditionLayer,
 };
 
+use crate::kontext::{MAX_AREA, output_size};
 use crate::latents::{pack, unpack};
 use crate::mmdit::{FluxInput, FluxTransformer};
-use crate::pipeline::{Encoded, Extra, Flux, Request, concept_block, options::TEXT_LIMIT};
+use crate::pipeline::{
+    Encoded, Extra, Flux, Kind, Request, concept_block,
+    options::TEXT_LIMIT,
+    plan::concept_sites,
+    redux::{self, is_redux},
+};
 
 impl Family for Flux {
     type Extra = Extra;
@@ -27,7 +34,11 @@ impl Family for Flux {
     }
 
     fn concept_block(&self, fidelity: Fidelity) -> Option<ConceptBlock> {
-        let usual = || concept_block(self.config(), fidelity);
+        let usual = || match self.profile.gating {
+            Gating::Logits => concept_block(self.config(), fidelity),
+            // the authors' code has none for FLUX
+            gating => gating.block_at(concept_sites(self.config(), Fidelity::Paper)),
+        };
         Some(self.named_concept_block().cloned().unwrap_or_else(usual))
     }
 
@@ -36,7 +47,7 @@ impl Family for Flux {
     }
 
     fn adapters(&self) -> usize {
-        self.condition_adapters()
+        self.readers.count()
     }
 
     fn tokenize(&self, prompt: &str, extra: &Extra) -> Result<EncodedPrompt, PipelineError> {
@@ -48,7 +59,10 @@ impl Family for Flux {
     }
 
     fn check(&self, request: &Request) -> Result<(), PipelineError> {
-        if self.config().reads_region() && request.has_references() {
+        let beside =
+            |concept: &ConceptRequest| concept.image.is_some() && !is_redux(&self.readers, concept);
+        let beside = request.has_references() && request.concepts.iter().any(beside);
+        if self.config().reads_region() && beside {
             return Err(PipelineError::Unsupported {
                 family: "FLUX Fill",
                 what: "tokens of reference pictures: its own carry a region".into(),
@@ -69,6 +83,11 @@ impl Family for Flux {
                 what: "adapter that reads the embedding of a face".into(),
             });
         }
+        redux::check(&self.readers, request)?;
+        self.check_pictures(request)?;
+        if self.readers.has_terms() {
+            return Ok(());
+        }
         let strengths = [request.scale, request.outside.unwrap_or_default()];
         let concepts = request.concepts.iter().map(|concept| concept.scale);
         let sites = request.site_scales.iter().map(|(_, scale)| *scale);
@@ -83,16 +102,69 @@ impl Family for Flux {
         }
     }
 
+    fn size(&self, request: &Request) -> ImageSize {
+        let kontext = self.kind() == Kind::Kontext;
+        let own = self.profile.defaults.size;
+        let first = || {
+            request
+                .concepts
+                .iter()
+                .find_map(|concept| concept.image.as_ref())
+        };
+        let of_reference = || {
+            let picture = first().filter(|picture| kontext && !picture.is_empty())?;
+            Some(ImageSize::new(
+                picture.height() as usize,
+                picture.width() as usize,
+            ))
+        };
+        let asked = request.own_size(self.profile.multiple);
+        match (asked, request.extra.max_area) {
+            (Some(size), None) => size,
+            (Some(size), Some(_)) if size.pixels() == 0 => size,
+            (Some(size), Some(area)) => output_size(size, area),
+            (None, area) => match of_reference() {
+                Some(aspect) => output_size(aspect, area.unwrap_or(MAX_AREA)),
+                None => area.map_or(own, |area| output_size(own, area)),
+            },
+        }
+    }
+
     fn install<'a>(
         &self,
         builder: AttentionPlanBuilder<'a>,
         request: &Request,
     ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
-        let mut layer = JointConditionLayer::new();
-        for (sites, scale) in &request.site_scales {
-            layer = layer.site_scale(sites.clone(), *scale);
+        let scales = || request.site_scales.iter().cloned();
+        if !self.readers.has_terms() {
+            let layer = JointConditionLayer::new()
+                .references_see(self.sight(request))
+                .seen_by(request.extra.seen_by);
+            let layer = scales().fold(layer, |layer, (sites, scale)| {
+                layer.site_scale(sites, scale)
+            });
+            return Ok(builder.layer(SiteSelector::joint(), layer));
         }
-        Ok(builder.layer(SiteSelector::joint(), layer))
+        let mut builder = builder;
+        let carries = |index| {
+            (request.conditioned()).any(|concept: &ConceptRequest| concept.adapter == index)
+        };
+        let used = self.readers.terms();
+        let used: Vec<_> = used.filter(|(index, _)| carries(*index)).collect();
+        for &(index, adapter) in &used {
+            let layer = adapter.sites(&self.options)?.layer(request.extra.text_rows);
+            // what is meant for another adapter alone is not for this one; what is for none, its layer refuses
+            let elsewhere = |sites: &SiteSelector| {
+                !adapter.acts_at(sites) && used.iter().any(|(_, other)| other.acts_at(sites))
+            };
+            let scales = request.site_scales.iter();
+            let scales = scales.filter(|(sites, _)| !elsewhere(sites)).cloned();
+            let layer = scales.fold(layer.adapter(index), |layer, (sites, scale)| {
+                layer.site_scale(sites, scale)
+            });
+            builder = builder.layer(SiteSelector::joint(), layer);
+        }
+        Ok(builder)
     }
 
     fn encode(
@@ -101,7 +173,17 @@ impl Family for Flux {
         frame: &Frame,
         seeds: &mut Seeds,
     ) -> Result<Encoding<Encoded>, PipelineError> {
-        Ok(Encoding::new(self.encode_request(request, frame, seeds)?))
+        let references = self.encode_references(request, frame)?;
+        let states = self.encode_request(request, frame, seeds)?;
+        Ok(Encoding::new(states).references(references))
+    }
+
+    fn concepts_of(&self, request: &Request, concepts: &[Concept]) -> Vec<Concept> {
+        let one = |(index, concept): (usize, &Concept)| {
+            let own = concept.conditioned && !self.is_summed_away(request, index);
+            concept.clone().conditioned(own)
+        };
+        concepts.iter().enumerate().map(one).collect()
     }
 
     fn denoiser(&self, _: &Request) -> Result<Arc<FluxTransformer>, PipelineError> {
@@ -116,14 +198,11 @@ impl Family for Flux {
         session: &mut Session,
     ) -> Result<Tensor<4>, PipelineError> {
         let states = evaluation.states;
-        let sequence = match &states.bare {
-            Some(bare) if evaluation.mode == Mode::TextOnly => bare,
-            _ => &states.conditioned,
-        };
+        let sequence = states.sequence(evaluation.mode != Mode::TextOnly);
         let input = FluxInput {
             latents: pack(evaluation.latents),
-            text: states.text.clone(),
-            pooled: states.pooled.clone(),
+            text: sequence.text.tokens.clone(),
+            pooled: sequence.text.pooled.clone(),
             condition: sequence.condition.clone(),
             sigma: evaluation.step.timestep as f32 / 1000.0,
             guidance: evaluation.guidance as f32,

@@ -1,6 +1,6 @@
 //! Opening a FLUX folder with its adapters.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use burn::tensor::FloatDType;
 use conceptrol_core::{
@@ -9,7 +9,7 @@ use conceptrol_core::{
     models::{
         autoencoder_kl::{self, AutoencoderKl, AutoencoderKlConfig},
         clip_text::{self, ClipTextConfig, ClipTextModel},
-        lora::{self, Deltas, LoraFile, LoraTargets},
+        lora::{self, Deltas},
         noise::NoiseDtype,
         scheduler::SchedulerConfig,
         t5::{self, T5Config, T5Encoder},
@@ -17,27 +17,20 @@ use conceptrol_core::{
         weights::Checkpoint,
     },
     pipeline::{
-        Footprint, Frame, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles, ModelIndex,
-        Part, PipelineError, Profile, Residency, Slot, checked_scheduler, concept_block_of,
-        decoding_bytes, product, size_of, weight_bytes,
+        Footprint, Frame, Gating, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles,
+        ModelIndex, Part, PipelineError, Profile, Residency, Slot, checked_scheduler,
+        concept_block_of, decoding_bytes, product, size_of, weight_bytes,
     },
 };
 
 use crate::config::FluxConfig;
 use crate::latents::{PIXELS_PER_TOKEN, SIDE_LIMIT};
 use crate::load::{config_of, load_transformer, lora_targets, transformer_checkpoint};
-use crate::mmdit::{Adapters, FluxTransformer};
-use crate::pipeline::{FluxOptions, PromptEncoders, Tokenizers};
+use crate::mmdit::{FluxTransformer, Reading};
+use crate::pipeline::{FluxOptions, Kind, PromptEncoders, Tokenizers, readers::Readers};
 use crate::sites::attention_sites;
 
 const TRANSFORMER: &str = "transformer";
-/// Classes of the pipelines that are read. Those that start from a picture have the same parts.
-const CLASSES: [&str; 4] = [
-    "FluxPipeline",
-    "FluxImg2ImgPipeline",
-    "FluxInpaintPipeline",
-    "FluxFillPipeline",
-];
 
 /// The parts of a FLUX folder. A single file holds the transformer, perhaps with others, and is given as that part.
 const LAYOUT: Layout = Layout {
@@ -72,6 +65,7 @@ pub struct Flux {
     files: ModelFiles,
     pub(super) options: LoadOptions<FluxOptions>,
     pub(super) profile: Profile,
+    kind: Kind,
     config: FluxConfig,
     /// Bytes of the weights of transformer and autoencoder.
     bytes: [u64; 2],
@@ -80,7 +74,7 @@ pub struct Flux {
     t5_config: T5Config,
     tokenizers: Tokenizers,
     concept_block: Option<ConceptBlock>,
-    adapters: Adapters,
+    pub(super) readers: Readers,
     pub(super) loras: Loras,
     encoders: Slot<PromptEncoders>,
     transformer: Slot<FluxTransformer>,
@@ -114,9 +108,16 @@ impl Flux {
                 what: "ControlNets here: those of Stable Diffusion are computed only".into(),
             });
         }
+        let scale = options.extra.position_scale;
+        if !(scale.is_finite() && scale > 0.0) {
+            let name = "the scale of positions";
+            return Err(PipelineError::bad_request(name, scale, "above 0"));
+        }
         let files = ModelFiles::open(folder.as_ref(), LAYOUT, &options)?;
         let file = |name: &str| files.configuration(name).ok_or_else(single_file);
-        ModelIndex::open(&file("model_index.json")?, &CLASSES)?;
+        let index = ModelIndex::open(&file("model_index.json")?, &Kind::classes())?;
+        let of_class = Kind::of_class(&index.class_name).unwrap_or(Kind::TextToImage);
+        let kind = options.extra.kind.unwrap_or(of_class);
         let (config, transformer) =
             transformer_file(&files, &files.headers(TRANSFORMER)?, &options)?;
         let transformer_bytes = weight_bytes(&transformer, options.dtype);
@@ -154,31 +155,42 @@ impl Flux {
         profile.multiple = PIXELS_PER_TOKEN;
         profile.max_edge = SIDE_LIMIT;
         profile.mixes_guidance = false;
-        profile.defaults.size = ImageSize::square(512);
+        profile.defaults.size = match kind {
+            Kind::TextToImage => ImageSize::square(512),
+            Kind::Kontext => ImageSize::square(1024),
+        };
         profile.defaults.steps = 20;
         profile.defaults.guidance = match config.reads_region() {
             true => 30.0,
             false => 3.5,
         };
-        // the authors' 0.5, below which OminiControl loses the reference altogether
-        profile.defaults.outside = 0.5;
 
         let targets = || lora_targets(&config, &clip_config, &t5_config, &options.device);
-        let adapters = read_adapter(&options, targets)?;
+        let readers = Readers::open(kind, &config, files.path(), &options, targets)?;
+        if readers.has_terms() {
+            profile.gating = Gating::Factor;
+        } else {
+            // the authors' 0.5, below which OminiControl loses the reference altogether
+            profile.defaults.outside = 0.5;
+        }
+        let gating = profile.gating;
         // the additions of a style are for text and latents: they are not merged where condition tokens share the weights
-        let merges = adapters.is_empty();
+        let merges = readers.additions.is_empty();
         let loras = Loras::open(&options, targets, merges)?;
         Ok(Self {
-            concept_block: concept_block_of(&file("conceptrol.json")?, ConceptBlock::joint)?,
+            concept_block: concept_block_of(&file("conceptrol.json")?, |sites| {
+                gating.block_at(sites)
+            })?,
             files,
             profile,
+            kind,
             config,
             bytes: [transformer_bytes, vae_bytes],
             vae_config,
             clip_config,
             t5_config,
             tokenizers,
-            adapters,
+            readers,
             loras,
             encoders: Slot::new(options.residency),
             // with its blocks on disk it is small
@@ -189,6 +201,16 @@ impl Flux {
             vae: Slot::new(options.residency),
             options,
         })
+    }
+
+    /// What reads reference pictures, by the numbers that concepts name: `kontext`, `ominicontrol`, `redux`, `ip_adapter`.
+    pub fn readers(&self) -> impl Iterator<Item = &'static str> {
+        self.readers.names()
+    }
+
+    /// Which model it is.
+    pub const fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The sizes of the transformer.
@@ -265,7 +287,11 @@ impl Flux {
             let weights = options.weights(file, options.dtype);
             let weights = weights.merging(self.loras.merged(lora::Part::Denoiser));
             let mut transformer = load_transformer(&config, weights, options.residency)?;
-            transformer.set_adapters(self.adapters.clone());
+            transformer.set_adapters(self.readers.additions.clone());
+            transformer.set_reading(match self.options.extra.independent_conditions {
+                true => Reading::Independent,
+                false => self.kind.reading(),
+            });
             Ok(transformer)
         })
     }
@@ -309,11 +335,6 @@ impl Flux {
 
     pub(super) fn vae_dtype(&self) -> FloatDType {
         self.vae_config.compute_dtype(self.options.dtype)
-    }
-
-    /// Number of adapters that read reference pictures: one or none.
-    pub(super) fn condition_adapters(&self) -> usize {
-        self.options.adapters.len()
     }
 }
 
@@ -388,32 +409,4 @@ fn check_parts(
         }
     }
     Ok(())
-}
-
-/// The adapter that reads reference pictures, empty if there is none.
-fn read_adapter(
-    options: &LoadOptions<FluxOptions>,
-    targets: impl Fn() -> LoraTargets,
-) -> Result<Adapters, PipelineError> {
-    let unsupported = |what: &str| {
-        let (family, what) = ("FLUX", what.to_owned());
-        Err(PipelineError::Unsupported { family, what })
-    };
-    let files = match options.adapters.as_slice() {
-        [] => return Ok(Adapters::default()),
-        [files] => files,
-        _ => return unsupported("second adapter that reads reference pictures"),
-    };
-    if files.image_encoder.is_some() {
-        return unsupported("image encoder: OminiControl reads pictures with the autoencoder");
-    }
-    let adapter = LoraFile::open(&files.weights)?.read(&targets(), 1.0)?;
-    let mut additions = HashMap::new();
-    for (part, deltas) in adapter.parts() {
-        if part != lora::Part::Denoiser {
-            return unsupported("adapter of text encoders that reads reference pictures");
-        }
-        additions = deltas.apart(&options.device, options.dtype)?;
-    }
-    Ok(Adapters::new(additions))
 }

@@ -63,8 +63,8 @@ fn check(name: &str, residency: Residency) {
 
     let conditioning = flux.condition(&request).expect("a request");
     let states = &conditioning.states;
-    case.check("prompt_embeds", states.text.clone());
-    case.check("pooled_prompt_embeds", states.pooled.clone());
+    case.check("prompt_embeds", states.text().clone());
+    case.check("pooled_prompt_embeds", states.pooled().clone());
     if case.expects("condition_tokens") {
         let tokens = states.conditions[0].tokens.clone();
         case.check("condition_tokens", tokens);

@@ -62,7 +62,7 @@ fn adapters_that_do_not_fit() {
     let second = second.expect_err("two adapters that read pictures");
     assert_eq!(
         second.to_string(),
-        "FLUX has no second adapter that reads reference pictures"
+        "FLUX has no second reader of pictures beside the latents: OminiControl is one, Kontext another"
     );
     let encoder = Flux::open(model(), bare().adapter((lora(), "image_encoder")));
     let encoder = encoder.expect_err("no image encoder").to_string();

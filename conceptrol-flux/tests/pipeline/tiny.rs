@@ -26,6 +26,12 @@ pub(crate) fn lora() -> PathBuf {
     fixtures().join("models/flux_dev_subject_lora/lora.safetensors")
 }
 
+/// The folder of a tiny Redux.
+pub(crate) fn redux() -> PathBuf {
+    let crate_local = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    crate_local.join("models/flux_redux")
+}
+
 /// Without any adapter.
 pub(crate) fn bare() -> LoadOptions<FluxOptions> {
     LoadOptions::new(Device::flex())

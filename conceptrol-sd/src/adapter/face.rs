@@ -2,12 +2,12 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use conceptrol_core::models::nn::{Activation, LayerNorm, Linear};
+use conceptrol_core::models::image_projection::MlpProjModel;
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{AttentionSite, AttentionSites, LowRank, SiteKind};
 
 use super::ResamplerConfig;
-use super::resampler::{NORM_EPS, Perceiver};
+use super::resampler::Perceiver;
 
 /// Sizes of a `FaceID` adapter, read from the shapes of its tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +35,7 @@ pub struct FaceConfig {
 /// `IP-Adapter` @62e4af9 `ip_adapter_faceid.py`: `MLPProjModel`, `ProjPlusModel`.
 #[derive(Module, Debug)]
 pub struct FaceProjection {
-    first: Linear,
-    second: Linear,
-    norm: LayerNorm,
+    proj: MlpProjModel,
     perceiver: Option<Perceiver>,
     #[module(skip)]
     config: FaceConfig,
@@ -46,12 +44,16 @@ pub struct FaceProjection {
 impl FaceProjection {
     /// Builds the module from `image_proj` of an adapter file.
     pub fn new(config: &FaceConfig, w: &Weights) -> Self {
-        let (hidden, all) = (config.hidden_dim, config.tokens * config.output_dim);
+        let FaceConfig {
+            embedding_dim,
+            hidden_dim,
+            tokens,
+            output_dim,
+            ..
+        } = *config;
         let perceiver = w.at("perceiver_resampler");
         Self {
-            first: Linear::new(&w.at("proj").at(0), config.embedding_dim, hidden, true),
-            second: Linear::new(&w.at("proj").at(2), hidden, all, true),
-            norm: LayerNorm::new(&w.at("norm"), config.output_dim, NORM_EPS),
+            proj: MlpProjModel::new(embedding_dim, hidden_dim, tokens, output_dim, w),
             perceiver: config
                 .perceiver
                 .map(|config| Perceiver::new(&config, &perceiver)),
@@ -79,12 +81,7 @@ impl FaceProjection {
             tokens, output_dim, ..
         } = self.config;
         let [count, _] = faces.dims();
-        let hidden = Activation::Gelu.forward(self.first.forward(faces));
-        let face = self
-            .second
-            .forward(hidden)
-            .reshape([count, tokens, output_dim]);
-        let face = self.norm.forward(face);
+        let face = self.proj.forward(faces);
         let seen = match &self.perceiver {
             None => face,
             Some(perceiver) => {

@@ -1,6 +1,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
+use conceptrol_core::models::image_projection::ImageProjModel;
 use conceptrol_core::models::nn::{Activation, LayerNorm, Linear};
 use conceptrol_core::models::weights::Weights;
 
@@ -171,43 +172,6 @@ impl AdapterKind {
                 actual,
             })
         }
-    }
-}
-
-/// The projection of base adapters: one linear map to all tokens at once, then a norm of each.
-#[derive(Module, Debug)]
-pub struct ImageProjModel {
-    proj: Linear,
-    norm: LayerNorm,
-    #[module(skip)]
-    tokens: usize,
-    #[module(skip)]
-    output_dim: usize,
-}
-
-impl ImageProjModel {
-    /// Builds the module from `image_proj` of an adapter file.
-    pub fn new(embedding_dim: usize, tokens: usize, output_dim: usize, w: &Weights) -> Self {
-        Self {
-            proj: Linear::new(&w.at("proj"), embedding_dim, tokens * output_dim, true),
-            norm: LayerNorm::new(&w.at("norm"), output_dim, NORM_EPS),
-            tokens,
-            output_dim,
-        }
-    }
-
-    /// The image tokens of pictures.
-    ///
-    /// # Shapes
-    /// - `embeds`: `[pictures, embedding_dim]`, the encoder's projected class state
-    /// - output: `[pictures, tokens, output_dim]`
-    pub fn forward(&self, embeds: Tensor<2>) -> Tensor<3> {
-        let [pictures, _] = embeds.dims();
-        let tokens = self
-            .proj
-            .forward(embeds)
-            .reshape([pictures, self.tokens, self.output_dim]);
-        self.norm.forward(tokens)
     }
 }
 

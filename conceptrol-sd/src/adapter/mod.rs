@@ -7,9 +7,10 @@ mod layout;
 mod load;
 mod resampler;
 
+pub use conceptrol_core::models::image_projection::ImageProjModel;
 pub use error::AdapterError;
 pub use face::{FaceConfig, FaceProjection};
-pub use image_proj::{FullProjection, ImageFeature, ImageProjModel, ImageProjection};
+pub use image_proj::{FullProjection, ImageFeature, ImageProjection};
 pub use layout::{AdapterKind, IpAdapterLayout};
 pub use load::{IpAdapterSite, IpAdapterWeights};
 pub use resampler::{Resampler, ResamplerConfig};

@@ -96,6 +96,13 @@ impl Family for StableDiffusion {
                 what: "long or weighted prompt".into(),
             });
         }
+        let mut concepts = request.concepts.iter();
+        if concepts.any(|concept| concept.negative_image.is_some()) {
+            return Err(PipelineError::Unsupported {
+                family: "Stable Diffusion",
+                what: "negative picture: its ip-adapters have tokens of their own for none".into(),
+            });
+        }
         let prompts = request.prompts.len();
         let second = Some(extra.prompts_2.as_slice()).filter(|prompts| !prompts.is_empty());
         check_count("the number of second prompts", second, prompts)?;

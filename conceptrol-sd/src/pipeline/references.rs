@@ -59,8 +59,9 @@ impl StableDiffusion {
         nothing: Option<&Tensor<3>>,
         concept: &ConceptRequest,
     ) -> Result<ReferenceTokens, PipelineError> {
-        let pixels = concept.image.as_ref().zip(encoder);
-        let pixels = pixels.map(|(picture, encoder)| self.pixels(encoder, picture));
+        let pictures: Vec<RgbImage> = concept.images().cloned().collect();
+        let pixels = encoder.filter(|_| !pictures.is_empty());
+        let pixels = pixels.map(|encoder| self.pixels(encoder, &pictures));
         let pixels = pixels.transpose()?;
         let checked = "the reference was compared with the adapter";
         let (conditional, unconditional) = match adapter.image_proj() {
@@ -78,18 +79,22 @@ impl StableDiffusion {
             }
             projection => {
                 let encoder = encoder.expect(checked);
-                let conditional = projection.image_tokens(encoder, pixels.expect(checked))?;
-                (conditional, nothing.expect(checked).clone())
+                let each = projection.image_tokens(encoder, pixels.expect(checked))?;
+                // the tokens of all pictures are keys of one attention, and as many stand for none
+                let [count, tokens, width] = each.dims();
+                let conditional = each.reshape([1, count * tokens, width]);
+                let nothing = nothing.expect(checked).clone();
+                (conditional, nothing.repeat_dim(1, count))
             }
         };
         Ok(ReferenceTokens::new(conditional, unconditional))
     }
 
-    /// A picture as an encoder takes it, `[1, 3, size, size]`.
+    /// Pictures as an encoder takes them, `[pictures, 3, size, size]`.
     fn pixels(
         &self,
         encoder: &ClipVisionModel,
-        picture: &RgbImage,
+        pictures: &[RgbImage],
     ) -> Result<Tensor<4>, PipelineError> {
         let side =
             u32::try_from(encoder.config().image_size).expect("validated with the configuration");
@@ -98,7 +103,6 @@ impl StableDiffusion {
             crop_size: side,
             ..ClipImageConfig::default()
         };
-        let pictures = std::slice::from_ref(picture);
         let pixels = clip_tensor(pictures, &config, &self.profile.device)?;
         Ok(pixels.cast(self.profile.dtype))
     }
@@ -133,6 +137,11 @@ pub(super) fn check_reference(
         })
     };
     let name = &concept.name;
+    if matches!(kind, AdapterKind::Face(_)) && !concept.more_images.is_empty() {
+        return refuse(format!(
+            "place for a second picture of concept `{name}`: it reads one with the face"
+        ));
+    }
     match (kind, &concept.identity) {
         (AdapterKind::Face(_), None) => refuse(format!(
             "face for concept `{name}`: it reads the embedding of one"

@@ -15,7 +15,7 @@ use conceptrol_core::pipeline::{
 use conceptrol_sd::StableDiffusion;
 use conceptrol_sd::pipeline::{MicroConditioning, Request};
 
-use crate::tiny::{PROMPT, assert_same, latents, open, pipeline, request};
+use crate::tiny::{PROMPT, assert_same, latents, open, picture, pipeline, request};
 
 #[test]
 fn one_two_and_three_concepts_each_change_the_picture() {
@@ -47,6 +47,27 @@ fn one_two_and_three_concepts_each_change_the_picture() {
         &reordered,
         "the order of concepts does not matter",
     );
+}
+
+#[test]
+fn several_pictures_of_a_concept_are_one_attention() {
+    let pipeline = pipeline(1);
+    let with = |seeds: &[u32]| {
+        let mut request = request(&["statue"]);
+        let further = seeds.iter().map(|seed| picture(*seed));
+        request.concepts[0].more_images = further.collect();
+        latents(&pipeline, &request)
+    };
+    // keys that stand there twice have the weights of once
+    let one = with(&[]);
+    assert_same(&with(&[0]), &one, "the same picture twice");
+    let two = with(&[5]);
+    let difference = one.iter().zip(&two).map(|(a, b)| (a - b).abs());
+    assert!(difference.fold(0.0, f32::max) > 1e-2, "another picture");
+    let mut negative = request(&["statue"]);
+    negative.concepts[0].negative_image = Some(picture(5));
+    let error = pipeline.check_request(&negative).expect_err("refused");
+    assert!(error.to_string().contains("no negative picture"), "{error}");
 }
 
 #[test]

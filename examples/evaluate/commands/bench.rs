@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 use burn::tensor::{Tensor, TensorData};
 use conceptrol_core::{
     Grid, MaskRole, SiteSelector,
-    mask::{ConceptMask, ConceptMaskSource, Local, MaskNorm, Random},
+    mask::{
+        Competition, ConceptBlock, ConceptMask, ConceptMaskSource, Local, MaskNorm, Random, Spread,
+    },
     models::image::{RgbImage, open},
-    pipeline::{ConceptRequest, Conditioning, Generation, LoraRequest, Mode, Pipeline, Request},
+    pipeline::{
+        ConceptRequest, Conditioning, Gating, Generation, LoraRequest, Mode, Pipeline, Request,
+    },
     processors::CaptureLayer,
 };
 use ndarray::Array2;
@@ -24,6 +28,11 @@ use crate::{
 
 /// The seed of the noise masks; the noise is the same in every picture.
 const NOISE: u64 = 0;
+
+/// Temperature of the competition of concepts, whose masks have a peak of 1.
+const SHARING: f32 = 0.2;
+/// The level that the background competes with.
+const BACKGROUND: f32 = 0.3;
 
 /// One prompt with everything that its pictures share.
 pub(super) struct Bench<'a, P: Pipeline> {
@@ -90,6 +99,16 @@ impl<'a, P: Pipeline> Bench<'a, P> {
             Gate::Tuned(_) => {}
             Gate::Local => request.mask_source = Some(self.local()),
             Gate::Block(None) => {}
+            Gate::Competition => {
+                let block = self.block(&request)?;
+                let source = Competition::softmax(block, SHARING)?.background(BACKGROUND)?;
+                request = request.mask_source(source);
+            }
+            Gate::Spread => {
+                let norm = pipeline.profile().gating.norm();
+                let source = Spread::over(self.block(&request)?, norm);
+                request = request.mask_source(source);
+            }
             Gate::Block(Some(site)) => {
                 let block = pipeline.profile().block_at(SiteSelector::named(site));
                 request = request.mask_source(block);
@@ -110,6 +129,12 @@ impl<'a, P: Pipeline> Bench<'a, P> {
             self.plain.insert(key(settings), Plain { images, own });
         }
         Ok(generation)
+    }
+
+    /// The model's concept block.
+    fn block(&self, request: &Request<P::Extra>) -> Result<ConceptBlock, Box<dyn Error>> {
+        let block = self.lab.pipeline.concept_block(request.fidelity);
+        Ok(block.ok_or("the model names no concept block")?)
     }
 
     /// The tuned model, asked by words alone.
@@ -153,11 +178,7 @@ impl<'a, P: Pipeline> Bench<'a, P> {
 
     /// Each site's own map, normalised as the family reads masks.
     fn local(&self) -> Arc<dyn ConceptMaskSource> {
-        let norm = if self.lab.pipeline.profile().is_joint() {
-            MaskNorm::Mean
-        } else {
-            MaskNorm::Max
-        };
+        let norm = self.lab.pipeline.profile().gating.norm();
         Arc::new(Local::new().norm(norm))
     }
 
@@ -204,10 +225,9 @@ impl<'a, P: Pipeline> Bench<'a, P> {
         let shape = [regions.len(), height * width];
         let values = TensorData::new(values, shape);
         let values = Tensor::from_data(values, &device);
-        let norm = if lab.pipeline.profile().is_joint() {
-            MaskNorm::Mean
-        } else {
-            MaskNorm::None
+        let norm = match lab.pipeline.profile().gating {
+            Gating::Logits => MaskNorm::Mean,
+            _ => MaskNorm::None,
         };
         let mask = ConceptMask::new(values, Grid::new(height, width))?;
         Ok(mask.normalized(norm))

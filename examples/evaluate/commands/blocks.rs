@@ -9,7 +9,7 @@ use std::{
 use conceptrol_core::{
     AttentionSites, Captures,
     models::image::{Filter, image_to_tensor, open, resize, save_png},
-    pipeline::{ConceptRequest, Mode, Pipeline, Request},
+    pipeline::{ConceptRequest, Gating, Mode, Pipeline, Request},
     processors::CaptureLayer,
 };
 use conceptrol_examples::say;
@@ -40,10 +40,9 @@ impl Experiment for Blocks {
         let mut scenes = lab.data.scenes()?;
         scenes.truncate(lab.common.count_of(scenes.len(), 100, 16));
         let (prompts, subjects) = lab.prompts(60, 8)?;
-        let norm = if lab.pipeline.profile().is_joint() {
-            "mean"
-        } else {
-            "max"
+        let norm = match lab.pipeline.profile().gating {
+            Gating::Logits => "mean",
+            _ => "max",
         };
         let mut setup = lab.setup("blocks")?.option("normalization", norm);
         if let Some(masks) = &self.0.oracle_masks {

@@ -10,7 +10,8 @@ use crate::{
     lab::{Experiment, Lab},
 };
 
-/// No mask, noise, a block that does not know, each block's own, the concept block's, the truth.
+/// No mask, noise, a block that does not know, each block's own, the concept block's (as it is, in
+/// competition, spread), the truth.
 #[derive(Debug)]
 pub(crate) struct Masks(pub(crate) arguments::Masks);
 
@@ -27,6 +28,8 @@ impl Experiment for Masks {
             ("non-specific block", Gate::Block(Some(non_specific))),
             ("local", Gate::Local),
             ("concept block", Gate::Block(None)),
+            ("competition", Gate::Competition),
+            ("spread", Gate::Spread),
             ("oracle", Gate::Truth),
         ];
         let variants = methods.map(|(method, gate)| Variant {

@@ -37,6 +37,10 @@ pub(crate) enum Gate {
     Local,
     /// Where the map of a site says; the model's concept block if `None`.
     Block(Option<String>),
+    /// The concept block's masks, for each place of which concepts and background compete.
+    Competition,
+    /// The concept block's masks, spread over what looks like their cores.
+    Spread,
     /// Where the thing is in the picture that the text alone gives.
     Truth,
     /// The model was tuned to the subject, and words ask for it; with these low-rank adapters of those that it keeps apart.

@@ -5,16 +5,17 @@ use std::{error::Error, path::Path, sync::Arc};
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
     Concept,
-    models::image::{Filter, image_to_tensor, resize},
-    pipeline::{Conditioning, Family, LoadOptions, Mode, Pipeline},
+    models::image::{self, Filter, image_to_tensor, resize},
+    pipeline::{ConceptRequest, Conditioning, Family, LoadOptions, Mode, Pipeline, Words},
 };
 use conceptrol_flux::{
     Flux,
     latents::pack,
-    pipeline::{Encoded, FluxOptions, Request},
+    omini::ConditionSize,
+    pipeline::{Encoded, FluxOptions, Kind, Request},
 };
 
-use super::refresh::Counter;
+use super::{ip_adapter, kontext, redux, refresh::Counter};
 use crate::{
     Outcome,
     case::{Arrays, Case, array, id_array},
@@ -33,15 +34,21 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         counter = Some(refreshes);
     }
 
-    let pieces = pipeline.tokenize(&request.prompts[0], &request.extra)?;
-    let ids = id_array(std::slice::from_ref(&pieces.ids));
-    report.array("t5_input_ids", &ids, &inputs["t5_input_ids"]);
-    let clip = pipeline.tokenizers().clip.encode(&request.prompts[0]);
-    report.array(
-        "clip_input_ids",
-        &id_array(&[clip.ids]),
-        &inputs["clip_input_ids"],
-    );
+    if inputs.contains_key("t5_input_ids") {
+        let further = &request.extra.redux.further_prompts;
+        let prompts: Vec<&String> = request.prompts.iter().chain(further).collect();
+        let (mut t5, mut clip) = (Vec::new(), Vec::new());
+        for prompt in prompts {
+            t5.push(pipeline.tokenize(prompt, &request.extra)?.ids);
+            clip.push(pipeline.tokenizers().clip.encode(prompt).ids);
+        }
+        report.array("t5_input_ids", &id_array(&t5), &inputs["t5_input_ids"]);
+        report.array(
+            "clip_input_ids",
+            &id_array(&clip),
+            &inputs["clip_input_ids"],
+        );
+    }
     if let Some(negative) = request.negative_prompts.as_ref().map(|prompts| &prompts[0]) {
         let pieces = pipeline.tokenize(negative, &request.extra)?;
         let wanted = &inputs["negative_t5_input_ids"];
@@ -59,10 +66,10 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         ("", batch.conditional()),
     ];
     for (half, rows) in halves.into_iter().filter(|(_, rows)| !rows.is_empty()) {
-        let text = states.text.clone().slice_dim(0, rows.clone());
+        let text = states.text().clone().slice_dim(0, rows.clone());
         let name = format!("{half}prompt_embeds");
         report.tensor(&name, text, &expected[&name]);
-        let pooled = states.pooled.clone().slice_dim(0, rows);
+        let pooled = states.pooled().clone().slice_dim(0, rows);
         let name = format!("{half}pooled_prompt_embeds");
         report.tensor(&name, pooled, &expected[&name]);
     }
@@ -81,9 +88,27 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
             wanted,
         );
     }
+    if is_kontext(case) {
+        kontext::compare_reference(&pipeline, states, &expected, report)?;
+    }
+    if redux::is_redux(case) {
+        redux::compare(
+            case,
+            &pipeline,
+            &request,
+            [&inputs, &expected],
+            device,
+            report,
+        )?;
+    }
     compare_span(case, &conditioning.concepts, report);
 
-    let plan = pipeline.plan(&request)?;
+    let recorder = ip_adapter::Recorder::of(case)?;
+    let plan = match &recorder {
+        Some(recorder) => recorder.plan(&pipeline, &request)?,
+        None => pipeline.plan(&request)?,
+    };
+    ip_adapter::compare(case, &request, &conditioning.concepts, &expected, report)?;
     let (latents, _) = trace::run(
         &pipeline,
         &plan,
@@ -99,6 +124,9 @@ pub(super) fn run(case: &Case, device: &Device, report: &mut Report) -> Outcome 
         report.values("concept_mask_refresh", when.collect(), &expected);
         let masks = refreshes.into_iter().flat_map(|refresh| refresh.log_mask);
         report.values("concept_mask_log", masks.collect(), &expected);
+    }
+    if let Some(recorder) = recorder {
+        recorder.compare(batch, &expected, report);
     }
     // cases about the weights of the transformer end here
     let Some(wanted) = expected.get("vae_in") else {
@@ -194,6 +222,12 @@ fn compare_start(
 /// The model of a case with what the case adds to it.
 fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
     let mut options: LoadOptions<FluxOptions> = LoadOptions::new(device.clone());
+    if is_kontext(case) {
+        options.extra.kind = Some(Kind::Kontext);
+    }
+    if redux::is_redux(case) {
+        options = options.adapter(case.file("redux")?);
+    }
     if case.has_file("lora") {
         match case.params()["lora_scale"].as_f64() {
             Some(strength) => options = options.lora(case.file("lora")?, strength),
@@ -202,6 +236,9 @@ fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
     }
     if case.has_file("transformer") {
         options = options.part("transformer", case.file("transformer")?);
+    }
+    if case.has_file("ip_adapter") {
+        options = options.adapter((case.file("ip_adapter")?, case.file("image_encoder")?));
     }
     if case.has_file("gguf") {
         let config = case.file("transformer_config")?;
@@ -216,8 +253,21 @@ fn open(case: &Case, device: &Device) -> Result<Flux, Box<dyn Error>> {
 fn flux_request(case: &Case) -> Result<Request, Box<dyn Error>> {
     let params = case.params();
     let mut request: Request = request::common(case)?;
-    let tokens = params["max_sequence_length"].as_u64();
-    request.extra.text_tokens = usize::try_from(tokens.ok_or("no max_sequence_length")?)?;
+    if redux::is_redux(case) {
+        redux::set(case, &mut request)?;
+    } else {
+        let tokens = params["max_sequence_length"].as_u64();
+        request.extra.text_tokens = usize::try_from(tokens.ok_or("no max_sequence_length")?)?;
+    }
+    if is_kontext(case) {
+        let own = params["auto_resize"] == false;
+        request.extra.condition_size = own.then_some(ConditionSize::Own);
+        request.mode = Mode::Adapter;
+        for path in case.files("images") {
+            let picture = ConceptRequest::new("picture", image::open(path)?);
+            request = request.concept(picture.words(Words::Everywhere));
+        }
+    }
     if let Some(strength) = params["condition_scale"].as_f64() {
         #[expect(clippy::cast_possible_truncation, reason = "scales are short decimals")]
         let strength = strength as f32;
@@ -231,6 +281,9 @@ fn flux_request(case: &Case) -> Result<Request, Box<dyn Error>> {
     if let (Some(scale), Some(negative)) = (mixing, negative) {
         request = request.true_cfg_scale(scale).negative_prompt(negative);
     }
+    if case.has_file("ip_adapter") {
+        request = ip_adapter::request(case, request)?;
+    }
     Ok(request)
 }
 
@@ -241,7 +294,8 @@ fn compare_posterior(
     device: &Device,
     report: &mut Report,
 ) -> Outcome {
-    let Some(mean) = expected.get("condition_mean") else {
+    let wanted = (expected.get("condition_mean")).zip(expected.get("condition_std"));
+    let Some((mean, std)) = wanted else {
         return Ok(());
     };
     let picture = request.concepts[0].image.as_ref().ok_or("no picture")?;
@@ -249,8 +303,12 @@ fn compare_posterior(
     let pixels = image_to_tensor(&picture, device);
     let posterior = pipeline.vae()?.encode(pixels, None)?;
     report.tensor("condition_mean", posterior.mean(), mean);
-    report.tensor("condition_std", posterior.std(), &expected["condition_std"]);
+    report.tensor("condition_std", posterior.std(), std);
     Ok(())
+}
+
+fn is_kontext(case: &Case) -> bool {
+    case.params()["pipeline"] == "FluxKontextPipeline"
 }
 
 fn compare_span(case: &Case, concepts: &[Concept], report: &mut Report) {

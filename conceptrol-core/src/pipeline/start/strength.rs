@@ -1,6 +1,6 @@
 //! Where in the schedule a strength begins.
 
-use crate::pipeline::{Family, PipelineError, Request};
+use crate::pipeline::{Family, PipelineError, Request, Start};
 
 /// The steps that are left out at the start: all if the picture stays as it is, none without a picture.
 pub(in crate::pipeline) fn begin<F: Family + ?Sized>(
@@ -31,6 +31,14 @@ pub(in crate::pipeline) fn begin<F: Family + ?Sized>(
         strength,
         expected,
     ))
+}
+
+impl Start {
+    /// Steps of `steps` that are left out at the start at this strength, in a model of flow matching or of diffusion; as
+    /// diffusers' pipelines count.
+    pub fn left_out(&self, steps: usize, flow_matching: bool) -> usize {
+        left_out(steps, self.resolved_strength(), flow_matching)
+    }
 }
 
 /// As diffusers' pipelines count: those of diffusion round the steps that are run down, those of flow matching the steps that
