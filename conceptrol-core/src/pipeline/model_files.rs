@@ -118,6 +118,11 @@ impl ModelFiles {
         file.exists().then_some(file)
     }
 
+    /// Whether the weights of a part are not the model's own, and bring no configuration.
+    pub fn is_bare(&self, part: &str) -> bool {
+        self.parts.contains_key(part) && self.own_configuration(part).is_none()
+    }
+
     /// Whether the model has this part.
     pub fn has(&self, part: &str) -> bool {
         if self.parts.contains_key(part) {

@@ -82,8 +82,12 @@ impl Configurations {
         // looked for only where a configuration is missing
         let published = || published(files);
         let unet = match file("unet/config.json") {
+            // the model's own, for another UNet
+            Some(path) if files.is_bare("unet") && path.starts_with(files.path()) => {
+                with_own_input(UNetConfig::from_file(path)?, files)?
+            }
             Some(path) => UNetConfig::from_file(path)?,
-            None => unet_of_file(published()?, files)?,
+            None => with_own_input(published()?.unet(), files)?,
         };
         let vae = match file("vae/config.json") {
             Some(path) => AutoencoderKlConfig::from_file(path)?,
@@ -104,9 +108,8 @@ impl Configurations {
     }
 }
 
-/// The UNet of a published model, with the input that the file's own has: one that repaints or edits reads more.
-fn unet_of_file(published: Published, files: &ModelFiles) -> Result<UNetConfig, PipelineError> {
-    let mut config = published.unet();
+/// The configuration of a UNet with the input that the file of this one has: one that repaints or edits reads more.
+fn with_own_input(mut config: UNetConfig, files: &ModelFiles) -> Result<UNetConfig, PipelineError> {
     let unet = files.headers("unet")?;
     let mut first = ["input_blocks.0.0.weight", "conv_in.weight"].into_iter();
     if let Some((_, [_, channels, ..])) = first.find_map(|name| unet.get(name)) {
