@@ -201,3 +201,68 @@ fn deviation(x: Tensor<4>) -> Tensor<4> {
         .sqrt()
         .reshape([images, 1, 1, 1])
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::{
+        concept::{Concept, MaskRole},
+        mask::ConceptMask,
+        seam::{AttentionPlan, AttentionSite, AttentionSites, SiteKind},
+    };
+
+    /// Two pictures of two cells and one channel, the number of the row in each cell squared and one more.
+    fn output(rows: usize) -> Tensor<4> {
+        let numbers = (0..rows).flat_map(|row| {
+            let row = row as f32;
+            [row * row, row * row + 1.0]
+        });
+        let numbers: Vec<f32> = numbers.collect();
+        Tensor::<1>::from_floats(numbers.as_slice(), &Device::flex()).reshape([rows, 1, 1, 2])
+    }
+
+    fn mixed(rule: &GuidanceRule, concept: Option<Concept>) -> Vec<f32> {
+        let site = AttentionSite::new("attn2", SiteKind::CrossAttention, 1, 1, 1);
+        let plan = AttentionPlan::plain(&AttentionSites::new([site]));
+        let batch = rule.layout(2);
+        let mut session = Session::new(&plan, batch, concept).expect("a session");
+        let mixed = rule.mix(&output(batch.rows()), 0.0, &mut session);
+        mixed.into_data().iter::<f32>().collect()
+    }
+
+    #[test]
+    fn terms_are_differences_of_rows() {
+        // rows 0, 1 are unconditional: 0, 1 and 1, 2; rows 2, 3 conditional: 4, 5 and 9, 10
+        assert_eq!(
+            mixed(&GuidanceRule::mixed(3.0), None),
+            [12.0, 13.0, 25.0, 26.0]
+        );
+        assert_eq!(mixed(&GuidanceRule::none(), None), [0.0, 1.0, 1.0, 2.0]);
+        // prompt 0, 1; picture 4, 9; neither 16, 25: 16 + 2 (0 - 4) + 3 (4 - 16) and 25 + 2 (1 - 9) + 3 (9 - 25)
+        let edited = mixed(&GuidanceRule::edited(2.0, 3.0, None), None);
+        assert_eq!(edited, [-28.0, -27.0, -39.0, -38.0]);
+    }
+
+    #[test]
+    fn a_gate_multiplies_the_term_of_the_prompt() {
+        let mask = Tensor::<2>::from_floats([[1.0, 0.0]], &Device::flex());
+        let mask = ConceptMask::new(mask, Grid::new(1, 2)).expect("two cells");
+        let drawn = || {
+            let mut concept = Concept::new("sofa", Vec::<Vec<std::ops::Range<usize>>>::new());
+            concept.mask = Some(mask.clone());
+            concept.mask_role = MaskRole::Instead;
+            Some(concept)
+        };
+        let rule = |gate| GuidanceRule::edited(2.0, 3.0, Some(gate));
+        let inside = mixed(&rule(ConceptGate::inside(0)), drawn());
+        assert_eq!(inside, [-28.0, -19.0, -39.0, -22.0]);
+        let outside = mixed(&rule(ConceptGate::outside(0)), drawn());
+        assert_eq!(outside, [-20.0, -27.0, -23.0, -38.0]);
+        // nothing acts before the first mask
+        let words = Concept::new("sofa", [vec![1..2]]);
+        let none = mixed(&rule(ConceptGate::outside(0)), Some(words));
+        assert_eq!(none, [-20.0, -19.0, -23.0, -22.0]);
+    }
+}
