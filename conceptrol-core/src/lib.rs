@@ -45,8 +45,8 @@ pub use ndarray;
 
 pub use cancel::Cancel;
 pub use concept::{
-    Concept, MaskRole, Occurrence, PromptTokens, ReferenceTokens, SpanError, Token, TokenSpan,
-    TokenStyle, check_disjoint,
+    Concept, MaskRole, NounPhrase, Occurrence, PhraseRole, PromptTokens, ReferenceTokens,
+    SpanError, Token, TokenSpan, TokenStyle, check_disjoint, noun_phrases,
 };
 pub use seam::{
     Adaptation, ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan,

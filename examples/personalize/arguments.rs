@@ -19,6 +19,7 @@ use crate::{
     concepts::{ConceptArgument, MaskArgument, Phrase, concept, embedding, mask, style},
     control::ControlArguments,
     mask_source::MaskSourceArguments,
+    prompts::PromptArguments,
     references::ReferenceArguments,
     start::StartArguments,
 };
@@ -53,7 +54,7 @@ pub(crate) struct Arguments {
     #[arg(long = "embedding", value_name = "[WORD=]FILE", value_parser = embedding())]
     pub embeddings: Vec<(Option<String>, PathBuf)>,
     /// A phrase of the prompt and its reference picture, with an optional scale: "cat=cat.png:0.8". "cat#2=tom.png" is the
-    /// second cat of the prompt.
+    /// second cat of the prompt, "auto=cat.png" what the prompt shows, if that is one thing.
     #[arg(long = "concept", value_name = "PHRASE[#N]=FILE[:SCALE]", value_parser = concept())]
     pub concepts: Vec<ConceptArgument>,
     /// A further picture of a phrase's concept, read with the first in one attention. Not for OminiControl.
@@ -131,6 +132,8 @@ pub(crate) struct Arguments {
     /// Where to write.
     #[arg(long, value_name = "DIR", default_value = "target/personalize")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub prompts: PromptArguments,
     #[command(flatten)]
     pub start: StartArguments,
     #[command(flatten)]

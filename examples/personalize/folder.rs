@@ -21,11 +21,14 @@ use crate::{
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let arguments = &arguments.clone().with_embedded(Path::new(ASSETS));
+    let arguments = &arguments
+        .clone()
+        .with_embedded(Path::new(ASSETS))
+        .with_auto()?;
     let folder = arguments.model.clone().ok_or("no --model")?;
     let folder = arguments.parts.locate(&folder)?;
     if is_flux(&folder)? {
-        if let Some(option) = arguments.control.given() {
+        if let Some(option) = (arguments.control.given()).or(arguments.prompts.given()) {
             return Err(format!("{option} is for Stable Diffusion models only").into());
         }
         let pipeline = Flux::open(&folder, flux_options(arguments)?)?;
@@ -50,7 +53,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             return Err(format!("{option} is for FLUX models only").into());
         }
         let pipeline = StableDiffusion::open(&folder, sd_options(arguments, &folder)?)?;
-        let extra = arguments.control.extra(&phrases(arguments))?;
+        let mut extra = arguments.control.extra(&phrases(arguments))?;
+        extra.reading = arguments.prompts.reading();
         let given = arguments.control.pictures(&extra);
         let request = request(arguments, &pipeline, 0.2, extra)?;
         run_pipeline(arguments, &folder, "ip_adapter", &pipeline, request, given)

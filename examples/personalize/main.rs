@@ -10,6 +10,7 @@ mod control;
 mod folder;
 mod mask_source;
 mod parameters;
+mod prompts;
 mod references;
 mod request;
 mod run;

@@ -77,6 +77,12 @@ impl Parameters {
         if let Some(tile) = request.vae_tile {
             after.push(format!("VAE tile: {tile}"));
         }
+        if arguments.prompts.long_prompts {
+            after.push("Long prompts: true".into());
+        }
+        if let Some(weights) = arguments.prompts.prompt_weights {
+            after.push(format!("Prompt weights: {weights:?}"));
+        }
         after.push(format!("Fidelity: {:?}", request.fidelity));
         after.push(format!("Model: {}", folder.display()));
         for adapter in &arguments.adapters {

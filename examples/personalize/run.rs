@@ -69,6 +69,11 @@ pub(crate) fn run<P: Pipeline>(
     let conditioning = pipeline.condition(&request.clone().mode(widest))?;
     for truncated in conditioning.truncated.iter().flatten() {
         say_err!("warning: {truncated}");
+        // a family without the option has none to name
+        let has_option = !pipeline.profile().scheduler.is_flow_matching();
+        if has_option && !arguments.prompts.long_prompts {
+            say_err!("hint: --long-prompts reads all of it");
+        }
     }
     let mut finished = Vec::new();
     for mode in modes {

@@ -76,7 +76,7 @@ fn pictures(folder: &TempDir) -> PathBuf {
 
 #[test]
 fn what_is_wrong_shows_before_the_first_step() {
-    let cases: [(&[&str], &str); 15] = [
+    let cases: [(&[&str], &str); 18] = [
         (
             &["--concept-block", "nonsense", "--steps", "500"],
             "no site matches `nonsense`",
@@ -117,6 +117,15 @@ fn what_is_wrong_shows_before_the_first_step() {
         ),
         (&["--warmup", "0.9", "--until", "1.5"], "between 0 and 1"),
         (&["--scheduler", "nonsense"], "unknown scheduler `nonsense`"),
+        (&["--scheduler", "heum"], "did you mean `heun`?"),
+        (
+            &["--concept", "auto=x.png", "--prompt", "an apple and a car"],
+            "whose phrases are `apple` (subject), `car` (subject): name one",
+        ),
+        (
+            &["--concept", "auto=x.png", "--concept", "car=x.png"],
+            "`auto` is for a single reference",
+        ),
         (
             &[
                 "--concept",
@@ -185,6 +194,47 @@ fn two_of_a_kind_have_an_occurrence_each() {
     let (output, _folder) =
         run(&[&prompt[..], &["--concept", &first, "--concept", &second]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn auto_says_which_phrase_it_takes() {
+    let concept = format!("auto={}", reference());
+    let prompt = format!("a cat on the grass{}", ", very (sharp:1.2)".repeat(30));
+    let (output, folder) = run(&[
+        "--steps",
+        "2",
+        "--scheduler",
+        "heun",
+        "--concept",
+        &concept,
+        "--prompt",
+        &prompt,
+        "--long-prompts",
+        "--prompt-weights",
+        "comfy",
+    ]);
+    let message = text(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert!(
+        message.contains("auto: the reference is of `cat`"),
+        "{message}"
+    );
+    assert!(!message.contains("the text encoder sees"), "{message}");
+    let parameters = parameters(&pictures(&folder).join("conceptrol.png"));
+    for wanted in [
+        "Concept: cat green_cat.png",
+        "Long prompts: true, Prompt weights: Comfy",
+        "Sampler: heun",
+    ] {
+        assert!(parameters.contains(wanted), "{wanted}: {parameters}");
+    }
+
+    let (output, _folder) = run(&["--steps", "1", "--concept", &concept, "--prompt", &prompt]);
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("hint: --long-prompts reads all of it"),
+        "{message}"
+    );
 }
 
 #[test]

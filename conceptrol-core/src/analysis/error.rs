@@ -24,7 +24,13 @@ pub enum AnalysisError {
         /// Cells in all.
         cells: usize,
     },
-    /// A value that is NaN or infinite.
+    /// A map without light, or with less than two cells.
+    #[error("a map of {cells} cells whose values are all 0, or of less than two, points nowhere")]
+    Dark {
+        /// Cells of the map.
+        cells: usize,
+    },
+    /// A value that is NaN or infinite, or negative where that has no meaning.
     #[error("the {what} holds {value} at row {row}, column {column}")]
     NotFinite {
         /// The array.

@@ -6,8 +6,10 @@ mod bootstrap;
 mod error;
 mod metrics;
 mod pictures;
+mod sharpness;
 
 pub use bootstrap::{Bootstrap, Interval};
 pub use error::AnalysisError;
 pub use metrics::{Leakage, Scores, difference, iou, leakage, roc_auc};
 pub use pictures::{heat_map, overlay, resize_bilinear};
+pub use sharpness::sharpness;

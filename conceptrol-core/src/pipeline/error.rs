@@ -3,7 +3,7 @@
 use std::{error::Error, path::PathBuf};
 
 use crate::{
-    concept::SpanError,
+    concept::{NounPhrase, SpanError},
     message::{shown, shown_path},
     models::{
         autoencoder_kl::AutoencoderError, clip_text::ClipTextError, config::ConfigError,
@@ -51,6 +51,15 @@ pub enum PipelineError {
     NoConceptBlock {
         /// The sites to choose from.
         sites: Vec<String>,
+    },
+    /// Which phrase a reference picture is of does not follow from the prompt.
+    #[error(
+        "which phrase the reference is of does not follow from the prompt, {}",
+        listed(candidates)
+    )]
+    AmbiguousConcept {
+        /// The phrases of the prompt.
+        candidates: Vec<NounPhrase>,
     },
     /// A request needs an adapter and none is loaded.
     #[error("{needed} needs an adapter, and none is loaded")]
@@ -203,4 +212,16 @@ impl PipelineError {
 #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
 fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+/// Phrases with what they are.
+fn listed(candidates: &[NounPhrase]) -> String {
+    if candidates.is_empty() {
+        return "which has no noun phrase".into();
+    }
+    let phrases: Vec<String> = candidates
+        .iter()
+        .map(|phrase| format!("`{}` ({})", shown(&phrase.text), phrase.role))
+        .collect();
+    format!("whose phrases are {}: name one", phrases.join(", "))
 }

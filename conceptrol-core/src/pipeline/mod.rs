@@ -2,6 +2,7 @@
 //!
 //! A [`Family`] is Stable Diffusion, FLUX, or your own model. [`Pipeline`] is what can be done with any of them.
 
+mod candidates;
 mod concept;
 mod conditioning;
 mod denoise;
@@ -34,6 +35,7 @@ mod size;
 mod stage;
 mod start;
 
+pub use candidates::{LocalizedPhrase, localize, only_subject};
 pub use concept::{ConceptRequest, WeightedWords, Words};
 pub use conditioning::Conditioning;
 pub use error::PipelineError;

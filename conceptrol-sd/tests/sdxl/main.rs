@@ -16,6 +16,7 @@ mod loras;
 mod made;
 mod memory;
 mod pipeline;
+mod prompts;
 mod published;
 mod published_control;
 mod single_file;

@@ -1,0 +1,120 @@
+//! Which phrases does a prompt have, and how sharply does the concept block see each of them?
+//!
+//! `cargo run --release --example locate -- --prompt "an apple and a rocket on the beach"`
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+use std::{error::Error, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use conceptrol_core::{
+    analysis::{heat_map, sharpness},
+    mask::{ConceptMask, MaskNorm},
+    message::chain,
+    models::image::save_png,
+    noun_phrases,
+    pipeline::{LoadOptions, Pipeline, Request, Silent, localize},
+};
+use conceptrol_examples::{
+    device::Backend,
+    model::{PartArguments, is_flux},
+    say, say_err,
+    sheet::sheet,
+};
+use conceptrol_flux::Flux;
+use conceptrol_sd::StableDiffusion;
+use image::RgbImage;
+use ndarray::Array2;
+
+/// List the noun phrases of a prompt and draw where the concept block sees each.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A diffusers folder or a single file, of Stable Diffusion or FLUX.
+    #[arg(long, value_name = "DIR|FILE|NAME", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/tiny-sd"))]
+    model: PathBuf,
+    #[command(flatten)]
+    parts: PartArguments,
+    /// The prompt.
+    #[arg(long, default_value = "an apple and a rocket on the beach")]
+    prompt: String,
+    /// Number of steps.
+    #[arg(long, default_value_t = 25)]
+    steps: usize,
+    /// Seed of the picture.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Backend to run on.
+    #[arg(long, default_value = "flex")]
+    backend: Backend,
+    /// The file to write.
+    #[arg(long, default_value = "target/locate.png")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_err!("error: {}", chain(&*error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let folder = arguments.parts.locate(&arguments.model)?;
+    let device = arguments.backend.device()?;
+    if is_flux(&folder)? {
+        let options = arguments.parts.set(LoadOptions::new(device));
+        look(&Flux::open(&folder, options)?, arguments)
+    } else {
+        let options = arguments.parts.set(LoadOptions::new(device));
+        look(&StableDiffusion::open(&folder, options)?, arguments)
+    }
+}
+
+fn look<P: Pipeline>(pipeline: &P, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let phrases = noun_phrases(&arguments.prompt);
+    if phrases.is_empty() {
+        return Err("the prompt has no noun phrase".into());
+    }
+    let request = Request::new(&arguments.prompt)
+        .steps(arguments.steps)
+        .seed(arguments.seed);
+    let (found, generation) = localize(pipeline, &request, &phrases, &mut Silent)?;
+    let mut pictures = vec![("picture".to_owned(), generation.images[0].clone())];
+    say!("{:<32} {:<8} sharpness", "phrase", "role");
+    for place in &found {
+        let map = first(&place.map)?;
+        let value = sharpness(map.view())?;
+        let (text, role) = (&place.phrase.text, place.phrase.role.to_string());
+        say!("{text:<32} {role:<8} {value:.3}");
+        let peak = first(&place.map.clone().normalized(MaskNorm::Max))?;
+        pictures.push((format!("{text} {value:.3}"), picture(&peak)?));
+    }
+    let labelled: Vec<_> = pictures
+        .iter()
+        .map(|(label, picture)| (label.as_str(), picture.clone()))
+        .collect();
+    if let Some(folder) = arguments.out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    save_png(&arguments.out, &sheet(&labelled, 4, 192), &[])?;
+    say!("wrote {}", arguments.out.display());
+    Ok(())
+}
+
+/// The map of the first picture.
+fn first(map: &ConceptMask) -> Result<Array2<f32>, Box<dyn Error>> {
+    let grid = map.grid();
+    let row = map.values().clone().slice_dim(0, 0..1);
+    let values = row.into_data().convert::<f32>().try_into_vec()?;
+    Ok(Array2::from_shape_vec((grid.height, grid.width), values)?)
+}
+
+fn picture(map: &Array2<f32>) -> Result<RgbImage, Box<dyn Error>> {
+    let (height, width) = map.dim();
+    let (samples, _) = heat_map(map.view(), 1.0).into_raw_vec_and_offset();
+    let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
+    RgbImage::from_raw(width, height, samples).ok_or_else(|| "not three samples a cell".into())
+}
