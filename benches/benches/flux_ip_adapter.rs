@@ -3,15 +3,15 @@
 //! `cargo bench -p conceptrol-benches --bench flux_ip_adapter [-- ROUNDS [SIDE...]]`: rounds (7), sides of the picture in pixels
 //! (512 and 1024).
 //!
-//! The sides of each comparison take turns. The double block is the concept block, so that each evaluation also reads a mask: one
+//! The sides of each comparison take turns; times are of the processor where the system tells, all threads together, since other
+//! programs disturb those less. What Conceptrol adds is also measured alone: reading a mask, and weighing a term by it. The double block is the concept block, so that each evaluation also reads a mask: one
 //! of two blocks does, of FLUX.1 one of 57. What is printed of Conceptrol is more than what it costs there.
 
-use std::time::Instant;
-
 use burn::tensor::{Device, FloatDType, Tensor};
-use conceptrol_benches::{Counting, Failure, numbers};
+use conceptrol_benches::{Counting, Failure, Times, numbers, processor_time};
 use conceptrol_core::{
     AttentionPlan, BatchLayout, Concept, Grid, ReferenceTokens, Session, SiteSelector, TokenLayout,
+    kernel,
     mask::ConceptBlock,
     models::weights::Weights,
     processors::{ConceptrolLayer, IpAdapterLayer, IpProjection},
@@ -98,8 +98,15 @@ impl Adapter {
 struct Way {
     name: &'static str,
     session: Session,
-    seconds: Vec<f64>,
+    /// Of each round.
+    milliseconds: Vec<f64>,
     peak: usize,
+}
+
+/// Milliseconds of the processor that `work` takes, or of the clock where the system does not tell.
+fn cost<T>(repeats: usize, mut work: impl FnMut() -> T) -> f64 {
+    let processor = processor_time(repeats, &mut work);
+    processor.unwrap_or_else(|| Times::of(repeats, work).median())
 }
 
 fn measure(
@@ -130,7 +137,7 @@ fn measure(
         Ok(Way {
             name,
             session: Session::new(plan, BatchLayout::unguided(1), concepts)?,
-            seconds: Vec::new(),
+            milliseconds: Vec::new(),
             peak: 0,
         })
     };
@@ -141,12 +148,11 @@ fn measure(
     ];
     for round in 0..=rounds {
         for way in &mut ways {
-            let start = Instant::now();
-            let (peak, out) = MEMORY.peak_of(|| inputs.run(model, &mut way.session));
-            drop(out);
+            let run = || cost(1, || inputs.run(model, &mut way.session));
+            let (peak, milliseconds) = MEMORY.peak_of(run);
             // the first round projects keys and values
             if round > 0 {
-                way.seconds.push(start.elapsed().as_secs_f64());
+                way.milliseconds.push(milliseconds);
                 way.peak = way.peak.max(peak);
             }
         }
@@ -160,21 +166,41 @@ fn measure(
     );
     for way in &ways {
         let base = &ways[1];
-        let mut ratios: Vec<f64> = (way.seconds.iter().zip(&base.seconds))
+        let mut ratios: Vec<f64> = (way.milliseconds.iter().zip(&base.milliseconds))
             .map(|(a, b)| a / b)
             .collect();
         ratios.sort_by(f64::total_cmp);
-        let mut seconds = way.seconds.clone();
-        seconds.sort_by(f64::total_cmp);
+        let mut milliseconds = way.milliseconds.clone();
+        milliseconds.sort_by(f64::total_cmp);
         println!(
             "{:<12} {:>9.1} {:>10.1} {:>22.4} {:>9.1} {:>13.4}",
             way.name,
-            1e3 * seconds[0],
-            1e3 * seconds[rounds / 2],
+            milliseconds[0],
+            milliseconds[rounds / 2],
             ratios[rounds / 2],
             way.peak as f64 / 1e6,
             way.peak as f64 / base.peak as f64,
         );
+    }
+    let (heads, head_dim) = (config.num_attention_heads, config.attention_head_dim);
+    let rows = |tokens, seed| numbers::<4>([1, heads, tokens, head_dim], seed, &device);
+    let (query, key) = (rows(grid.cells(), 20), rows(TEXT, 21));
+    let mask: Tensor<4> = numbers([1, 1, grid.cells(), 1], 22, &device);
+    let alone = [
+        (
+            "reading a mask",
+            cost(rounds, || kernel::text_map(query.clone(), key.clone())),
+        ),
+        (
+            "weighing a term",
+            cost(rounds, || query.clone() * mask.clone()),
+        ),
+    ];
+    let adapter = &ways[1].milliseconds;
+    let mean = adapter.iter().sum::<f64>() / adapter.len() as f64;
+    for (what, milliseconds) in alone {
+        let share = 100.0 * milliseconds / mean;
+        println!("{what:<16} {milliseconds:>8.1} ms, {share:.2} % of both blocks with the adapter");
     }
     println!();
     Ok(())

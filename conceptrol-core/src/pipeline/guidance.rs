@@ -11,6 +11,14 @@ use crate::{
 ///
 /// Stable Diffusion mixes an unconditional and a conditional prediction. FLUX.1-dev has guidance built in and reads the
 /// scale as an input; FLUX.1-schnell has none. Both can mix beside that ([`true_cfg_scale`](Self::true_cfg_scale)).
+///
+/// ```
+/// use conceptrol_core::pipeline::Request;
+///
+/// // for FLUX: 3.5 is read by the model, 2 is the scale of mixing with the negative prompt
+/// let request = Request::<()>::new("a cat on the beach").guidance_scale(3.5).true_cfg_scale(2.0).negative_prompt("blurry");
+/// assert_eq!((request.guidance.scale, request.guidance.true_cfg_scale), (Some(3.5), Some(2.0)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Guidance {

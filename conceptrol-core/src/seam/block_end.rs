@@ -10,6 +10,40 @@ use crate::seam::{Ground, SiteId};
 /// The other place where a term can go in is the attention's output, which a processor returns. Which of the two is part of
 /// what an adapter was trained with. Only [sites that hand over the end of their block](crate::AttentionSite::has_block_end)
 /// have this one: a layer checks that when it is installed.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::{
+///     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionPlan, AttentionProcessor, AttentionSite,
+///     AttentionSites, BatchLayout, Grid, Ground, Session, SiteId, SiteKind, SiteSelector, layer_fn,
+/// };
+///
+/// /// Adds 1 to the latents at the end of a block.
+/// #[derive(Debug)]
+/// struct One { inner: ArcProcessor }
+///
+/// impl AttentionProcessor for One {
+///     fn attend(&self, call: AttentionCall, cx: &mut AttentionContext<'_>) -> Result<Tensor<4>, AttentionError> {
+///         let [rows, heads, tokens, head_dim] = call.query.dims();
+///         let term = Tensor::ones([rows, tokens, heads * head_dim], &call.query.device());
+///         cx.block_end.add(cx.site.id, term);
+///         self.inner.attend(call, cx)
+///     }
+/// }
+///
+/// let sites = AttentionSites::new([AttentionSite::new("attn1", SiteKind::SelfAttention, 2, 8, 1).with_block_end()]);
+/// let plan = AttentionPlan::builder(&sites).layer(SiteSelector::all(), layer_fn(|_, inner| One { inner })).build()?;
+/// let mut session = Session::new(&plan, BatchLayout::unguided(1), [])?;
+///
+/// // what a block of a model does
+/// let (grid, device) = (Grid::new(2, 2), Device::flex());
+/// let x = Tensor::<4>::zeros([1, 2, 4, 8], &device); // [rows, heads, tokens, head_dim]
+/// session.attend(SiteId::new(0), AttentionCall::self_attention(x.clone(), x.clone(), x, grid))?;
+/// let latents = Tensor::<3>::zeros([1, 4, 16], &device); // after attention and feed-forward part
+/// let latents = session.end_block(latents, Ground::Latents(grid));
+/// assert_eq!(latents.min().into_scalar::<f32>(), 1.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct BlockEnd {
     /// Where they were left, while there are any.

@@ -61,7 +61,9 @@ impl Family for Flux {
     fn check(&self, request: &Request) -> Result<(), PipelineError> {
         let beside =
             |concept: &ConceptRequest| concept.image.is_some() && !is_redux(&self.readers, concept);
-        let beside = request.has_references() && request.concepts.iter().any(beside);
+        let beside = request.has_references()
+            && !self.readers.has_terms()
+            && request.concepts.iter().any(beside);
         if self.config().reads_region() && beside {
             return Err(PipelineError::Unsupported {
                 family: "FLUX Fill",
@@ -145,26 +147,7 @@ impl Family for Flux {
             });
             return Ok(builder.layer(SiteSelector::joint(), layer));
         }
-        let mut builder = builder;
-        let carries = |index| {
-            (request.conditioned()).any(|concept: &ConceptRequest| concept.adapter == index)
-        };
-        let used = self.readers.terms();
-        let used: Vec<_> = used.filter(|(index, _)| carries(*index)).collect();
-        for &(index, adapter) in &used {
-            let layer = adapter.sites(&self.options)?.layer(request.extra.text_rows);
-            // what is meant for another adapter alone is not for this one; what is for none, its layer refuses
-            let elsewhere = |sites: &SiteSelector| {
-                !adapter.acts_at(sites) && used.iter().any(|(_, other)| other.acts_at(sites))
-            };
-            let scales = request.site_scales.iter();
-            let scales = scales.filter(|(sites, _)| !elsewhere(sites)).cloned();
-            let layer = scales.fold(layer.adapter(index), |layer, (sites, scale)| {
-                layer.site_scale(sites, scale)
-            });
-            builder = builder.layer(SiteSelector::joint(), layer);
-        }
-        Ok(builder)
+        self.install_ip_adapters(builder, request)
     }
 
     fn encode(

@@ -2,16 +2,16 @@
 
 use std::{path::Path, path::PathBuf, sync::Arc};
 
-use conceptrol_core::SiteSelector;
 use conceptrol_core::models::weights::{Checkpoint, Weights};
 use conceptrol_core::pipeline::{AdapterFiles, LoadOptions, PipelineError, Slot};
+use conceptrol_core::{AttentionPlanBuilder, SiteSelector};
 
 use crate::adapter::{
     AdapterError, AdapterKind, ImageEncoder, ImageEncoderConfig, ImageProjection, IpAdapterLayout,
     IpAdapterSites, find_encoder,
 };
 use crate::config::FluxConfig;
-use crate::pipeline::FluxOptions;
+use crate::pipeline::{Flux, FluxOptions, Request};
 use crate::sites::attention_sites;
 
 /// An IP-Adapter: its files, and its parts where they are in memory.
@@ -118,6 +118,33 @@ impl IpAdapter {
         let weights = options.weights(file, options.dtype);
         weights.ignore_unexpected(&format!("{rest}."));
         Ok(weights.build(build)?)
+    }
+}
+
+impl Flux {
+    /// Adds the layers of the IP-Adapters that the request's concepts use.
+    pub(super) fn install_ip_adapters<'a>(
+        &self,
+        mut builder: AttentionPlanBuilder<'a>,
+        request: &Request,
+    ) -> Result<AttentionPlanBuilder<'a>, PipelineError> {
+        let carries = |index| (request.conditioned()).any(|concept| concept.adapter == index);
+        let used = self.readers.terms();
+        let used: Vec<_> = used.filter(|(index, _)| carries(*index)).collect();
+        for &(index, adapter) in &used {
+            let layer = adapter.sites(&self.options)?.layer(request.extra.text_rows);
+            // what is meant for another adapter alone is not for this one; what is for none, its layer refuses
+            let elsewhere = |sites: &SiteSelector| {
+                !adapter.acts_at(sites) && used.iter().any(|(_, other)| other.acts_at(sites))
+            };
+            let scales = request.site_scales.iter();
+            let scales = scales.filter(|(sites, _)| !elsewhere(sites)).cloned();
+            let layer = scales.fold(layer.adapter(index), |layer, (sites, scale)| {
+                layer.site_scale(sites, scale)
+            });
+            builder = builder.layer(SiteSelector::joint(), layer);
+        }
+        Ok(builder)
     }
 }
 

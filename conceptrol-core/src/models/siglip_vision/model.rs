@@ -16,6 +16,22 @@ const OTHER_HALF: [&str; 3] = ["text_model.", "logit_scale", "logit_bias"];
 /// Takes normalised pixel values, as [`ClipImageConfig::siglip`](crate::models::image::ClipImageConfig::siglip) makes them
 /// of a picture.
 ///
+/// ```
+/// use burn::tensor::{Device, FloatDType};
+/// use conceptrol_core::models::{
+///     image::{ClipImageConfig, RgbImage, clip_tensor}, siglip_vision::{SiglipVisionConfig, SiglipVisionModel}, weights::Weights,
+/// };
+///
+/// let config = SiglipVisionConfig::from_json(r#"{ "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1,
+///     "num_attention_heads": 2, "image_size": 28, "patch_size": 14 }"#)?;
+/// let device = Device::flex();
+/// let model = SiglipVisionModel::new(&config, &Weights::random(1, &device, FloatDType::F32));
+/// let pixels = clip_tensor(&[RgbImage::new(40, 30)], &ClipImageConfig::siglip(28), &device)?;
+/// assert_eq!(model.states(pixels.clone())?.dims(), [1, 4, 8]);
+/// assert_eq!(model.pooled(pixels)?.dims(), [1, 8]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// Mirrors `SiglipVisionModel` of transformers 4.48.3.
 #[derive(Module, Debug)]
 pub struct SiglipVisionModel {

@@ -14,6 +14,28 @@ use crate::{
 /// Keys and values of a picture are projected once per session. While the strength is 0
 /// (warm-up) the branch is not computed at all; gates are still taken, so masks go on being read.
 ///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use conceptrol_core::{
+///     AttentionPlan, AttentionSite, AttentionSites, SiteKind, SiteSelector, processors::{IpAdapterLayer, IpProjection},
+/// };
+///
+/// let site = |name| AttentionSite::new(name, SiteKind::Joint, 2, 8, 1).with_block_end();
+/// let sites = AttentionSites::new([site("double"), site("single")]);
+/// let weight = || Tensor::<2>::ones([16, 32], &Device::flex()); // [inner, context]
+/// let bias = || Tensor::<1>::zeros([16], &Device::flex());
+/// let projection = IpProjection::new(weight(), weight()).biases(bias(), bias());
+/// let adapter = IpAdapterLayer::new([("double".to_owned(), projection)]).after_block();
+///
+/// // without weights for a site it is refused, unless it may leave sites alone
+/// let builder = || AttentionPlan::builder(&sites);
+/// let error = builder().layer(SiteSelector::joint(), adapter.clone()).build().unwrap_err();
+/// assert_eq!(error.to_string(), "the adapter has no weights for single");
+/// let plan = builder().layer(SiteSelector::joint(), adapter.sparse()).build()?;
+/// assert!(plan.to_string().contains("IpAdapter(scale 1, after the block) > Sdpa"));
+/// # Ok::<(), conceptrol_core::InstallError>(())
+/// ```
+///
 /// # Source
 ///
 /// IP-Adapter (arXiv 2308.06721), equation 5; gates: Conceptrol (arXiv 2503.06568), equation 7.
