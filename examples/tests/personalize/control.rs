@@ -14,6 +14,9 @@ fn net(folder: &Path) {
     fs::create_dir_all(folder).expect("a folder");
     let unet = fs::read_to_string(assets().join("unet/config.json")).expect("a file");
     let config = unet.replace("UNet2DConditionModel", "ControlNetModel");
+    // the embedded model has 4 pixels along a side of a latent cell
+    let levels = "{\n  \"conditioning_embedding_out_channels\": [16, 32, 96],";
+    let config = config.replacen('{', levels, 1);
     fs::write(folder.join("config.json"), &config).expect("written");
     let config = ControlNetConfig::from_json(&config).expect("a valid configuration");
     let names = Weights::names(&Device::flex());

@@ -15,6 +15,7 @@ const COMPLETE: f64 = 2.415_344_208_002_472_3;
 pub(super) fn quantile(share: f64) -> f64 {
     match share {
         share if share <= 0.0 => 0.0,
+        share if share >= 1.0 => 1.0,
         share if share > 0.5 => 1.0 - lower(1.0 - share),
         share => lower(share),
     }
