@@ -7,7 +7,7 @@ use conceptrol_core::{
 };
 use conceptrol_examples::values::finite;
 use conceptrol_flux::{
-    omini::Placement,
+    omini::{ConditionSize, Placement},
     pipeline::{FluxOptions, ReduxOptions, ReduxPictures, ReduxText, Request},
 };
 
@@ -18,6 +18,10 @@ pub(crate) struct ReferenceArguments {
     /// Where the adapter, or Kontext, was trained to see the reference [default: right, as `subject_512`; Kontext: canvas].
     #[arg(long)]
     pub placement: Option<PlacementArgument>,
+    /// Size at which references are read: `own`, `preferred` (Kontext's list), WIDTHxHEIGHT, or an edge for its square's area,
+    /// aspect kept [default: 512; Kontext: preferred].
+    #[arg(long, value_name = "SIZE", value_parser = reference_size)]
+    pub reference_size: Option<ConditionSize>,
     /// Tokens of the picture that one of the reference covers along a side, for adapters of OminiControl2 that read
     /// references at a fraction of the size.
     #[arg(long, value_name = "FACTOR", value_parser = finite::<f64>)]
@@ -48,9 +52,10 @@ pub(crate) struct ReferenceArguments {
 
 impl ReferenceArguments {
     /// Each option, and whether it is given.
-    pub(crate) fn given(&self) -> [(&'static str, bool); 9] {
+    pub(crate) fn given(&self) -> [(&'static str, bool); 10] {
         [
             ("--placement", self.placement.is_some()),
+            ("--reference-size", self.reference_size.is_some()),
             ("--position-scale", self.position_scale.is_some()),
             ("--independent-conditions", self.independent_conditions),
             ("--references-see", self.references_see.is_some()),
@@ -80,6 +85,7 @@ impl ReferenceArguments {
     /// What is asked for.
     pub(crate) fn set(&self, request: &mut Request) {
         let extra = &mut request.extra;
+        extra.condition_size = self.reference_size;
         if let Some(sight) = self.references_see {
             extra.references_see = sight.into();
         }
@@ -111,6 +117,9 @@ impl ReferenceArguments {
         let mut lines = Vec::new();
         if let Some(placement) = self.placement {
             lines.push(format!("Placement: {placement:?}"));
+        }
+        if let Some(size) = self.reference_size {
+            lines.push(format!("Reference size: {size:?}"));
         }
         if let Some(scale) = self.position_scale {
             lines.push(format!("Position scale: {scale}"));
@@ -218,5 +227,25 @@ impl From<TextArgument> for TextSight {
             TextArgument::Words => Self::Words,
             TextArgument::All => Self::All,
         }
+    }
+}
+
+fn reference_size(text: &str) -> Result<ConditionSize, String> {
+    let number = |text: &str| match text.parse::<usize>() {
+        Ok(edge) if (16..=8192).contains(&edge) => Ok(edge),
+        _ => {
+            Err("expected own, preferred, WIDTHxHEIGHT or an edge of 16 to 8192 pixels".to_owned())
+        }
+    };
+    match text {
+        "own" => Ok(ConditionSize::Own),
+        "preferred" => Ok(ConditionSize::Preferred),
+        _ => match text.split_once('x') {
+            Some((width, height)) => {
+                let (width, height) = (number(width)?, number(height)?);
+                Ok(ConditionSize::Exact { height, width })
+            }
+            None => Ok(ConditionSize::Area(number(text)?.pow(2))),
+        },
     }
 }

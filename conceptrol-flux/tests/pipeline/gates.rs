@@ -92,7 +92,15 @@ fn two_concepts_act_each_in_its_own_region() {
             "single_transformer_blocks.{}.attn",
             flux.config().num_single_layers - 1
         );
-        let run = |first: u32, second: u32| {
+        // of the same size: where the second lies depends on the first's
+        let picture = |changed: bool, width: u32, height: u32| {
+            let mut picture = reference(width, height);
+            if changed {
+                picture.iter_mut().for_each(|sample| *sample = !*sample);
+            }
+            Some(picture)
+        };
+        let run = |first: bool, second: bool| {
             let left = columns(|column| f32::from(column < 2));
             let right = columns(|column| f32::from(column >= 2));
             let mut request = gated(request().steps(1), [left, right])
@@ -100,8 +108,8 @@ fn two_concepts_act_each_in_its_own_region() {
                 .site_scale(SiteSelector::named(last.clone()), 1.0);
             // what one reference is does not depend on the other
             request.extra.references_see = ReferenceSight::NotEachOther;
-            request.concepts[0].image = Some(reference(40 + first, 90));
-            request.concepts[1].image = Some(reference(64 + second, 20));
+            request.concepts[0].image = picture(first, 40, 90);
+            request.concepts[1].image = picture(second, 64, 20);
             latents(&flux, &request)
         };
         // 6 x 8 cells a channel
@@ -110,11 +118,11 @@ fn two_concepts_act_each_in_its_own_region() {
             let here = cells.filter(|(index, _)| (index % 8 < 4) == left);
             here.map(|(_, value)| *value).collect()
         };
-        let both = run(0, 0);
-        let other = run(16, 0);
+        let both = run(false, false);
+        let other = run(true, false);
         assert_eq!(half(&both, false), half(&other, false), "{reader}, right");
         assert_ne!(half(&both, true), half(&other, true), "{reader}, left");
-        let other = run(0, 32);
+        let other = run(false, true);
         assert_eq!(half(&both, true), half(&other, true), "{reader}, left");
         assert_ne!(half(&both, false), half(&other, false), "{reader}, right");
     }
