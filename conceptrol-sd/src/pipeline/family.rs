@@ -16,7 +16,7 @@ use conceptrol_core::{
 use crate::{
     pipeline::{
         Encoded, Extra, Reading, Request, StableDiffusion,
-        control::{ControlNets, residuals},
+        control::{LoadedNets, residuals},
         picture::own_size,
         references::check_reference,
     },
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Denoiser {
     unet: Arc<UNet2DConditionModel>,
-    nets: ControlNets,
+    nets: LoadedNets,
 }
 
 impl Denoiser {

@@ -1,6 +1,6 @@
 //! Opening a model with its adapters.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use burn::tensor::Tensor;
 use conceptrol_core::{
@@ -23,11 +23,11 @@ use conceptrol_core::{
 use crate::{
     adapter::{AdapterKind, IpAdapterLayout, IpAdapterWeights},
     config::UNetConfig,
-    controlnet::{ControlNetError, ControlNetFiles, ControlNetModel, PictureEmbedding},
     lora::unet_target,
     pipeline::{
         Request,
         configurations::{Configurations, FAMILY, LAYOUT},
+        control::Nets,
         extra::SIZES,
         input::input_of,
     },
@@ -46,7 +46,7 @@ const EDIT_STEPS: usize = 100;
 #[derive(Debug)]
 pub struct StableDiffusion {
     files: ModelFiles,
-    options: LoadOptions,
+    pub(super) options: LoadOptions,
     pub(super) profile: Profile,
     unet_config: UNetConfig,
     /// Bytes of the weights of UNet and autoencoder.
@@ -60,7 +60,7 @@ pub struct StableDiffusion {
     unet: Slot<UNet2DConditionModel>,
     vae: Slot<AutoencoderKl>,
     adapters: Vec<AdapterParts>,
-    controlnets: Vec<(ControlNetFiles, Slot<ControlNetModel>)>,
+    pub(super) controlnets: Nets,
 }
 
 #[derive(Debug)]
@@ -134,12 +134,7 @@ impl StableDiffusion {
         if input == InputKind::Edit {
             profile.defaults.steps = EDIT_STEPS;
         }
-        let nets = options.controlnets.iter().map(|path| {
-            let files = ControlNetFiles::open(path, &unet_config, latents, &options)?;
-            check_downscale(&files, profile.downscale)?;
-            Ok((files, Slot::new(options.residency)))
-        });
-        let controlnets = nets.collect::<Result<_, PipelineError>>()?;
+        let controlnets = Nets::open(&options, &unet_config, latents, profile.downscale)?;
         let slots = |files: &AdapterFiles| AdapterParts {
             files: files.clone(),
             weights: Slot::new(options.residency),
@@ -354,37 +349,6 @@ impl StableDiffusion {
         })
     }
 
-    /// The files of the `ControlNets`, in the order requests number them.
-    pub fn controlnets(&self) -> impl ExactSizeIterator<Item = &ControlNetFiles> {
-        self.controlnets.iter().map(|(files, _)| files)
-    }
-
-    /// A `ControlNet`.
-    ///
-    /// # Errors
-    ///
-    /// Those of loading it.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `index` is not below the number of [`controlnets`](Self::controlnets).
-    pub fn controlnet(&self, index: usize) -> Result<Arc<ControlNetModel>, PipelineError> {
-        let (files, net) = &self.controlnets[index];
-        Ok(net.get(|| files.load(&self.options))?)
-    }
-
-    /// What a `ControlNet` makes of its picture: that of the net if it is in memory, alone otherwise.
-    pub(super) fn picture_embedding(
-        &self,
-        index: usize,
-    ) -> Result<PictureEmbedding, PipelineError> {
-        let (files, net) = &self.controlnets[index];
-        if net.is_loaded() {
-            return Ok(self.controlnet(index)?.embedding().clone());
-        }
-        Ok(files.load_embedding(&self.options)?)
-    }
-
     /// The mean of the autoencoder's posterior of pictures with values in -1..=1, as it is.
     pub(super) fn posterior_mean(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
         let dtype = self.vae_config.compute_dtype(self.profile.dtype);
@@ -407,13 +371,7 @@ impl StableDiffusion {
         let channels = self.unet_config.time.sinusoid_dim as u64;
         let rows = frame.batch.rows() as u64;
         let vae_dtype = self.vae_config.compute_dtype(dtype);
-        let used: BTreeSet<usize> = (request.extra.controls.iter())
-            .filter(|control| control.scale != 0.0)
-            .map(|control| control.net)
-            .collect();
-        let nets = (used.iter()).filter_map(|index| self.controlnets.get(*index));
-        let nets = nets.filter(|(_, net)| !net.is_loaded());
-        let nets: u64 = nets.map(|(files, _)| files.bytes()).sum();
+        let nets = self.controlnets.unloaded(request);
         let unet = if self.unet.is_loaded() { 0 } else { unet };
         let tile = request.vae_tile;
         let need = Footprint {
@@ -428,18 +386,4 @@ impl StableDiffusion {
     pub(super) fn adapter_count(&self) -> usize {
         self.adapters.len()
     }
-}
-
-/// That a net makes of a picture what is as large as latents.
-fn check_downscale(files: &ControlNetFiles, expected: usize) -> Result<(), ControlNetError> {
-    let found = files.config().downscale();
-    if found == expected {
-        return Ok(());
-    }
-    Err(ControlNetError::WrongModel {
-        path: files.path().to_owned(),
-        axis: "pixels along a side of a latent cell".into(),
-        found,
-        expected,
-    })
 }

@@ -13,10 +13,10 @@ use crate::{assets, parameters, pictures, reference, refused, run, text};
 fn net(folder: &Path) {
     fs::create_dir_all(folder).expect("a folder");
     let unet = fs::read_to_string(assets().join("unet/config.json")).expect("a file");
-    let config = unet.replace("UNet2DConditionModel", "ControlNetModel");
-    // the embedded model has 4 pixels along a side of a latent cell
-    let levels = "{\n  \"conditioning_embedding_out_channels\": [16, 32, 96],";
-    let config = config.replacen('{', levels, 1);
+    // its autoencoder quarters the sides
+    let class = r#""UNet2DConditionModel""#;
+    let own = r#""ControlNetModel", "conditioning_embedding_out_channels": [4, 8, 12]"#;
+    let config = unet.replace(class, own);
     fs::write(folder.join("config.json"), &config).expect("written");
     let config = ControlNetConfig::from_json(&config).expect("a valid configuration");
     let names = Weights::names(&Device::flex());
@@ -51,9 +51,9 @@ fn a_control_picture_acts_and_is_shown() {
         "--control-window",
         "0,1",
         "--width",
-        "128",
+        "64",
         "--height",
-        "128",
+        "64",
     ]);
     assert_ne!(acts, without);
     for part in ["Control: ", "edges", "scale 0.5", "Control gate: not:car"] {
@@ -66,9 +66,9 @@ fn a_control_picture_acts_and_is_shown() {
         "--control-window",
         "0,0",
         "--width",
-        "128",
+        "64",
         "--height",
-        "128",
+        "64",
     ]);
     assert_eq!(never, without);
 }
