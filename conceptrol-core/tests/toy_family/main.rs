@@ -15,7 +15,7 @@ use conceptrol_core::{
     noun_phrases,
     pipeline::{
         ConceptRequest, Family, Generation, ImageSize, Mode, Pipeline, PipelineError, Request,
-        Silent, Stage, StepReport,
+        Silent, Stage, StepReport, localize,
     },
     processors::CaptureLayer,
 };
