@@ -8,6 +8,9 @@ pub(super) const DETERMINERS: &[&str] = &[
     "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
 ];
 
+/// Marks that surround a weight and end no clause.
+pub(super) const BRACKETS: &[&str] = &["(", ")", "[", "]"];
+
 /// What stands behind them says where, when or how.
 pub(super) const PREPOSITIONS: &[&str] = &[
     "in",
@@ -234,6 +237,25 @@ pub(super) const NO_PARTICIPLES: &[&str] = &[
     "carving",
     "viking",
     "dumpling",
+];
+
+/// Nouns in "ly", which are no adverbs.
+pub(super) const NOUNS_IN_LY: &[&str] = &[
+    "fly",
+    "butterfly",
+    "dragonfly",
+    "firefly",
+    "lily",
+    "family",
+    "jelly",
+    "belly",
+    "bully",
+    "holly",
+    "ally",
+    "assembly",
+    "doily",
+    "italy",
+    "sicily",
 ];
 
 /// What a picture is, before "of".

@@ -3,8 +3,8 @@
 use std::{fmt, ops::Range};
 
 use super::closed_words::{
-    ADVERBS, CLAUSE_WORDS, CONJUNCTIONS, DETERMINERS, MEDIA, NO_PARTICIPLES, PLACE_WORDS,
-    PREPOSITIONS, QUALITIES, VERBS,
+    ADVERBS, BRACKETS, CLAUSE_WORDS, CONJUNCTIONS, DETERMINERS, MEDIA, NO_PARTICIPLES, NOUNS_IN_LY,
+    PLACE_WORDS, PREPOSITIONS, QUALITIES, VERBS,
 };
 
 /// A phrase of a prompt that can be a concept.
@@ -93,7 +93,10 @@ impl Word {
     }
 
     fn is_mark(&self) -> bool {
-        !self.lower.chars().any(|c| c.is_alphanumeric() || c == '&')
+        !self
+            .lower
+            .chars()
+            .any(|c| c.is_alphanumeric() || matches!(c, '&' | '<'))
     }
 }
 
@@ -146,7 +149,11 @@ impl Reader<'_> {
         let next_is = |class| next.is_some_and(|next| next.is_of(class));
         let before = std::mem::replace(&mut self.before, Before::Other);
         let is_number = word.lower.chars().all(|c| c.is_ascii_digit());
-        if word.is_mark() {
+        if word.is_of(BRACKETS) {
+            // of a weight
+            self.close();
+            self.before = before;
+        } else if word.is_mark() {
             self.close();
             self.role = PhraseRole::Tag;
         } else if word.is_of(MEDIA) && next_is(&["of", "showing"]) {
@@ -158,6 +165,8 @@ impl Reader<'_> {
         } else if word.is_of(PREPOSITIONS) || word.is_of(PLACE_WORDS) && next_is(&["of", "to"]) {
             self.close();
             self.role = PhraseRole::Place;
+        } else if word.is_of(&["that"]) && self.open.is_some() {
+            self.close(); // "the statue that stands"
         } else if word.is_of(CONJUNCTIONS) {
             self.close();
             // "holding a cup and a plate", but "on the grass and a cat"
@@ -171,7 +180,10 @@ impl Reader<'_> {
                 self.role = PhraseRole::Subject;
             }
             self.before = Before::Determiner;
-        } else if word.is_of(CLAUSE_WORDS) || word.is_of(ADVERBS) || word.lower.ends_with("ly") {
+        } else if word.is_of(CLAUSE_WORDS)
+            || word.is_of(ADVERBS)
+            || word.lower.ends_with("ly") && !word.is_of(NOUNS_IN_LY)
+        {
             self.close();
         } else if before != Before::Determiner
             && (word.is_of(VERBS) || self.is_participle(word, next))
@@ -332,6 +344,14 @@ mod tests {
         ),
         ("a fly on the left shoe", &[("fly", 's'), ("shoe", 'p')]),
         ("a portrait of a king", &[("king", 's')]),
+        (
+            "a (cat:1.2) on the [beach]",
+            &[("cat", 's'), ("beach", 'p')],
+        ),
+        (
+            "a butterfly on a family portrait",
+            &[("butterfly", 's'), ("family portrait", 'p')],
+        ),
         ("is", &[]),
         ("", &[]),
         ("!?,", &[]),

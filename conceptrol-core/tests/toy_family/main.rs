@@ -12,9 +12,10 @@ use conceptrol_core::{
     image::{Rgb, RgbImage},
     mask::ConceptMask,
     message::chain,
+    noun_phrases,
     pipeline::{
         ConceptRequest, Family, Generation, ImageSize, Mode, Pipeline, PipelineError, Request,
-        Silent, Stage, StepReport,
+        Silent, Stage, StepReport, localize,
     },
     processors::CaptureLayer,
 };
@@ -161,6 +162,54 @@ fn two_evaluations_of_a_step_count_once() {
         let generation = toy.generate_with(&plan.expect("a plan"), &request, &mut Silent);
         assert_eq!(generation.expect("a picture").captures.iter().count(), 2);
     }
+}
+
+#[test]
+fn phrases_are_localised_without_changing_the_picture() {
+    let toy = toy();
+    let phrases = noun_phrases(&request().prompts[0]);
+    let texts: Vec<_> = phrases.iter().map(|phrase| phrase.text.as_str()).collect();
+    assert_eq!(texts, ["cat", "beach"]);
+    let (found, generation) = localize(&toy, &request(), &phrases, &mut Silent).expect("maps");
+    let text = generate(&toy, &request().mode(Mode::TextOnly));
+    assert_eq!(bits(&generation), bits(&text));
+    let maps: Vec<Vec<f32>> = found
+        .iter()
+        .map(|place| {
+            assert_eq!(place.map.grid(), GRID);
+            place
+                .map
+                .values()
+                .clone()
+                .into_data()
+                .try_to_vec()
+                .expect("f32")
+        })
+        .collect();
+    assert_ne!(maps[0], maps[1]);
+
+    // the mean over the steps of what a capture at the block sees
+    let plan = toy.plan_around(
+        &request().mode(Mode::TextOnly),
+        SiteSelector::cross(),
+        CaptureLayer::new(),
+    );
+    let request = request().mode(Mode::TextOnly);
+    let seen = toy
+        .generate_with(&plan.expect("a plan"), &request, &mut Silent)
+        .expect("a picture")
+        .captures;
+    let mut mean = vec![0.0_f32; GRID.cells()];
+    for capture in seen.iter().filter(|capture| capture.concept == 0) {
+        let map: Vec<f32> = (capture.map.values().clone().into_data())
+            .try_to_vec()
+            .expect("f32");
+        for (mean, value) in mean.iter_mut().zip(map) {
+            *mean += value / 3.0;
+        }
+    }
+    let off = mean.iter().zip(&maps[0]).map(|(a, b)| (a - b).abs());
+    assert!(off.fold(0.0, f32::max) < 1e-6);
 }
 
 #[test]

@@ -147,6 +147,11 @@ fn words_are_found_in_every_chunk_and_across() {
         let next = parts[1].split(' ').next().expect("a word");
         parts[0].len() - last.len()..second + next.len()
     };
+    let ask = |words: &str, reading| {
+        let mut request = with(&[&prompt], reading).concept(ConceptRequest::new(words, picture(0)));
+        request.mask_source = self::request(&[]).mask_source;
+        request
+    };
     let statue = prompt.len() - "statue".len()..prompt.len();
     for (bytes, ranges) in [(statue, 1), (across, 2)] {
         let words = &prompt[bytes.clone()];
