@@ -439,7 +439,7 @@ fn what_is_wrong_with_a_picture_to_start_from_shows_before_the_first_step() {
         (&["--strength", "0.5"], "--init"),
         (&["--inpaint-mask", &mask], "--init"),
         (&["--inpaint-concept", "car"], "--init"),
-        (&["--init", "absent.png"], "absent.png: No such file"),
+        (&["--init", "absent.png"], "absent.png: "),
         (&["--init", &init, "--strength", "1.5"], "--strength"),
         (
             &["--init", &init, "--strength", "0.01", "--steps", "20"],
