@@ -18,7 +18,7 @@ pub(crate) struct ReferenceArguments {
     /// Where the adapter, or Kontext, was trained to see the reference [default: right, as `subject_512`; Kontext: canvas].
     #[arg(long)]
     pub placement: Option<PlacementArgument>,
-    /// Size at which references are read: `own`, `preferred` (Kontext's list), WIDTHxHEIGHT, or an edge for its square's area,
+    /// Size at which references are read: `own`, `preferred` (Kontext's list), `WIDTHxHEIGHT`, or an edge for its square's area,
     /// aspect kept [default: 512; Kontext: preferred].
     #[arg(long, value_name = "SIZE", value_parser = reference_size)]
     pub reference_size: Option<ConditionSize>,

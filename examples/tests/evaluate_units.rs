@@ -1,8 +1,11 @@
 //! The unit tests inside `evaluate`: cargo builds an example as a program or as a test, and `tests/evaluate.rs` runs the program.
 
 #![cfg(all(feature = "flex", feature = "autodiff"))]
-// What only the program's `main` calls.
-#![allow(dead_code, unused_imports)]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "what only the program's `main` calls"
+)]
 
 #[path = "../evaluate/arguments.rs"]
 mod arguments;

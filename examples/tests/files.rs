@@ -45,7 +45,7 @@ fn parts(folder: &Path) -> Vec<(String, Vec<f32>)> {
     for part in ["unet", "vae", "text_encoder"] {
         let file = Checkpoint::open(folder.join(part)).expect("a part");
         for tensor in file.tensors().filter(|tensor| tensor.shape.len() == 2) {
-            let device = burn::tensor::Device::flex();
+            let device = Device::flex();
             let dtype = burn::tensor::FloatDType::F32;
             let loaded = file
                 .load::<2>(&tensor.name, &device, dtype)

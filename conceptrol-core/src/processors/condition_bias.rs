@@ -47,6 +47,10 @@ enum Query {
 }
 
 /// The bias of such a run on a range of keys.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful for a moment; a box would be one more allocation a call"
+)]
 enum Rows {
     Same(f32),
     /// `[rows, tokens]`

@@ -20,9 +20,9 @@ pub enum ReferenceSight {
     /// Everything: text, latents and the other references.
     #[default]
     All,
-    /// Text and latents, but no other reference, as OminiControl2 has it.
+    /// Text and latents, but no other reference, as `OminiControl2` has it.
     NotEachOther,
-    /// Themselves alone. If their noise level is the same at every step, so are their keys and values: OminiControl2's
+    /// Themselves alone. If their noise level is the same at every step, so are their keys and values: `OminiControl2`'s
     /// independent conditions.
     Themselves,
 }
