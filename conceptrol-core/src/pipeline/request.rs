@@ -62,7 +62,8 @@ pub struct Request<X = ()> {
     pub mode: Mode,
     /// Strength of the image condition.
     pub scale: f32,
-    /// When it acts; before it the generation warms up without it.
+    /// When it acts; before it the generation warms up without it. The steps of the whole schedule count, those that a
+    /// picture to start from leaves out included.
     pub window: StepWindow,
     /// Strength outside the window: 0 for an IP-Adapter, the authors' 0.5 for OminiControl if `None`.
     pub outside: Option<f32>,

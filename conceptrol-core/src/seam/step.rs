@@ -13,7 +13,8 @@ pub struct StepInfo {
     /// Number of the step, counted from 0. Schedulers of second order (Heun, KDPM2) evaluate a step twice: both evaluations
     /// have its number.
     pub index: usize,
-    /// Number of steps of the whole generation. PNDM, which does its first step twice, has one more than was asked for.
+    /// Number of steps of the whole schedule, run or not: what starts from a picture begins at a later one. PNDM, which does its
+    /// first step twice, has one more than was asked for.
     pub total: usize,
     /// The scheduler's timestep.
     pub timestep: f64,
