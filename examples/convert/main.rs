@@ -69,7 +69,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let dtype = arguments.dtype.map(FloatDType::from);
     if let Some(transformer) = flux(&from)? {
-        write_flux(&from, &transformer, to, dtype)?;
+        if let Some((part, _)) = arguments.parts.given().next() {
+            let option = part.replace('_', "-");
+            return Err(
+                format!("--{option}: of FLUX the transformer of IN is written alone").into(),
+            );
+        }
+        let configurations = arguments.parts.configurations.as_deref();
+        write_flux(configurations.unwrap_or(&from), &transformer, to, dtype)?;
     } else {
         let options: LoadOptions = LoadOptions::new(Device::flex());
         let model = SavedModel::open(&from, &arguments.parts.set(options))?;
@@ -100,8 +107,9 @@ fn flux(from: &Path) -> Result<Option<Checkpoint>, Box<dyn Error>> {
     Ok(Some(file).filter(|file| file.contains("x_embedder.weight")))
 }
 
+/// `beside` is the folder that may have its configuration.
 fn write_flux(
-    from: &Path,
+    beside: &Path,
     transformer: &Checkpoint,
     to: &Path,
     dtype: Option<FloatDType>,
@@ -110,7 +118,7 @@ fn write_flux(
         return Ok(original_checkpoint(transformer)?.write(to, dtype)?);
     }
     let folder = to.join("transformer");
-    let config = match from.join("transformer/config.json") {
+    let config = match beside.join("transformer/config.json") {
         path if path.exists() => FluxConfig::from_file(path)?,
         _ => config_of(transformer)?,
     };

@@ -98,6 +98,44 @@ fn a_folder_becomes_a_file_and_a_folder_again() {
     }
 }
 
+/// FLUX's transformer: from diffusers' names to the original ones and back.
+#[test]
+fn a_transformer_becomes_a_file_and_a_folder_again() {
+    let work = tempfile::tempdir().expect("a folder");
+    let flux = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../conceptrol-flux/tests/fixtures/models/flux_dev");
+    let file = work.path().join("flux.safetensors");
+    let output = run("convert", &[&flux, &file]);
+    assert!(output.status.success(), "{}", text(&output));
+    let original = Checkpoint::open(&file).expect("a file");
+    assert!(original.contains("double_blocks.0.img_attn.qkv.weight"));
+    let folder = work.path().join("flux");
+    let other: [&Path; 4] = [&file, &folder, Path::new("--vae"), &flux];
+    let output = text(&run("convert", &other));
+    assert!(
+        output.contains("--vae: of FLUX the transformer"),
+        "{output}"
+    );
+    let arguments: [&Path; 4] = [&file, &folder, Path::new("--config"), &flux];
+    let output = run("convert", &arguments);
+    assert!(output.status.success(), "{}", text(&output));
+    let values = |folder: &Path| -> Vec<(String, Vec<f32>)> {
+        let file = Checkpoint::open(folder.join("transformer")).expect("a part");
+        let tensors = file.tensors();
+        let mut all: Vec<_> = tensors
+            .map(|tensor| {
+                (
+                    tensor.name.clone(),
+                    file.values(&tensor.name).expect("read"),
+                )
+            })
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    };
+    assert!(values(&folder) == values(&flux), "every number came back");
+}
+
 #[test]
 fn quantised_files_need_a_type() {
     let work = tempfile::tempdir().expect("a folder");

@@ -16,6 +16,7 @@ mod loras;
 mod masks;
 mod memory;
 mod prompts;
+mod quantised;
 mod redux;
 mod refusals;
 mod residency;
