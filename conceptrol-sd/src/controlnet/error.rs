@@ -23,7 +23,7 @@ pub enum ControlNetError {
     },
     /// It controls a model in another way.
     #[error(
-        "{}: {what}, which is not computed here: a ControlNet is",
+        "{}: this is {what}; only plain ControlNets are computed here",
         shown_path(path)
     )]
     Unsupported {
