@@ -1,5 +1,10 @@
+use std::fs;
+
+use burn::tensor::FloatDType;
 use conceptrol_core::models::clip_vision::{ClipVisionConfig, ClipVisionModel};
 use conceptrol_core::models::image::{self, ClipImageConfig};
+use conceptrol_core::models::weights::{Checkpoint, Weights};
+use serde_json::{Value, json};
 
 use crate::case::Case;
 
@@ -19,6 +24,42 @@ fn embeddings_and_states() {
     let embeds = encoder.image_embeds(pixels.clone()).unwrap();
     case.check("image_embeds", embeds);
     case.check("penultimate", encoder.penultimate(pixels).unwrap());
+}
+
+/// The image half of a whole CLIP, whose other half is left over on purpose and whose configuration has one more level.
+#[test]
+fn a_whole_clip() {
+    let case = Case::own("clip_vision");
+    let folder = tempfile::tempdir().unwrap();
+    let own: Value = serde_json::from_str(&fs::read_to_string(case.config()).unwrap()).unwrap();
+    let whole = json!({
+        "architectures": ["CLIPModel"],
+        "projection_dim": own["projection_dim"],
+        "vision_config": own,
+        "text_config": {"hidden_size": 7},
+    });
+    let config = folder.path().join("config.json");
+    fs::write(&config, whole.to_string()).unwrap();
+    let half = Checkpoint::open(case.path("model.safetensors")).unwrap();
+    let bias = half.tensors().find(|tensor| tensor.shape.len() == 1);
+    let bias = bias.unwrap().name;
+    let other = |to: &'static str| half.rename(|name| (name == bias).then(|| to.to_owned()));
+    let parts = [
+        ("", half.clone()),
+        ("", other("text_model.final_layer_norm.bias")),
+        ("", other("text_projection.weight")),
+        ("", other("logit_scale")),
+    ];
+    let file = folder.path().join("model.safetensors");
+    let clip = Checkpoint::together(&file, parts).unwrap();
+    clip.write(&file, None).unwrap();
+
+    let config = ClipVisionConfig::from_file(config).unwrap();
+    let weights = Weights::open(folder.path(), &case.device, FloatDType::F32).unwrap();
+    let encoder = ClipVisionModel::new(&config, &weights);
+    weights.finish().unwrap();
+    let pixels = case.input("pixels");
+    case.check("image_embeds", encoder.image_embeds(pixels).unwrap());
 }
 
 #[test]
