@@ -136,7 +136,7 @@ pub trait Family: fmt::Debug + Send + Sync {
     ) -> Result<Tensor<4>, PipelineError>;
 
     /// A picture to the latents it is made from, in f32, scaled as the denoiser takes them: the mean of the autoencoder's
-    /// posterior, or with standard normal `noise` a sample of it.
+    /// posterior, or with standard normal `noise` a sample of it; in tiles of `tile` pixels if given.
     ///
     /// # Shapes
     ///
@@ -150,8 +150,9 @@ pub trait Family: fmt::Debug + Send + Sync {
         &self,
         pixels: Tensor<4>,
         noise: Option<Tensor<4>>,
+        tile: Option<usize>,
     ) -> Result<Tensor<4>, PipelineError> {
-        let _ = (pixels, noise);
+        let _ = (pixels, noise, tile);
         Err(PipelineError::Unsupported {
             family: self.profile().name,
             what: "pictures to start from".into(),

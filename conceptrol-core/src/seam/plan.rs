@@ -80,6 +80,7 @@ impl AttentionPlan {
     }
 
     /// The same plan with these additions to the outputs of modules before its own.
+    #[cfg(feature = "models")]
     pub(crate) fn upon(&self, mut adaptations: Vec<Adaptation>) -> Self {
         adaptations.extend_from_slice(self.adaptations());
         Self {

@@ -384,7 +384,7 @@ fn what_cannot_be_started_from_is_said_before_the_first_step() {
         );
     }
     assert!(
-        toy.encode_picture(Tensor::zeros([1, 3, 8, 8], &Device::flex()), None)
+        toy.encode_picture(Tensor::zeros([1, 3, 8, 8], &Device::flex()), None, None)
             .is_ok()
     );
 }

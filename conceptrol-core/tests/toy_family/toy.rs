@@ -154,6 +154,7 @@ impl Family for Toy {
         &self,
         pixels: Tensor<4>,
         noise: Option<Tensor<4>>,
+        _tile: Option<usize>,
     ) -> Result<Tensor<4>, PipelineError> {
         let [images, _, height, width] = pixels.dims();
         let colours = adaptive_avg_pool2d(pixels, [height / 8, width / 8]);

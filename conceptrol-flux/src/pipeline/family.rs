@@ -203,9 +203,11 @@ impl Family for Flux {
         &self,
         pixels: Tensor<4>,
         noise: Option<Tensor<4>>,
+        tile: Option<usize>,
     ) -> Result<Tensor<4>, PipelineError> {
         let vae = self.vae()?;
-        let posterior = vae.encode(pixels.cast(self.vae_dtype()), None)?;
+        let tiling = tile.map(Tiling::new);
+        let posterior = vae.encode(pixels.cast(self.vae_dtype()), tiling.as_ref())?;
         Ok(vae.scale(posterior.latents(noise)).cast(FloatDType::F32))
     }
 

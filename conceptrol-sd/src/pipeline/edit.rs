@@ -131,7 +131,9 @@ impl StableDiffusion {
         };
         let picture = at_size(&edit.image, frame.size);
         let pixels = image_to_tensor(&picture, &self.profile.device);
-        let latents = self.posterior_mean(pixels)?.cast(self.profile.dtype);
+        let latents = self
+            .posterior_mean(pixels, request.vae_tile)?
+            .cast(self.profile.dtype);
         let latents = latents.repeat_dim(0, frame.batch.images);
         let roles = frame.batch.roles().len();
         // the last row of guidance sees nothing

@@ -215,10 +215,12 @@ impl Family for StableDiffusion {
         &self,
         pixels: Tensor<4>,
         noise: Option<Tensor<4>>,
+        tile: Option<usize>,
     ) -> Result<Tensor<4>, PipelineError> {
         let vae = self.vae()?;
         let dtype = self.vae_config().compute_dtype(self.profile.dtype);
-        let posterior = vae.encode(pixels.cast(dtype), None)?;
+        let tiling = tile.map(Tiling::new);
+        let posterior = vae.encode(pixels.cast(dtype), tiling.as_ref())?;
         Ok(vae.scale(posterior.latents(noise)).cast(FloatDType::F32))
     }
 

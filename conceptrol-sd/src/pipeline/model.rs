@@ -7,7 +7,7 @@ use conceptrol_core::{
     SiteSelector,
     mask::ConceptBlock,
     models::{
-        autoencoder_kl::{self, AutoencoderKl, AutoencoderKlConfig},
+        autoencoder_kl::{self, AutoencoderKl, AutoencoderKlConfig, Tiling},
         clip_vision::{ClipVisionConfig, ClipVisionModel},
         lora::{Deltas, LoraTargets, Part},
         textual_inversion::TextualInversion,
@@ -349,10 +349,16 @@ impl StableDiffusion {
         })
     }
 
-    /// The mean of the autoencoder's posterior of pictures with values in -1..=1, as it is.
-    pub(super) fn posterior_mean(&self, pixels: Tensor<4>) -> Result<Tensor<4>, PipelineError> {
+    /// The mean of the autoencoder's posterior of pictures with values in -1..=1, as it is; in tiles of `tile` pixels if given.
+    pub(super) fn posterior_mean(
+        &self,
+        pixels: Tensor<4>,
+        tile: Option<usize>,
+    ) -> Result<Tensor<4>, PipelineError> {
         let dtype = self.vae_config.compute_dtype(self.profile.dtype);
-        Ok(self.vae()?.encode(pixels.cast(dtype), None)?.mean())
+        let tiling = tile.map(Tiling::new);
+        let posterior = self.vae()?.encode(pixels.cast(dtype), tiling.as_ref())?;
+        Ok(posterior.mean())
     }
 
     /// The request's guidance scale, or the default.

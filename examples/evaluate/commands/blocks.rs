@@ -112,7 +112,7 @@ fn of_scene<P: Pipeline>(
     let (width, height) = (u32::try_from(size.width)?, u32::try_from(size.height)?);
     let picture = resize(&picture, width, height, Filter::Bicubic);
     let pixels = image_to_tensor(&picture, &pipeline.profile().device);
-    let clean = pipeline.encode_picture(pixels, None)?;
+    let clean = pipeline.encode_picture(pixels, None, None)?;
     let conditioning = pipeline.condition(&request)?;
     let sites = pipeline.profile().conditioned.clone();
     let plan = pipeline.plan_around(&request, sites, CaptureLayer::new())?;

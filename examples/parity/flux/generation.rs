@@ -192,7 +192,7 @@ fn compare_start(
         if let (Some(noise), Some(region)) = (inputs.get("masked_posterior_noise"), &started.region)
         {
             let rest = start::rest(start, region, size, device)?;
-            let latents = pipeline.encode_picture(rest, Some(noise.tensor(device)?))?;
+            let latents = pipeline.encode_picture(rest, Some(noise.tensor(device)?), None)?;
             let wanted = &expected["masked_image_latents"];
             report.tensor("masked_image_latents", pack(latents), wanted);
         }

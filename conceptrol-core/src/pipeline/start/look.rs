@@ -66,7 +66,7 @@ pub(in crate::pipeline) fn look<F: Family + ?Sized>(
     let (look, frame, plan) = prepare(family, request, picture, place)?;
     let profile = family.profile();
     let pixels = Canvas::new(picture, None, None, frame.size).pixels(&profile.device);
-    let clean = family.encode_picture(pixels, None)?;
+    let clean = family.encode_picture(pixels, None, request.vae_tile)?;
     let mut conditioning = condition(family, &look, frame)?;
     if profile.input == InputKind::Region {
         // nothing is to be repainted: it sees all of the picture

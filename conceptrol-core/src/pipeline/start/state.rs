@@ -85,7 +85,7 @@ pub(in crate::pipeline) fn prepare<F: Family + ?Sized>(
     let padding = repaint.and_then(|repaint| repaint.padding);
     let canvas = Canvas::new(&start.image, mask, padding, frame.size);
     let encode = |pixels: Tensor<4>, noise: Tensor<4>| {
-        let latents = family.encode_picture(pixels, Some(noise))?;
+        let latents = family.encode_picture(pixels, Some(noise), request.vae_tile)?;
         let what = || "the latents of the picture to start from".into();
         finite::check(&latents, what, Stage::Encoding, profile.dtype)?;
         Ok::<_, PipelineError>(latents)
