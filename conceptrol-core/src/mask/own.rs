@@ -35,12 +35,12 @@ impl ConceptMaskSource for Fixed {
     }
 }
 
-/// Joins the concept's own [`mask`](crate::Concept::mask) and that of a source, as the concept's [`MaskRole`] says.
+/// Joins the concept's own [`mask`](crate::Concept::mask) and that of a source, as the concept's [`MaskRole`](crate::MaskRole) says.
 ///
-/// - [`MaskRole::Within`]: the product of both. The source is asked at every call, so that it goes on publishing. It
-///   normalises before the product: a peak of 1 (SD) or a mean of 1 (FLUX) is what the source alone would have. Where the
+/// - [`Within`](crate::MaskRole::Within): the product of both. The source is asked at every call, so that it goes on
+///   publishing. It normalises before the product: a peak of 1 (SD) or a mean of 1 (FLUX) is what the source alone would have. Where the
 ///   user's mask is 1 the concept acts as without it, where it is 0 not at all; ones everywhere change nothing.
-/// - [`MaskRole::Instead`]: the user's mask alone. The source is not asked.
+/// - [`Instead`](crate::MaskRole::Instead): the user's mask alone. The source is not asked.
 ///
 /// Concepts without a mask of their own have the source's, concepts that stand for no words their own.
 #[derive(Debug, Clone)]
