@@ -168,6 +168,10 @@ impl<S: ConceptMaskSource> ConceptMaskSource for Competition<S> {
         Ok(own)
     }
 
+    fn publishes(&self) -> bool {
+        self.source.publishes()
+    }
+
     fn check(&self, at: &Installation<'_>) -> Result<(), InstallError> {
         self.source.check(at)
     }

@@ -8,7 +8,7 @@ use super::betas::{LATENT_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::distilled;
 use super::error::SchedulerError;
-use super::fields::{check_steps, clip};
+use super::fields::clip;
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
@@ -34,10 +34,7 @@ impl Lcm {
     ) -> Result<Run<Self>, SchedulerError> {
         let alphas = alphas_cumprod(fields, LATENT_BETAS, ZeroSnr::Exact)?;
         let train = alphas.len();
-        let distilled = fields.size_or("original_inference_steps", 0..=train, 50)?;
-        let distilled = options.original_inference_steps.unwrap_or(distilled);
-        check_steps(fields, distilled, 1, train)?;
-        check_steps(fields, steps, 1, distilled)?;
+        let distilled = distilled::length(fields, options, steps, train)?;
         fields.must_be("thresholding", false)?;
         let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
         let scaling = fields.number_or("timestep_scaling", 10.0)? as f32;

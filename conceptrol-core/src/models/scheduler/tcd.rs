@@ -8,7 +8,6 @@ use super::betas::{LATENT_BETAS, ZeroSnr, alphas_cumprod};
 use super::combine::combine;
 use super::distilled;
 use super::error::SchedulerError;
-use super::fields::check_steps;
 use super::options::SchedulerOptions;
 use super::prediction::Prediction;
 use super::schedule::Schedule;
@@ -33,10 +32,7 @@ impl Tcd {
     ) -> Result<Run<Self>, SchedulerError> {
         let alphas = alphas_cumprod(fields, LATENT_BETAS, ZeroSnr::Exact)?;
         let train = alphas.len();
-        let configured = fields.size_or("original_inference_steps", 0..=train, 50)?;
-        let distilled = options.original_inference_steps.unwrap_or(configured);
-        check_steps(fields, distilled, 1, train)?;
-        check_steps(fields, steps, 1, distilled)?;
+        let distilled = distilled::length(fields, options, steps, train)?;
         fields.must_be("thresholding", false)?;
         let prediction = fields.choice_or("prediction_type", Prediction::Epsilon)?;
         let eta = options.eta as f32;
