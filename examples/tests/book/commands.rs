@@ -174,3 +174,75 @@ fn the_page_on_a_model_of_ones_own_shows_what_its_example_prints() {
         );
     }
 }
+
+/// Programs of cargo and of Python that a line names and that are not there, and options that the text of a script has not.
+fn absent(words: &[String]) -> Vec<String> {
+    let top = top();
+    let mut absent = Vec::new();
+    let named = |option: &'static str| {
+        let pairs = words.windows(2);
+        pairs
+            .filter(move |pair| pair[0] == option)
+            .map(|pair| &pair[1])
+    };
+    let members = [
+        "benches",
+        "examples",
+        "conceptrol-core",
+        "conceptrol-sd",
+        "conceptrol-flux",
+    ];
+    for (option, folder) in [("--bench", "benches"), ("--test", "tests")] {
+        let places = |name: &String| {
+            let below = members.map(|member| top.join(member).join(folder).join(name));
+            below
+                .iter()
+                .any(|path| path.is_dir() || path.with_extension("rs").is_file())
+        };
+        let is_there = |name: &&String| words[0] != "cargo" || places(name);
+        absent.extend(named(option).filter(|name| !is_there(name)).cloned());
+    }
+    if let [program, script, arguments @ ..] = words
+        && program == "python"
+        && script.ends_with(".py")
+    {
+        let text = fs::read_to_string(top.join(script)).unwrap_or_default();
+        let options = arguments.iter().filter(|word| word.starts_with("--"));
+        absent.extend(options.filter(|option| !text.contains(*option)).cloned());
+        absent.extend(text.is_empty().then(|| script.clone()));
+    }
+    absent
+}
+
+#[test]
+fn what_else_is_called_is_there() {
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+    for block in blocks() {
+        for words in lines(&block) {
+            tried += usize::from(["cargo", "python"].contains(&&*words[0]));
+            let absent = absent(&words);
+            wrong.extend(
+                absent
+                    .into_iter()
+                    .map(|name| format!("{}: {name}", block.place)),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried > 10, "{tried} lines");
+    let of = |line: &str| absent(&shlex::split(line).expect("words"));
+    assert_eq!(
+        of("cargo bench -p conceptrol-benches --bench gone"),
+        ["gone"]
+    );
+    assert_eq!(
+        of("cargo test --workspace --test docs --test gone"),
+        ["gone"]
+    );
+    assert_eq!(
+        of("python benches/peers/operations.py --cpu --gone"),
+        ["--gone"]
+    );
+    assert_eq!(of("python gone.py"), ["gone.py"]);
+}
