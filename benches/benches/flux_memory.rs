@@ -1,12 +1,12 @@
 //! A step of FLUX.1 of full size with its weights in few bytes, against reading them from disk at every step.
 //!
 //! `cargo bench -p conceptrol-benches --bench flux_memory [-- [--dir DIR] [--dtype f32|bf16] [--blocks DOUBLE SINGLE] [--text 512] [ROW..]]`:
-//! 512 x 512 pixels and a reference of as many (2560 tokens), random weights. Rows, all but `q8_0` if none is named:
+//! 512 x 512 pixels and a reference of as many (2560 tokens), random weights. Rows, the first four if none is named:
 //!
 //! - `computing`: one double and one single block with bf16 weights in memory, then one more of each; a step by their numbers
 //! - `reading`: all tensors of a bf16 file, one after the other
 //! - `streamed`: a step with that file, each block read while the one before it computes
-//! - `q4_0`, `q8_0`: a step with rounded weights in memory
+//! - `q4_0`, or `q8_0`: a step with rounded weights in memory; `bf16`: with those of the file, for fewer blocks or more memory
 //!
 //! The file, 24 GB with all blocks, is written to DIR (the system's temporary folder) and removed. Each row is a process of its own,
 //! so that its peak is not that of another; seconds are of a second step, whose processor time stands beside them.
@@ -131,7 +131,9 @@ impl Setting {
             "computing" => self.computing(),
             "reading" => self.reading(),
             "streamed" => self.row(|weights| FluxTransformer::streamed(&self.config, weights)),
-            "q4_0" | "q8_0" => self.row(|weights| FluxTransformer::new(&self.config, weights)),
+            "bf16" | "q4_0" | "q8_0" => {
+                self.row(|weights| FluxTransformer::new(&self.config, weights))
+            }
             other => Err(format!("no row {other}").into()),
         }
     }

@@ -5,7 +5,7 @@ use conceptrol_core::kernel::{
     BlockFormat, CompactError, CompactFormat, CompactMatrix, linear, linear_compact,
 };
 
-use crate::numbers::{bits, numbers, values};
+use crate::numbers::{bits, near, numbers, values};
 
 const BLOCKS: [BlockFormat; 12] = [
     BlockFormat::Q4_0,
@@ -245,6 +245,18 @@ fn what_is_refused() {
         error.expect_err("refused"),
         CompactError::NotWritten { format }
     );
+}
+
+/// Where no kernel serves, the weight is widened first.
+#[test]
+fn the_portable_form() {
+    let weight = rounded([33, 96]);
+    let (x, bias) = (numbers([5, 96], 1), numbers([33], 2));
+    let expected = linear_compact(x.clone(), &weight, Some(bias.clone()));
+    let double = FloatDType::F64;
+    let portable = linear_compact(x.cast(double), &weight, Some(bias.cast(double)));
+    assert_eq!(portable.dtype(), burn::tensor::DType::F64);
+    near(&values(&portable), &values(&expected), 1e-5);
 }
 
 #[test]
