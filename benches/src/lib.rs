@@ -18,7 +18,7 @@ pub use memory::Peak;
 pub use numbers::numbers;
 pub use operations::{Operation, operations};
 pub use random_model::RandomModel;
-pub use scratch::{parameters, write_random};
+pub use scratch::{parameters, write_random, write_repeating};
 pub use timing::{Times, processor_time};
 
 /// Whatever ends a benchmark.
