@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p conceptrol-benches --bench flux_accuracy [-- [--dir DIR] [--keep]]`: one double and one single block with random
 //! weights between embeddings and output layer, 128 tokens of text and 16 x 16 of latents, computed in f32. Prints the root mean square
-//! of the difference of what is predicted, in parts of the prediction's, for 16-bit floats, fp8 with a factor a weight, Q8_0 and Q4_0 as
+//! of the difference of what is predicted, in parts of the prediction's, for 16-bit floats, fp8 with a factor a weight, `Q8_0` and `Q4_0` as
 //! they are rounded here, and for every other file in DIR whose name begins with `double` or `single`: with `--keep` the f32 files stay
 //! there for other tools to convert (`sd-cli -M convert -m double.safetensors -o double-q4_K.gguf --type q4_K`).
 
