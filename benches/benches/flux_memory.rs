@@ -63,23 +63,7 @@ fn main() -> Result<(), Failure> {
         write(&file, config)?;
     }
     println!("row        loading s   step s   processor s   peak GB");
-    let outcome = setting
-        .rows
-        .iter()
-        .try_for_each(|row| -> Result<(), Failure> {
-            let arguments = std::env::args()
-                .skip(1)
-                .filter(|x| !setting.rows.contains(x));
-            let status = Command::new(std::env::current_exe()?)
-                .args(arguments)
-                .args(["--child", row])
-                .status()?;
-            if status.success() {
-                Ok(())
-            } else {
-                Err(format!("{row}: {status}").into())
-            }
-        });
+    let outcome = (setting.rows.iter()).try_for_each(|row| setting.in_child(row));
     let _ = fs::remove_file(file);
     outcome
 }
@@ -120,6 +104,33 @@ impl Setting {
             setting.rows = all.map(str::to_owned).to_vec();
         }
         Ok(setting)
+    }
+
+    /// Measures a row in a process of its own.
+    fn in_child(&self, row: &str) -> Result<(), Failure> {
+        let dtype = match self.dtype {
+            FloatDType::BF16 => "bf16",
+            _ => "f32",
+        };
+        let blocks = [self.config.num_layers, self.config.num_single_layers];
+        let status = Command::new(std::env::current_exe()?)
+            .args([
+                "--child",
+                "--dtype",
+                dtype,
+                "--text",
+                &self.text.to_string(),
+            ])
+            .arg("--blocks")
+            .args(blocks.map(|count| count.to_string()))
+            .arg("--dir")
+            .arg(&self.folder)
+            .arg(row)
+            .status()?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(format!("{row}: {status}").into()),
+        }
     }
 
     fn file(&self) -> PathBuf {

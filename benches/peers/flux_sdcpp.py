@@ -33,6 +33,7 @@ parser.add_argument("--cli", required=True, help="the program sd-cli")
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--steps", type=int, default=2)
 parser.add_argument("--dir", help="where to write, instead of the system's temporary folder")
+parser.add_argument("--blocks", type=int, nargs=2, default=[19, 38], metavar=("DOUBLE", "SINGLE"))
 parser.add_argument("--flash", action="store_true", help="with flash attention in the transformer")
 args = parser.parse_args()
 
@@ -47,13 +48,13 @@ def transformer():
         tensors |= layer(f"{name}.in_layer", inputs, INNER) | layer(f"{name}.out_layer", INNER, INNER)
     tensors |= layer("img_in", 64, INNER) | layer("txt_in", 4096, INNER)
     tensors |= layer("final_layer.linear", INNER, 64) | layer("final_layer.adaLN_modulation.1", INNER, 2 * INNER)
-    for block in (f"double_blocks.{index}" for index in range(19)):
+    for block in (f"double_blocks.{index}" for index in range(args.blocks[0])):
         for side in ["img", "txt"]:
             tensors |= layer(f"{block}.{side}_mod.lin", INNER, 6 * INNER)
             tensors |= layer(f"{block}.{side}_attn.qkv", INNER, 3 * INNER) | layer(f"{block}.{side}_attn.proj", INNER, INNER)
             tensors |= layer(f"{block}.{side}_mlp.0", INNER, MLP) | layer(f"{block}.{side}_mlp.2", MLP, INNER)
             tensors |= {f"{block}.{side}_attn.norm.{norm}_norm.scale": [128] for norm in ["query", "key"]}
-    for block in (f"single_blocks.{index}" for index in range(38)):
+    for block in (f"single_blocks.{index}" for index in range(args.blocks[1])):
         tensors |= layer(f"{block}.linear1", INNER, 3 * INNER + MLP) | layer(f"{block}.linear2", INNER + MLP, INNER)
         tensors |= layer(f"{block}.modulation.lin", INNER, 3 * INNER)
         tensors |= {f"{block}.norm.{norm}_norm.scale": [128] for norm in ["query", "key"]}
@@ -111,4 +112,6 @@ with tempfile.TemporaryDirectory(dir=args.dir) as folder:
     if run.returncode:
         raise SystemExit("\n".join(told[-40:]))
     print("\n".join(line for line in told if re.search(r"s/it|it/s|sampling completed|total params|compute buffer", line)))
-    print(f"peak {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6:.2f} GB")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"processor time of all, encoding and decoding included: {used.ru_utime + used.ru_stime:.1f} s")
+    print(f"peak {used.ru_maxrss / 1e6:.2f} GB")
