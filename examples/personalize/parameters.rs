@@ -1,138 +1,120 @@
-//! What a picture was made with, as the text of its PNG: in the form other tools read, and enough to make it again.
+//! The command line as the parameters that its pictures carry.
 
 use std::{error::Error, fs, path::Path};
 
 use conceptrol_core::pipeline::{ConceptPlace, Pipeline, Region, Request, Start};
-use sha2::{Digest, Sha256};
+use conceptrol_examples::parameters::{Parameters, hashed};
 
 use crate::{arguments::Arguments, control::ControlArguments, start::StartArguments};
 
-/// The text of every picture of a run but for what differs from one to the next.
-#[derive(Debug, Clone)]
-pub(crate) struct Parameters {
-    /// Prompts and what comes before the seed.
-    before: String,
-    /// What comes after it.
-    after: String,
-}
+/// The parameters of every picture of a run.
+pub(crate) fn parameters<P: Pipeline>(
+    arguments: &Arguments,
+    folder: &Path,
+    pipeline: &P,
+    request: &Request<P::Extra>,
+) -> Result<Parameters, Box<dyn Error>> {
+    let profile = pipeline.profile();
+    let scheduler = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
+    let sampler = match &arguments.scheduler {
+        Some(name) => name.clone(),
+        None => scheduler.kind()?.to_string(),
+    };
+    let negative = (request.negative_prompts.iter().flatten().next()).map_or("", String::as_str);
+    let said = Parameters::new(
+        &request.prompts[0],
+        negative,
+        request.steps.unwrap_or(profile.defaults.steps),
+        &sampler,
+        request.guidance.scale.unwrap_or(profile.defaults.guidance),
+    );
 
-impl Parameters {
-    pub(crate) fn of<P: Pipeline>(
-        arguments: &Arguments,
-        folder: &Path,
-        pipeline: &P,
-        request: &Request<P::Extra>,
-    ) -> Result<Self, Box<dyn Error>> {
-        let profile = pipeline.profile();
-        let scheduler = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
-        let sampler = match &arguments.scheduler {
-            Some(name) => name.clone(),
-            None => scheduler.kind()?.to_string(),
-        };
-        let negative =
-            (request.negative_prompts.iter().flatten().next()).map_or("", String::as_str);
-        let before = format!(
-            "{}\nNegative prompt: {negative}\nSteps: {}, Sampler: {sampler}, CFG scale: {}, Seed: ",
-            request.prompts[0],
-            request.steps.unwrap_or(profile.defaults.steps),
-            request.guidance.scale.unwrap_or(profile.defaults.guidance),
-        );
-
-        let size = pipeline.size(request);
-        let mut after = vec![
-            format!("Size: {}x{}", size.width, size.height),
-            format!("Condition scale: {}", request.scale),
-            format!(
-                "Window: {} to {}",
-                request.window.start(),
-                request.window.end()
-            ),
-        ];
-        for (sites, factor) in &arguments.site_scales {
-            after.push(format!("Site scale: {sites} {factor}"));
-        }
-        for concept in &arguments.concepts {
-            after.push(format!(
-                "Concept: {} {} scale {}",
-                concept.phrase,
-                named(&concept.image)?,
-                concept.scale
-            ));
-        }
-        for identity in &arguments.identities {
-            let (phrase, file) = (&identity.phrase, named(&identity.file)?);
-            after.push(format!("Identity: {phrase} {file}"));
-        }
-        for mask in &arguments.masks {
-            let role = arguments.mask_role;
-            after.push(format!(
-                "Mask: {} {} {role:?}",
-                mask.phrase,
-                named(&mask.file)?
-            ));
-        }
-        after.extend(start(&arguments.start, request.start.as_ref())?);
-        after.extend(control(&arguments.control)?);
-        after.extend(arguments.mask_source.parameters());
-        if let Some(tile) = request.vae_tile {
-            after.push(format!("VAE tile: {tile}"));
-        }
-        if arguments.prompts.long_prompts {
-            after.push("Long prompts: true".into());
-        }
-        if let Some(weights) = arguments.prompts.prompt_weights {
-            after.push(format!("Prompt weights: {weights:?}"));
-        }
-        after.push(format!("Fidelity: {:?}", request.fidelity));
-        after.push(format!("Model: {}", folder.display()));
-        for adapter in &arguments.adapters {
-            after.push(format!("Adapter: {}", adapter.display()));
-        }
-        for (name, file) in arguments.parts.given() {
-            after.push(format!("{name}: {}", file.display()));
-        }
-        for (file, strength) in &arguments.loras {
-            after.push(format!("LoRA: {} {strength}", file.display()));
-        }
-        for lora in &arguments.loras_at {
-            let (phrase, file, strength) = (&lora.phrase, lora.image.display(), lora.scale);
-            after.push(format!("LoRA: {file} {strength} at {phrase}"));
-        }
-        for (word, file) in &arguments.embeddings {
-            let word = word.as_deref().unwrap_or_default();
-            after.push(format!("Embedding: {word} {}", file.display()));
-        }
-        let (more, negative) = (&arguments.more_images, &arguments.flux.negative_images);
-        for (what, pictures) in [("More of", more), ("Negative picture of", negative)] {
-            for picture in pictures {
-                let (phrase, file) = (&picture.phrase, named(&picture.file)?);
-                after.push(format!("{what}: {phrase} {file}"));
-            }
-        }
-        if let Some(scale) = request.guidance.true_cfg_scale {
-            after.push(format!("True CFG scale: {scale}"));
-        }
-        if arguments.flux.no_text_rows {
-            after.push("Text rows: off".into());
-        }
-        after.extend(arguments.references.parameters());
-        let (dtype, backend) = (arguments.dtype, arguments.backend.name());
-        after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
-        if let Some(bits) = arguments.flux.quantize {
-            after.push(format!("Weights: {bits:?}"));
-        }
-        after.push(format!("Backend: {backend}"));
-        after.push(format!("Version: conceptrol {}", env!("CARGO_PKG_VERSION")));
-        Ok(Self {
-            before,
-            after: after.join(", "),
-        })
+    let size = pipeline.size(request);
+    let mut after = vec![
+        format!("Size: {}x{}", size.width, size.height),
+        format!("Condition scale: {}", request.scale),
+        format!(
+            "Window: {} to {}",
+            request.window.start(),
+            request.window.end()
+        ),
+    ];
+    for (sites, factor) in &arguments.site_scales {
+        after.push(format!("Site scale: {sites} {factor}"));
     }
-
-    /// How the picture of `seed` was made, by `method`.
-    pub(crate) fn text(&self, method: &str, seed: u64) -> String {
-        format!("{}{seed}, Method: {method}, {}", self.before, self.after)
+    for concept in &arguments.concepts {
+        after.push(format!(
+            "Concept: {} {} scale {}",
+            concept.phrase,
+            named(&concept.image)?,
+            concept.scale
+        ));
     }
+    for identity in &arguments.identities {
+        let (phrase, file) = (&identity.phrase, named(&identity.file)?);
+        after.push(format!("Identity: {phrase} {file}"));
+    }
+    for mask in &arguments.masks {
+        let role = arguments.mask_role;
+        after.push(format!(
+            "Mask: {} {} {role:?}",
+            mask.phrase,
+            named(&mask.file)?
+        ));
+    }
+    after.extend(start(&arguments.start, request.start.as_ref())?);
+    after.extend(control(&arguments.control)?);
+    after.extend(arguments.mask_source.parameters());
+    if let Some(tile) = request.vae_tile {
+        after.push(format!("VAE tile: {tile}"));
+    }
+    if arguments.prompts.long_prompts {
+        after.push("Long prompts: true".into());
+    }
+    if let Some(weights) = arguments.prompts.prompt_weights {
+        after.push(format!("Prompt weights: {weights:?}"));
+    }
+    after.push(format!("Fidelity: {:?}", request.fidelity));
+    after.push(format!("Model: {}", folder.display()));
+    for adapter in &arguments.adapters {
+        after.push(format!("Adapter: {}", adapter.display()));
+    }
+    for (name, file) in arguments.parts.given() {
+        after.push(format!("{name}: {}", file.display()));
+    }
+    for (file, strength) in &arguments.loras {
+        after.push(format!("LoRA: {} {strength}", file.display()));
+    }
+    for lora in &arguments.loras_at {
+        let (phrase, file, strength) = (&lora.phrase, lora.image.display(), lora.scale);
+        after.push(format!("LoRA: {file} {strength} at {phrase}"));
+    }
+    for (word, file) in &arguments.embeddings {
+        let word = word.as_deref().unwrap_or_default();
+        after.push(format!("Embedding: {word} {}", file.display()));
+    }
+    let (more, negative) = (&arguments.more_images, &arguments.flux.negative_images);
+    for (what, pictures) in [("More of", more), ("Negative picture of", negative)] {
+        for picture in pictures {
+            let (phrase, file) = (&picture.phrase, named(&picture.file)?);
+            after.push(format!("{what}: {phrase} {file}"));
+        }
+    }
+    if let Some(scale) = request.guidance.true_cfg_scale {
+        after.push(format!("True CFG scale: {scale}"));
+    }
+    if arguments.flux.no_text_rows {
+        after.push("Text rows: off".into());
+    }
+    after.extend(arguments.references.parameters());
+    let (dtype, backend) = (arguments.dtype, arguments.backend.name());
+    after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
+    if let Some(bits) = arguments.flux.quantize {
+        after.push(format!("Weights: {bits:?}"));
+    }
+    after.push(format!("Backend: {backend}"));
+    after.push(format!("Version: conceptrol {}", env!("CARGO_PKG_VERSION")));
+    Ok(said.with(after))
 }
 
 /// Control pictures, when and where they act, and the picture that is edited.
@@ -207,15 +189,6 @@ fn start(arguments: &StartArguments, start: Option<&Start>) -> Result<Vec<String
 
 /// The name of a file with the first half of its SHA-256.
 fn named(path: &Path) -> Result<String, Box<dyn Error>> {
-    let bytes = fs::read(path)?;
-    let hash: String = Sha256::digest(bytes)[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    Ok(format!("{name} sha256:{hash}"))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(hashed(&name, &fs::read(path)?))
 }

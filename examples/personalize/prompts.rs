@@ -4,7 +4,7 @@ use std::error::Error;
 
 use clap::{Args, ValueEnum};
 use conceptrol_core::pipeline::only_subject;
-use conceptrol_examples::say_err;
+use conceptrol_examples::{phrase::places, say_err};
 use conceptrol_sd::pipeline::{Reading, Weighting};
 
 use crate::{arguments::Arguments, concepts::Phrase};
@@ -60,14 +60,14 @@ impl Arguments {
         let of_faces = self.identities.iter().map(|identity| &identity.phrase);
         let references: Vec<&Phrase> = of_concepts.chain(of_faces).collect();
         let is_auto = |phrase: &Phrase| phrase.text == AUTO;
-        if !references.iter().any(|phrase| is_auto(phrase)) || occurrences(&prompt, AUTO) > 0 {
+        if !references.iter().any(|phrase| is_auto(phrase)) || !places(&prompt, AUTO).is_empty() {
             return Ok(self);
         }
         if references.len() > 1 {
             return Err("`auto` is for a single reference: name the phrase of each".into());
         }
         let subject = only_subject(&prompt)?;
-        let occurrence = occurrences(&prompt[..subject.bytes.start], &subject.text) + 1;
+        let occurrence = places(&prompt[..subject.bytes.start], &subject.text).len() + 1;
         say_err!(
             "auto: the reference is of `{}`, the only phrase the prompt shows as its subject",
             subject.text
@@ -84,15 +84,4 @@ impl Arguments {
         }
         Ok(self)
     }
-}
-
-/// How often a text has a phrase as whole words, in any case.
-fn occurrences(text: &str, phrase: &str) -> usize {
-    let (text, phrase) = (text.to_lowercase(), phrase.to_lowercase());
-    let is_letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let whole = |(at, _): &(usize, &str)| {
-        let after = text[at + phrase.len()..].chars().next();
-        !is_letter(text[..*at].chars().next_back()) && !is_letter(after)
-    };
-    text.match_indices(&phrase).filter(whole).count()
 }

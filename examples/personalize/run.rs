@@ -4,11 +4,11 @@ use std::{error::Error, path::Path};
 
 use conceptrol_core::{
     Grid,
-    mask::ConceptMask,
     models::image::MaskImage,
     pipeline::{Conditioning, Generation, LocatedConcept, Mode, Pipeline, Request},
 };
 use conceptrol_examples::{
+    mask::on_host,
     memory,
     progress::{Interrupt, Pace, Steps},
     say, say_err,
@@ -16,7 +16,7 @@ use conceptrol_examples::{
 use image::RgbImage;
 
 use crate::{
-    arguments::Arguments, control::Given, parameters::Parameters, watch::Watch, write::Writer,
+    arguments::Arguments, control::Given, parameters::parameters, watch::Watch, write::Writer,
 };
 
 /// A finished generation.
@@ -60,7 +60,7 @@ pub(crate) fn run<P: Pipeline>(
     for mode in &modes {
         pipeline.check_request(&request.clone().mode(*mode))?;
     }
-    let parameters = Parameters::of(arguments, folder, pipeline, &request)?;
+    let parameters = parameters(arguments, folder, pipeline, &request)?;
     let mut writer = Writer::new(&arguments.out, parameters)?;
     print_request(folder, pipeline, &request);
 
@@ -155,23 +155,19 @@ fn generate<P: Pipeline>(
         images,
         seeds,
         masks: masks
-            .filter_map(|(concept, mask)| Some(on_host(concept, &mask?)))
+            .filter_map(|(concept, mask)| {
+                let mask = mask?;
+                Some(MaskOnHost {
+                    concept,
+                    grid: mask.grid(),
+                    values: on_host(&mask),
+                })
+            })
             .collect(),
         located: located.into_iter().flatten().collect(),
         region,
         pace,
     })
-}
-
-/// A mask of the first picture, read from the device.
-fn on_host(concept: String, mask: &ConceptMask) -> MaskOnHost {
-    let first = mask.values().clone().slice_dim(0, 0..1);
-    let values = first.into_data().iter::<f32>().collect();
-    MaskOnHost {
-        concept,
-        grid: mask.grid(),
-        values,
-    }
 }
 
 fn print_request<P: Pipeline>(folder: &Path, pipeline: &P, request: &Request<P::Extra>) {

@@ -7,18 +7,19 @@ use std::{
 
 use conceptrol_core::{
     Cancel,
-    analysis::overlay,
     models::image::save_png,
     pipeline::{PipelineError, Stage},
 };
-use conceptrol_examples::{folder::prepare, say_err, sheet::sheet};
-use image::RgbImage;
-use ndarray::{ArrayView2, ArrayView3};
-
-use crate::{
-    parameters::Parameters,
-    run::{Finished, MaskOnHost},
+use conceptrol_examples::{
+    folder::prepare,
+    mask::over,
+    parameters::{KEYWORD, Parameters},
+    say_err,
+    sheet::sheet,
 };
+use image::RgbImage;
+
+use crate::run::Finished;
 
 /// Edge of a picture on the sheet, in pixels.
 const SHEET_EDGE: u32 = 256;
@@ -94,7 +95,7 @@ impl Writer {
             }
             on_sheet.push((run.label.replace('_', " "), run.images[0].clone()));
             for (index, mask) in run.masks.iter().enumerate() {
-                let picture = over(&run.images[0], mask)?;
+                let picture = over(&run.images[0], mask.grid, &mask.values)?;
                 self.write(&numbered("mask", index), run.label, first, &picture)?;
                 on_sheet.push((format!("mask: {}", mask.concept), picture));
             }
@@ -125,12 +126,7 @@ impl Writer {
     ) -> Result<(), Box<dyn Error>> {
         let mut row = vec![("before", before.clone())];
         if let Some(region) = finished.first().and_then(|run| run.region.as_ref()) {
-            let mask = MaskOnHost {
-                concept: String::new(),
-                grid: region.grid,
-                values: region.values.clone(),
-            };
-            row.push(("region", over(before, &mask)?));
+            row.push(("region", over(before, region.grid, &region.values)?));
         }
         row.extend(
             finished
@@ -151,7 +147,7 @@ impl Writer {
     ) -> Result<(), Box<dyn Error>> {
         let path = self.folder.join(name);
         let text = self.parameters.text(method, seed);
-        save_png(&path, picture, &[("parameters", &text)])?;
+        save_png(&path, picture, &[(KEYWORD, &text)])?;
         self.written.push(path);
         Ok(())
     }
@@ -164,19 +160,4 @@ fn numbered(name: &str, index: usize) -> String {
     } else {
         format!("{name}_{}.png", index + 1)
     }
-}
-
-/// The mask as a heat map over a picture.
-fn over(picture: &RgbImage, mask: &MaskOnHost) -> Result<RgbImage, Box<dyn Error>> {
-    let (width, height) = picture.dimensions();
-    let shape = (height as usize, width as usize, 3);
-    let samples = ArrayView3::from_shape(shape, picture.as_raw())?;
-    let values = ArrayView2::from_shape((mask.grid.height, mask.grid.width), &mask.values)?;
-    let brightest = mask
-        .values
-        .iter()
-        .copied()
-        .fold(f32::MIN_POSITIVE, f32::max);
-    let (samples, _) = overlay(samples, values, brightest, 0.6).into_raw_vec_and_offset();
-    Ok(RgbImage::from_raw(width, height, samples).expect("the overlay has the picture's size"))
 }

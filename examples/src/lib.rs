@@ -1,4 +1,4 @@
-//! What the examples share: backends, output, progress, labelled sheets, memory.
+//! What the examples share: backends, output, progress, labelled sheets, masks, the parameters in pictures, memory.
 
 pub mod device;
 pub mod folder;
@@ -7,9 +7,12 @@ pub mod heat;
 pub mod hub;
 pub mod machine;
 pub mod map;
+pub mod mask;
 pub mod memory;
 pub mod model;
 pub mod output;
+pub mod parameters;
+pub mod phrase;
 pub mod progress;
 pub mod sheet;
 pub mod values;
