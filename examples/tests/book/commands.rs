@@ -79,6 +79,7 @@ fn options_in_the_text_exist() {
         "convert",
         "parity",
         "figures",
+        "studio",
     ] {
         known.extend(help(program, None));
     }
