@@ -22,7 +22,7 @@ use std::{
 
 use clap::Parser;
 use conceptrol_core::{message::chain, pipeline::PipelineError};
-use conceptrol_examples::{say, say_err};
+use conceptrol_examples::{device::DeviceError, say, say_err};
 
 use crate::{
     arguments::{Arguments, Command, Common},
@@ -34,12 +34,15 @@ use crate::{
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let backend = arguments.common.backend.clone();
+    match backend.guard(|| run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say_err!("error: {}", chain(&*error));
             let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }));
-            if cancelled {
+            let is_lost = |error: &DeviceError| error.is_lost();
+            if cancelled || error.downcast_ref().is_some_and(is_lost) {
                 say_err!("rows that are finished are kept; the same command goes on");
             }
             ExitCode::from(if cancelled { 130 } else { 2 })
@@ -89,7 +92,7 @@ fn all(common: &Common) -> Result<(), Box<dyn Error>> {
 /// On every backend of this program.
 fn overhead(common: &Common, options: arguments::Overhead) -> Result<(), Box<dyn Error>> {
     let overhead = Overhead(options);
-    backends().into_iter().try_for_each(|backend| {
+    backends(&common.backend).into_iter().try_for_each(|backend| {
         let common = Common {
             backend,
             ..common.clone()

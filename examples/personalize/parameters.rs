@@ -116,7 +116,7 @@ impl Parameters {
             after.push("Text rows: off".into());
         }
         after.extend(arguments.references.parameters());
-        let (dtype, backend) = (arguments.dtype, arguments.backend.name());
+        let (dtype, backend) = (arguments.dtype, arguments.backend.feature());
         after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
         after.push(format!("Backend: {backend}"));
         after.push(format!("Version: conceptrol {}", env!("CARGO_PKG_VERSION")));

@@ -1,10 +1,8 @@
 //! What the examples share: backends, output, progress, labelled sheets, memory.
 
-pub mod device;
 pub mod folder;
 #[cfg(feature = "hub")]
 pub mod hub;
-pub mod machine;
 pub mod map;
 pub mod memory;
 pub mod model;
@@ -12,6 +10,8 @@ pub mod output;
 pub mod progress;
 pub mod sheet;
 pub mod values;
+
+pub use conceptrol_benches::{device, machine};
 
 /// The code of the workspace's README compiles.
 #[cfg(doctest)]
