@@ -30,6 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
+    bench.heading();
     let small = arguments.common.small;
     let edge = arguments.edge.unwrap_or(if small { 128 } else { 512 });
     let model = match small {

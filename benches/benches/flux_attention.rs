@@ -53,13 +53,24 @@ fn main() -> ExitCode {
         "flux_attention",
         |of: &Arguments| &of.common,
         |arguments, bench| {
+            bench.heading();
             let common = &arguments.common;
             let small = common.small;
             let exact = common.backend == Backend::Flex && common.dtype == Precision::F32;
             for side in if small { vec![8] } else { vec![32, 64] } {
                 let shape = match small {
-                    true => Shape { heads: 2, head_dim: 64, text: 64, sides: [side, 8] },
-                    false => Shape { heads: 24, head_dim: 128, text: 512, sides: [side, 32] },
+                    true => Shape {
+                        heads: 2,
+                        head_dim: 64,
+                        text: 64,
+                        sides: [side, 8],
+                    },
+                    false => Shape {
+                        heads: 24,
+                        head_dim: 128,
+                        text: 512,
+                        sides: [side, 32],
+                    },
                 };
                 measure(&shape, exact, bench)?;
             }
@@ -112,7 +123,12 @@ fn measure(shape: &Shape, exact: bool, bench: &mut Bench) -> Result<(), Failure>
             Ok(publishing.attend(concept_block, call.clone())?)
         }),
     ];
-    let Shape { heads, head_dim, text, .. } = shape;
+    let Shape {
+        heads,
+        head_dim,
+        text,
+        ..
+    } = shape;
     let latents = layout.latents.range.len();
     let title = format!(
         "{heads} heads of {head_dim}, {text} text + {latents} latent + {} condition tokens",
@@ -135,7 +151,8 @@ fn measure(shape: &Shape, exact: bool, bench: &mut Bench) -> Result<(), Failure>
     bench.single(1, Way::new(format!("{title}: dense bias"), || Ok(dense())))?;
     println!("largest deviation of conceptrol from the dense bias: {deviation:.1e}");
     let mut row = bench.row(format!("{title}: conceptrol and the dense bias"));
-    row.numbers.insert("largest deviation".into(), f64::from(deviation));
+    row.numbers
+        .insert("largest deviation".into(), f64::from(deviation));
     bench.put(row)?;
     // kernels of cards multiply in f16, so there the number is for the reader
     if exact && deviation.is_nan() || exact && deviation >= TOLERANCE {

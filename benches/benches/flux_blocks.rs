@@ -55,6 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
+    bench.heading();
     let small = arguments.common.small;
     let (side, text) = if small { (128, 64) } else { (512, 512) };
     let side = arguments.edge.unwrap_or(side);
@@ -74,9 +75,8 @@ fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
         .layer(joint(), ConceptrolLayer::new(block))
         .layer(joint(), JointConditionLayer::new())
         .build()?;
-    let session = |plan, concepts: Vec<Concept>| {
-        Session::new(plan, BatchLayout::unguided(1), concepts)
-    };
+    let session =
+        |plan, concepts: Vec<Concept>| Session::new(plan, BatchLayout::unguided(1), concepts);
     let concept = || vec![Concept::new("concept", [vec![6..8]])];
     let mut sessions = [
         session(&plain, Vec::new())?,

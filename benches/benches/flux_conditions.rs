@@ -37,6 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
+    bench.heading();
     let small = arguments.common.small;
     let (side, text) = if small { (128, 64) } else { (512, 512) };
     let side = arguments.edge.unwrap_or(side);
@@ -49,9 +50,12 @@ fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
     keeping.set_reading(Reading::Independent);
     for references in [1, 2] {
         let inputs = FluxInputs::new(&config, side, text, references, &place);
-        let (mut first, mut second) = (session(&config, references)?, session(&config, references)?);
+        let (mut first, mut second) =
+            (session(&config, references)?, session(&config, references)?);
         let mut ways = [
-            Way::new("computed at each step", || inputs.run(&computing, &mut first)),
+            Way::new("computed at each step", || {
+                inputs.run(&computing, &mut first)
+            }),
             Way::new("kept", || inputs.run(&keeping, &mut second)),
         ];
         let title = format!("{references} references of {side}x{side}");

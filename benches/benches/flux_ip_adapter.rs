@@ -43,12 +43,21 @@ fn main() -> ExitCode {
         "flux_ip_adapter",
         |of: &Arguments| &of.common,
         |arguments, bench| {
+            bench.heading();
             let small = arguments.common.small;
             let (config, place) = (flux_blocks(small), bench.place());
             let weights = Weights::random(1, &place.device, place.dtype);
             let model = FluxTransformer::new(&config, &weights);
-            let (edges, text) = if small { (vec![128], 64) } else { (vec![512, 1024], 512) };
-            let edges = if arguments.edges.is_empty() { &edges } else { &arguments.edges };
+            let (edges, text) = if small {
+                (vec![128], 64)
+            } else {
+                (vec![512, 1024], 512)
+            };
+            let edges = if arguments.edges.is_empty() {
+                &edges
+            } else {
+                &arguments.edges
+            };
             for &side in edges {
                 for adapter in [Adapter::XLabs, Adapter::InstantX] {
                     measure(&model, adapter, [side, text], bench)?;
@@ -108,8 +117,7 @@ fn measure(
     let (config, place) = (model.config(), bench.place());
     let inputs = FluxInputs::new(config, side, text, 0, &place);
     let sites = attention_sites(config);
-    let tokens: Tensor<3> =
-        numbers([1, adapter.tokens(), config.joint_attention_dim], 5, &place);
+    let tokens: Tensor<3> = numbers([1, adapter.tokens(), config.joint_attention_dim], 5, &place);
     let concept = || {
         Concept::new("concept", [vec![6..8]])
             .reference(ReferenceTokens::new(tokens.clone(), tokens.clone()))
@@ -124,9 +132,8 @@ fn measure(
         .layer(joint(), ConceptrolLayer::new(block))
         .layer(joint(), adapter.layer(config, &place))
         .build()?;
-    let session = |plan, concepts: Vec<Concept>| {
-        Session::new(plan, BatchLayout::unguided(1), concepts)
-    };
+    let session =
+        |plan, concepts: Vec<Concept>| Session::new(plan, BatchLayout::unguided(1), concepts);
     let mut words = session(&plain, Vec::new())?;
     let mut adapted = session(&with, vec![concept()])?;
     let mut conceptrol = session(&gated, vec![concept()])?;

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
+    bench.heading();
     if arguments.common.small {
         return Err("a small model has no published file".into());
     }

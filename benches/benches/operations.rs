@@ -40,6 +40,7 @@ fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
         true => small_operations(),
         false => operations(),
     };
+    bench.heading();
     println!("{}", Bench::HEADER);
     for operation in all.iter().filter(|one| one.name.contains(&filter)) {
         let work = operation.prepare(bench.place());

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
+    bench.heading();
     let (config, edge) = match arguments.common.small {
         true => (SMALL, 128),
         false => (SDXL, 1024),

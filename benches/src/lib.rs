@@ -24,8 +24,8 @@ pub use numbers::{Place, numbers};
 pub use operations::{Operation, operations, small_operations};
 pub use random_model::{RandomModel, Size};
 pub use scratch::{parameters, write_random};
-pub use timing::{Times, processor_time};
 pub(crate) use timing::consumed;
+pub use timing::{Times, processor_time};
 
 /// Whatever ends a benchmark.
 pub type Failure = Box<dyn Error>;

@@ -26,11 +26,7 @@ impl From<&Self> for Place {
 }
 
 /// Numbers in -1..1 from a linear congruential generator, which `peers/operations.py` repeats: both sides compute on the same.
-pub fn numbers<const D: usize>(
-    shape: [usize; D],
-    seed: u32,
-    place: impl Into<Place>,
-) -> Tensor<D> {
+pub fn numbers<const D: usize>(shape: [usize; D], seed: u32, place: impl Into<Place>) -> Tensor<D> {
     let mut state = seed;
     let values: Vec<f32> = (0..shape.iter().product())
         .map(|_| {

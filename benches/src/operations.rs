@@ -26,11 +26,7 @@ impl Operation {
         (self.prepare)(&place.into())
     }
 
-    fn new(
-        name: impl Into<String>,
-        flops: f64,
-        prepare: impl Fn(&Place) -> Run + 'static,
-    ) -> Self {
+    fn new(name: impl Into<String>, flops: f64, prepare: impl Fn(&Place) -> Run + 'static) -> Self {
         Self {
             name: name.into(),
             flops,

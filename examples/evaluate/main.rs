@@ -92,11 +92,13 @@ fn all(common: &Common) -> Result<(), Box<dyn Error>> {
 /// On every backend of this program.
 fn overhead(common: &Common, options: arguments::Overhead) -> Result<(), Box<dyn Error>> {
     let overhead = Overhead(options);
-    backends(&common.backend).into_iter().try_for_each(|backend| {
-        let common = Common {
-            backend,
-            ..common.clone()
-        };
-        lab::run(&common, &overhead)
-    })
+    backends(&common.backend)
+        .into_iter()
+        .try_for_each(|backend| {
+            let common = Common {
+                backend,
+                ..common.clone()
+            };
+            lab::run(&common, &overhead)
+        })
 }

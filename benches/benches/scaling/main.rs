@@ -75,12 +75,14 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    run("scaling", |of: &Arguments| &of.common, |arguments, bench| {
-        match &arguments.sizes[..] {
+    run(
+        "scaling",
+        |of: &Arguments| &of.common,
+        |arguments, bench| match &arguments.sizes[..] {
             [size] if arguments.step => step(*size, arguments.common.small, bench),
             _ => table(arguments, bench),
-        }
-    })
+        },
+    )
 }
 
 fn table(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
@@ -89,6 +91,7 @@ fn table(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
     if arguments.draw {
         return plot::draw(&picture, &row::read(&file)?);
     }
+    bench.heading();
     let common = &arguments.common;
     let on_cpu = common.backend == Backend::Flex;
     // the drawing is of published sizes

@@ -116,12 +116,23 @@ impl Backend {
         }
     }
 
-    /// What went over the connection to a remote device so far; nothing for others.
-    #[cfg(feature = "remote")]
-    pub fn traffic(&self) -> Option<conceptrol_core::remote::Traffic> {
+    /// What went over the connection to a remote device so far, by name: messages of operations, answers that were waited for, and
+    /// the bytes of both. Empty for other devices.
+    pub fn traffic(&self) -> Vec<(&'static str, u64)> {
         match self {
-            Self::Remote(address) => Some(super::remote::last(address)?.traffic()),
-            _ => None,
+            #[cfg(feature = "remote")]
+            Self::Remote(address) => {
+                let traffic = super::remote::last(address).map(|remote| remote.traffic());
+                traffic.map_or_else(Vec::new, |traffic| {
+                    vec![
+                        ("messages sent", traffic.sent),
+                        ("bytes sent", traffic.sent_bytes),
+                        ("answers", traffic.received),
+                        ("bytes received", traffic.received_bytes),
+                    ]
+                })
+            }
+            _ => Vec::new(),
         }
     }
 

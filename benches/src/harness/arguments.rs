@@ -45,7 +45,6 @@ pub fn run<A: Parser>(
         let dtype = opened.float(common.dtype)?;
         let record = common.json.as_deref().map(Record::open).transpose()?;
         let mut bench = Bench::new(benchmark, &opened, common, dtype, record);
-        bench.heading();
         common.backend.guard(|| work(&arguments, &mut bench))
     };
     match finished() {

@@ -3,12 +3,16 @@ use std::time::Instant;
 use burn::tensor::{DType, Device, FloatDType};
 
 use super::{Common, Environment, Measured, Record, Row, Times, Way};
-use crate::{Counting, Failure, Peak, Place, consumed, device::Opened};
+use crate::{
+    Counting, Failure, Peak, Place, consumed,
+    device::{Backend, Opened},
+};
 
 /// A benchmark that runs: where, how often, and where its rows go.
 #[derive(Debug)]
 pub struct Bench {
     benchmark: &'static str,
+    backend: Backend,
     device: Device,
     dtype: FloatDType,
     rounds: Option<u16>,
@@ -36,6 +40,7 @@ impl Bench {
     ) -> Self {
         Self {
             benchmark,
+            backend: common.backend.clone(),
             device: opened.device().clone(),
             dtype,
             rounds: common.rounds,
@@ -78,10 +83,13 @@ impl Bench {
         self.rounds.map_or(usual, usize::from)
     }
 
-    /// What this runs on, before the tables.
-    pub(super) fn heading(&self) {
+    /// Prints what this runs on. Not where a peer reads the answers.
+    pub fn heading(&self) {
         let at = &self.environment;
-        let driver = at.driver.as_ref().map(|driver| format!(", driver {driver}"));
+        let driver = at
+            .driver
+            .as_ref()
+            .map(|driver| format!(", driver {driver}"));
         println!(
             "{}: {} on {} ({}{}), commit {}",
             self.benchmark,
@@ -117,6 +125,7 @@ impl Bench {
                 }
                 measured.host_peak = measured.host_peak.max(once.host_peak);
                 measured.device_peak = measured.device_peak.max(once.device_peak);
+                measured.traffic = once.traffic;
             }
         }
         Ok(all)
@@ -182,7 +191,9 @@ impl Bench {
     ///
     /// If it cannot be written.
     pub fn put(&mut self, row: Row) -> Result<(), Failure> {
-        self.record.as_mut().map_or(Ok(()), |record| record.put(row))
+        self.record
+            .as_mut()
+            .map_or(Ok(()), |record| record.put(row))
     }
 
     fn row_of(&self, title: &str, measured: &Measured) -> Row {
@@ -190,7 +201,11 @@ impl Bench {
             "" => measured.name.clone(),
             title => format!("{title}: {}", measured.name),
         };
+        let traffic = measured.traffic.iter();
         Row {
+            numbers: traffic
+                .map(|(name, count)| ((*name).to_owned(), *count as f64))
+                .collect(),
             seconds: measured.times(),
             processor_seconds: Times::of(&measured.processor),
             flops: (measured.flops > 0.0).then_some(measured.flops),
@@ -202,14 +217,15 @@ impl Bench {
 
     fn once(&self, way: &mut Way<'_>) -> Result<Once, Failure> {
         self.finish()?;
+        let traffic = self.backend.traffic();
         let mut run = || -> Result<(f64, Option<f64>), Failure> {
             let (before, start) = (consumed(), Instant::now());
             let result = way.run()?;
             self.finish()?;
             let seconds = start.elapsed().as_secs_f64();
-            let processor = consumed().zip(before).map(|(after, before)| {
-                (after - before) as f64 / 1e9
-            });
+            let processor = consumed()
+                .zip(before)
+                .map(|(after, before)| (after - before) as f64 / 1e9);
             drop(result);
             Ok((seconds, processor))
         };
@@ -226,7 +242,11 @@ impl Bench {
         };
         let (seconds, processor) = measured?;
         let usage = self.device.memory_pool_usage();
+        let traffic = self.backend.traffic().into_iter().zip(traffic);
         Ok(Once {
+            traffic: traffic
+                .map(|((name, after), (_, before))| (name, after - before))
+                .collect(),
             seconds,
             processor,
             host_peak,
@@ -242,6 +262,7 @@ impl Bench {
 }
 
 struct Once {
+    traffic: Vec<(&'static str, u64)>,
     seconds: f64,
     processor: Option<f64>,
     host_peak: Option<u64>,
@@ -258,13 +279,23 @@ fn line(measured: &Measured, base: Option<&Measured>) -> String {
     let times = measured.times();
     let flops = times.filter(|_| measured.flops > 0.0);
     let ratio = base.and_then(|base| measured.over(base));
+    let of_processor = base.and_then(|base| measured.processor_over(base));
+    let of_processor = of_processor.map(|ratio| format!("; cpu {:.3}", ratio.median));
     let ratio = ratio.map(|ratio| {
         format!(
-            "{:.3}, {:.3} to {:.3}",
-            ratio.median, ratio.best, ratio.worst
+            "{:.3}, {:.3} to {:.3}{}",
+            ratio.median,
+            ratio.best,
+            ratio.worst,
+            of_processor.unwrap_or_default()
         )
     });
-    format!(
+    let traffic: Vec<String> = measured
+        .traffic
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    let line = format!(
         "{:<48} {:>10} {:>10} {:>6}% {:>10} {:>9} {:>9} {:>10}   {}",
         measured.name,
         number(milliseconds(times.map(|times| times.best)), 2),
@@ -278,5 +309,9 @@ fn line(measured: &Measured, base: Option<&Measured>) -> String {
         number(megabytes(measured.host_peak), 1),
         number(megabytes(measured.device_peak), 1),
         ratio.unwrap_or_default()
-    )
+    );
+    match traffic.is_empty() {
+        true => line,
+        false => format!("{line}\n    {}", traffic.join(", ")),
+    }
 }

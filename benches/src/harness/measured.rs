@@ -13,6 +13,8 @@ pub struct Measured {
     pub host_peak: Option<u64>,
     /// What Burn had reserved on the device afterwards, in bytes: a pool keeps what it once needed.
     pub device_peak: Option<u64>,
+    /// What went over the connection to a remote device in the last round, by name; empty for other devices.
+    pub traffic: Vec<(&'static str, u64)>,
     pub(super) flops: f64,
 }
 

@@ -150,7 +150,10 @@ impl<'a> Table<'a> {
     }
 
     fn numbers(&self) -> String {
-        let all = self.cases.iter().flat_map(|(_, rows)| rows.iter().flatten());
+        let all = self
+            .cases
+            .iter()
+            .flat_map(|(_, rows)| rows.iter().flatten());
         let names: BTreeSet<&str> = all
             .flat_map(|row| row.numbers.keys().map(String::as_str))
             .collect();
@@ -264,7 +267,10 @@ mod tests {
             "| deviation | B |",
             "| golden | 0.5000 |",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line}\nin\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line}\nin\n{text}"
+            );
         }
     }
 

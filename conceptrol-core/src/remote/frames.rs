@@ -83,14 +83,13 @@ mod tests {
         let mut bytes = match length {
             0..126 => vec![kind, mask | length as u8],
             126..65536 => vec![kind, mask | 126, (length >> 8) as u8, length as u8],
-            _ => [
-                &[kind, mask | 127][..],
-                &(length as u64).to_be_bytes(),
-            ]
-            .concat(),
+            _ => [&[kind, mask | 127][..], &(length as u64).to_be_bytes()].concat(),
         };
         // what looks like another frame does not count
-        bytes.extend(std::iter::repeat_n(0x82, length + if masked { 4 } else { 0 }));
+        bytes.extend(std::iter::repeat_n(
+            0x82,
+            length + if masked { 4 } else { 0 },
+        ));
         bytes
     }
 
