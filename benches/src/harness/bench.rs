@@ -271,6 +271,8 @@ struct Once {
 
 fn line(measured: &Measured, base: Option<&Measured>) -> String {
     let number = |value: Option<f64>, digits: usize| match value {
+        // very small operations take microseconds
+        Some(value) if value < 1.0 && digits > 0 => format!("{value:.4}"),
         Some(value) => format!("{value:.digits$}"),
         None => "-".to_owned(),
     };

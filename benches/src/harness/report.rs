@@ -198,6 +198,7 @@ impl<'a> Table<'a> {
 fn cell(value: Option<f64>) -> String {
     match value {
         None => "-".into(),
+        Some(value) if value < 1.0 => format!("{value:.4}"),
         Some(value) if value < 100.0 => format!("{value:.2}"),
         Some(value) => format!("{value:.0}"),
     }
