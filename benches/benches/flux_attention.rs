@@ -97,14 +97,14 @@ fn measure(shape: &Shape, exact: bool, bench: &mut Bench) -> Result<(), Failure>
     let batch = BatchLayout::unguided(1);
     let sites = attention_sites(&config);
     let plain_plan = AttentionPlan::plain(&sites);
-    let mut plain_session = Session::new(&plain_plan, batch.clone(), [])?;
+    let mut plain_session = Session::new(&plain_plan, batch, [])?;
     let block = pipeline::concept_block(&config, Fidelity::Paper);
     let plan = AttentionPlan::builder(&sites)
         .layer(SiteSelector::joint(), ConceptrolLayer::new(block))
         .layer(SiteSelector::joint(), JointConditionLayer::new())
         .build()?;
     let concept = || Concept::new("concept", [vec![WORDS]]);
-    let mut session = Session::new(&plan, batch.clone(), [concept()])?;
+    let mut session = Session::new(&plan, batch, [concept()])?;
     let mut publishing = Session::new(&plan, batch, [concept()])?;
     session.attend(concept_block, call.clone())?; // publishes the mask that is in force from here on
 
@@ -155,7 +155,7 @@ fn measure(shape: &Shape, exact: bool, bench: &mut Bench) -> Result<(), Failure>
         .insert("largest deviation".into(), f64::from(deviation));
     bench.put(row)?;
     // kernels of cards multiply in f16, so there the number is for the reader
-    if exact && deviation.is_nan() || exact && deviation >= TOLERANCE {
+    if exact && (deviation.is_nan() || deviation >= TOLERANCE) {
         return Err(format!("the structured bias is not the dense one: {deviation}").into());
     }
     Ok(())
