@@ -8,18 +8,14 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use conceptrol_core::{
-    Capture, SiteSelector,
-    analysis::heat_map,
-    mask::MaskNorm,
+    SiteSelector,
     message::chain,
     models::image::save_png,
     pipeline::{ConceptRequest, LoadOptions, Mode, Pipeline, Silent},
     processors::CaptureLayer,
 };
-use conceptrol_examples::{device::Backend, say, say_err, sheet::sheet};
+use conceptrol_examples::{device::Backend, heat::heat, say, say_err, sheet::sheet};
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
-use image::RgbImage;
-use ndarray::ArrayView2;
 
 /// Draw where every cross-attention block looks for a word.
 #[derive(Debug, Parser)]
@@ -93,7 +89,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             .attention_sites()
             .get(stamp.site)
             .map_or("", |site| site.name.as_str());
-        pictures.push((short(site), picture(capture)?));
+        pictures.push((short(site), heat(&capture.map)?));
     }
     if pictures.len() == 1 {
         return Err(format!("there is no step {} of {}", step + 1, arguments.steps).into());
@@ -113,26 +109,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         step + 1
     );
     Ok(())
-}
-
-/// The map of the first picture, its peak white.
-fn picture(capture: &Capture) -> Result<RgbImage, Box<dyn Error>> {
-    let map = capture.map.clone().normalized(MaskNorm::Max);
-    let grid = map.grid();
-    let values: Vec<f32> = map
-        .values()
-        .clone()
-        .slice_dim(0, 0..1)
-        .into_data()
-        .convert::<f32>()
-        .try_into_vec()?;
-    let (samples, _) = heat_map(
-        ArrayView2::from_shape((grid.height, grid.width), &values)?,
-        1.0,
-    )
-    .into_raw_vec_and_offset();
-    let (width, height) = (u32::try_from(grid.width)?, u32::try_from(grid.height)?);
-    Ok(RgbImage::from_raw(width, height, samples).expect("three samples a cell"))
 }
 
 /// `up_blocks.1.attentions.0.transformer_blocks.0.attn2` as the paper writes it: `UP 1.0.0`.

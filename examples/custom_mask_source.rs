@@ -5,7 +5,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-use std::{error::Error, path::Path};
+use std::{error::Error, fs, path::Path};
 
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{
@@ -69,6 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let generation = pipeline.generate(&request, &mut Silent)?;
     let path = Path::new("target/custom_mask_source.png");
+    fs::create_dir_all("target")?;
     image::save_png(path, &generation.images[0], &[])?;
     say!("wrote {}", path.display());
     Ok(())

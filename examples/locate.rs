@@ -8,8 +8,7 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use conceptrol_core::{
-    analysis::{heat_map, sharpness},
-    mask::{ConceptMask, MaskNorm},
+    analysis::sharpness,
     message::chain,
     models::image::save_png,
     noun_phrases,
@@ -17,14 +16,13 @@ use conceptrol_core::{
 };
 use conceptrol_examples::{
     device::Backend,
+    heat::{first, heat},
     model::{PartArguments, is_flux},
     say, say_err,
     sheet::sheet,
 };
 use conceptrol_flux::Flux;
 use conceptrol_sd::StableDiffusion;
-use image::RgbImage;
-use ndarray::Array2;
 
 /// List the noun phrases of a prompt and draw where the concept block sees each.
 #[derive(Debug, Parser)]
@@ -90,8 +88,7 @@ fn look<P: Pipeline>(pipeline: &P, arguments: &Arguments) -> Result<(), Box<dyn 
         let value = sharpness(map.view())?;
         let (text, role) = (&place.phrase.text, place.phrase.role.to_string());
         say!("{text:<32} {role:<8} {value:.3}");
-        let peak = first(&place.map.clone().normalized(MaskNorm::Max))?;
-        pictures.push((format!("{text} {value:.3}"), picture(&peak)?));
+        pictures.push((format!("{text} {value:.3}"), heat(&place.map)?));
     }
     let labelled: Vec<_> = pictures
         .iter()
@@ -103,19 +100,4 @@ fn look<P: Pipeline>(pipeline: &P, arguments: &Arguments) -> Result<(), Box<dyn 
     save_png(&arguments.out, &sheet(&labelled, 4, 192), &[])?;
     say!("wrote {}", arguments.out.display());
     Ok(())
-}
-
-/// The map of the first picture.
-fn first(map: &ConceptMask) -> Result<Array2<f32>, Box<dyn Error>> {
-    let grid = map.grid();
-    let row = map.values().clone().slice_dim(0, 0..1);
-    let values = row.into_data().convert::<f32>().try_into_vec()?;
-    Ok(Array2::from_shape_vec((grid.height, grid.width), values)?)
-}
-
-fn picture(map: &Array2<f32>) -> Result<RgbImage, Box<dyn Error>> {
-    let (height, width) = map.dim();
-    let (samples, _) = heat_map(map.view(), 1.0).into_raw_vec_and_offset();
-    let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
-    RgbImage::from_raw(width, height, samples).ok_or_else(|| "not three samples a cell".into())
 }

@@ -23,7 +23,7 @@ pub use memory::Peak;
 pub use numbers::{Place, numbers};
 pub use operations::{Operation, operations, small_operations};
 pub use random_model::{RandomModel, Size};
-pub use scratch::{parameters, write_random};
+pub use scratch::{parameters, write_random, write_repeating};
 pub(crate) use timing::consumed;
 pub use timing::{Times, processor_time};
 

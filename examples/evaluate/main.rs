@@ -12,6 +12,7 @@ mod lab;
 mod measure;
 mod report;
 mod rows;
+mod unused;
 mod watch;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use conceptrol_core::{message::chain, pipeline::PipelineError};
 use conceptrol_examples::{device::DeviceError, say, say_err};
 
@@ -34,7 +35,11 @@ use crate::{
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    for line in unused::unused(&matches) {
+        say_err!("{line}");
+    }
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let backend = arguments.common.backend.clone();
     match backend.guard(|| run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,

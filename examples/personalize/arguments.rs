@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, ValueEnum};
 use conceptrol_core::{
     MaskRole,
-    models::{scheduler::SchedulerName, weights::Files},
+    models::{
+        scheduler::SchedulerName,
+        weights::{Files, Keep},
+    },
     pipeline::{Fidelity, Mode},
 };
 use conceptrol_examples::{
@@ -155,6 +158,10 @@ pub(crate) struct FluxArguments {
     /// Keep the large models on disk and bring one block at a time into memory.
     #[arg(long, conflicts_with = "low_memory")]
     pub stream_weights: bool,
+    /// Round the weights of transformer and T5 to 8 or 4 bits as they are loaded, unless the files have them in as few. GGUF, fp8
+    /// and 16-bit files take no more memory than on disk as they are.
+    #[arg(long, value_name = "BITS", conflicts_with = "stream_weights")]
+    pub quantize: Option<QuantizeArgument>,
     /// Scale of mixing with the negative prompt, beside the guidance that is built in: above 1, a step costs two.
     #[arg(long, value_name = "SCALE", value_parser = finite::<f64>)]
     pub true_cfg_scale: Option<f64>,
@@ -204,6 +211,7 @@ impl Arguments {
     pub(crate) fn flux_only(&self) -> Option<&'static str> {
         let own = [
             ("--stream-weights", self.flux.stream_weights),
+            ("--quantize", self.flux.quantize.is_some()),
             ("--true-cfg-scale", self.flux.true_cfg_scale.is_some()),
             ("--negative-image", !self.flux.negative_images.is_empty()),
             ("--no-text-rows", self.flux.no_text_rows),
@@ -243,6 +251,23 @@ pub(crate) enum ModeArgument {
     Adapter,
     /// The reference does not act.
     TextOnly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QuantizeArgument {
+    /// 8.5 bits a weight (`Q8_0`).
+    Q8,
+    /// 4.5 bits a weight (`Q4_0`).
+    Q4,
+}
+
+impl From<QuantizeArgument> for Keep {
+    fn from(bits: QuantizeArgument) -> Self {
+        match bits {
+            QuantizeArgument::Q8 => Self::Q8_0,
+            QuantizeArgument::Q4 => Self::Q4_0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -134,5 +134,8 @@ fn flux_options(arguments: &Arguments) -> Result<LoadOptions<FluxOptions>, Box<d
         };
     }
     arguments.references.set_options(&mut options.extra);
+    if let Some(bits) = arguments.flux.quantize {
+        options.extra.weights = bits.into();
+    }
     Ok(options)
 }

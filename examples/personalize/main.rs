@@ -21,7 +21,7 @@ mod write;
 use std::process::ExitCode;
 
 use clap::{Parser, error::ErrorKind};
-use conceptrol_core::{message::chain, pipeline::PipelineError};
+use conceptrol_core::{SpanError, message::chain, pipeline::PipelineError};
 use conceptrol_examples::{say, say_err};
 
 use crate::arguments::Arguments;
@@ -54,7 +54,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say_err!("error: {}", chain(&*error));
-            if let Some(PipelineError::Overlap(_)) = error.downcast_ref() {
+            if let Some(
+                PipelineError::Overlap(_)
+                | PipelineError::Concept {
+                    source: SpanError::TooFew { .. },
+                    ..
+                },
+            ) = error.downcast_ref()
+            {
                 say_err!("hint: --concept \"PHRASE#2=FILE\" is the second occurrence of a phrase");
             }
             let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }));

@@ -118,6 +118,9 @@ impl Parameters {
         after.extend(arguments.references.parameters());
         let (dtype, backend) = (arguments.dtype, arguments.backend.feature());
         after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
+        if let Some(bits) = arguments.flux.quantize {
+            after.push(format!("Weights: {bits:?}"));
+        }
         after.push(format!("Backend: {backend}"));
         after.push(format!("Version: conceptrol {}", env!("CARGO_PKG_VERSION")));
         Ok(Self {

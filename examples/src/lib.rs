@@ -1,6 +1,7 @@
 //! What the examples share: backends, output, progress, labelled sheets, memory.
 
 pub mod folder;
+pub mod heat;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod map;
@@ -18,7 +19,21 @@ pub use conceptrol_benches::{device, machine};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The code of the book compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/writing-a-processor.md")]
-struct WritingAProcessor;
+/// The code of a page of the book compiles.
+macro_rules! pages {
+    ($($name:ident: $page:literal;)*) => {$(
+        #[cfg(doctest)]
+        #[doc = include_str!($page)]
+        struct $name;
+    )*};
+}
+
+pages! {
+    Flux: "../../docs/flux.md";
+    Inpainting: "../../docs/inpainting.md";
+    Pictures: "../../docs/pictures.md";
+    Prompts: "../../docs/prompts.md";
+    QuickStart: "../../docs/quick-start.md";
+    TwoSubjects: "../../docs/two-subjects.md";
+    WritingAProcessor: "../../docs/writing-a-processor.md";
+}

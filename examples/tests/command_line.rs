@@ -1,29 +1,15 @@
 //! The examples as programs: help, exit status, and output that nobody takes.
-//!
-//! They are run as cargo built them: `cargo test` does so before the tests, unless it is told of one test file with `--test`.
+
+mod common;
 
 use std::{
-    env,
     fs::{self, File},
     io::pipe,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-/// A program of its own, built beside this one.
-fn example(name: &str) -> Command {
-    let this = env::current_exe().expect("the test binary");
-    let profile = this.ancestors().nth(2).expect("deps lies in the profile");
-    let program = profile
-        .join("examples")
-        .join(format!("{name}{}", env::consts::EXE_SUFFIX));
-    assert!(
-        program.is_file(),
-        "{} is not built: run `cargo build --examples` with the features of this test",
-        program.display()
-    );
-    Command::new(program)
-}
+use common::example;
 
 /// A folder of which `inspect` has no complaint.
 fn unet() -> PathBuf {

@@ -1,11 +1,14 @@
 //! Every Markdown file of the repository: its links lead somewhere, the paths it names are there, and every page is in the book.
 
+mod common;
+
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
 };
 
+use common::{files, top};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 /// What a page says that can be false.
@@ -108,25 +111,9 @@ fn anchor(heading: &str) -> String {
         .collect()
 }
 
-fn top() -> PathBuf {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    top.canonicalize().expect("the workspace")
-}
-
-/// All Markdown files below a folder but what was built or hidden.
+/// All pages below a folder.
 fn pages(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let (path, name) = (entry.path(), entry.file_name());
-        let name = name.to_string_lossy();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            found.extend(pages(&path));
-        } else if name.ends_with(".md") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
+    files(folder, ".md")
 }
 
 #[test]

@@ -134,6 +134,33 @@ fn redux_reads_pictures_beside_each_other_or_summed() {
 }
 
 #[test]
+fn weights_are_quantised_as_they_are_loaded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = ["--prompt", "a man in the library", "--mode", "text-only"];
+    for bits in ["q8", "q4"] {
+        let output = personalize(&[&words[..], &["--quantize", bits]].concat(), folder.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    assert!(parameters(folder.path()).contains("Weights: Q4"));
+    for more in [
+        ["--quantize", "q5", ""],
+        ["--quantize", "q4", "--stream-weights"],
+    ] {
+        let more: Vec<_> = more.into_iter().filter(|x| !x.is_empty()).collect();
+        let output = personalize(&[&words[..], &more].concat(), folder.path());
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+    }
+    // the embedded model is a Stable Diffusion
+    let output = run("personalize", &["--quantize", "q8"], folder.path());
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("--quantize is for FLUX models only"),
+        "{said}"
+    );
+}
+
+#[test]
 fn independent_conditions_are_those_of_ominicontrol() {
     let folder = tempfile::tempdir().expect("a folder");
     let lora = fixture("models/flux_dev_subject_lora/lora.safetensors");

@@ -1,9 +1,10 @@
 //! The manifests of the workspace: every dependency is used, every feature is in its crate's README.
 
 use std::{
-    collections::BTreeMap,
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 const CRATES: [&str; 5] = [
@@ -121,6 +122,53 @@ fn features_are_in_the_readme() {
                 "{name}: `{feature}` is not in the README"
             );
         }
+    }
+}
+
+/// The packages that `conceptrol-core` is built with, itself included, down to a depth.
+fn built_with(features: &str, depth: &str) -> BTreeSet<String> {
+    let cargo = env::var_os("CARGO").expect("cargo runs the tests");
+    let output = Command::new(cargo)
+        .current_dir(top())
+        .args([
+            "tree",
+            "--quiet",
+            "--offline",
+            "--prefix",
+            "none",
+            "--edges",
+            "normal",
+        ])
+        .args(["--package", "conceptrol-core", "--no-default-features"])
+        .args(["--features", features, "--depth", depth])
+        .output()
+        .expect("cargo starts");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let list = String::from_utf8(output.stdout).expect("text");
+    let package = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    list.lines().map(package).collect()
+}
+
+#[test]
+fn the_core_alone_stays_small() {
+    let direct = built_with("", "1");
+    let names: Vec<&str> = direct
+        .iter()
+        .filter_map(|package| package.split(' ').next())
+        .collect();
+    assert_eq!(names, ["burn", "conceptrol-core", "thiserror"]);
+    // nearly all of them are Burn's; what the quick start says, and a little for updates
+    for (features, most) in [
+        ("", 125),
+        ("flex,simd,rayon", 160),
+        ("models,flex,simd,rayon", 215),
+    ] {
+        let packages = built_with(features, "99").len();
+        assert!(
+            packages <= most,
+            "`{features}`: {packages} packages, {most} at most"
+        );
     }
 }
 

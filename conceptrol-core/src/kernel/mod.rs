@@ -11,6 +11,7 @@ mod activation;
 mod attention;
 mod augment;
 mod bias;
+mod compact;
 mod conv;
 #[cfg(feature = "flex")]
 #[allow(
@@ -30,8 +31,9 @@ pub use attention::attention;
 #[cfg(feature = "models")]
 pub(crate) use attention::on_flex as on_host;
 pub use bias::LogitBias;
+pub use compact::{BlockFormat, CompactError, CompactFormat, CompactMatrix};
 pub use conv::{conv2d, upsample_nearest2x};
-pub use linear::linear;
+pub use linear::{linear, linear_compact};
 pub use norm::{group_norm, layer_norm, rms_norm};
 pub use residual::add_gated;
 pub use rotary::rotary;

@@ -10,9 +10,12 @@ pub mod image_projection;
 pub mod lora;
 pub mod nn;
 pub mod noise;
+mod read_ahead;
 pub mod scheduler;
 pub mod siglip_vision;
 pub mod t5;
 pub mod textual_inversion;
 pub mod tokenizer;
 pub mod weights;
+
+pub use read_ahead::read_ahead;

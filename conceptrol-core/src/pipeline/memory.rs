@@ -6,7 +6,10 @@ use burn::tensor::FloatDType;
 
 use crate::{
     kernel,
-    models::{autoencoder_kl::AutoencoderKlConfig, weights::Checkpoint},
+    models::{
+        autoencoder_kl::AutoencoderKlConfig,
+        weights::{Checkpoint, Keep, TensorInfo},
+    },
     pipeline::{Family, Frame, PipelineError, Request, Residency},
 };
 
@@ -49,6 +52,12 @@ pub fn weight_bytes(checkpoint: &Checkpoint, dtype: FloatDType) -> u64 {
     let elements = checkpoint.tensors().map(|tensor| tensor.elements() as u64);
     let elements = elements.fold(0, u64::saturating_add);
     elements.saturating_mul(size_of(dtype))
+}
+
+/// Bytes of all weights of a checkpoint whose linear layers are kept so.
+pub fn kept_bytes(checkpoint: &Checkpoint, dtype: FloatDType, keep: Keep) -> u64 {
+    let bytes = |tensor: TensorInfo| keep.bytes(tensor.dtype, &tensor.shape, dtype);
+    checkpoint.tensors().map(bytes).fold(0, u64::saturating_add)
 }
 
 /// Bytes that decoding one picture needs beside the weights, in tiles of `tile` pixels if given: 5.2 times its first

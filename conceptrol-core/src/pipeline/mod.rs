@@ -50,7 +50,7 @@ pub use identity::{Identity, IdentityError};
 pub use load::{AdapterFiles, LoadOptions, LoraOption};
 pub use locate::LocatedConcept;
 pub use loras::{LoraRequest, Loras};
-pub use memory::{Footprint, decoding_bytes, product, size_of, weight_bytes};
+pub use memory::{Footprint, decoding_bytes, kept_bytes, product, size_of, weight_bytes};
 pub use model_files::{Layout, ModelFiles, Part, model_at};
 pub use observer::{DenoisedLatents, Observer, Silent, StepReport};
 pub use pipeline::Pipeline;

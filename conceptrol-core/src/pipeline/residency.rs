@@ -12,7 +12,7 @@ pub enum Residency {
     /// In memory while they are used: text encoders are dropped before the denoiser is loaded, and it before the
     /// autoencoder.
     WhileUsed,
-    /// On disk: each block is read when its turn comes and dropped afterwards, at every step. Not every family can.
+    /// On disk: each block is read while the one before it computes, and dropped afterwards, at every step. Not every family can.
     Disk,
 }
 

@@ -87,6 +87,9 @@ pub enum AttentionError {
     /// The session's switch was turned.
     #[error("cancelled")]
     Cancelled,
+    /// The model could not read the weights of a block.
+    #[error("a block cannot be read")]
+    Weights(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A mask source failed.
     #[error(transparent)]
     Mask(#[from] MaskError),

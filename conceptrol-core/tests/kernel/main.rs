@@ -3,6 +3,7 @@
 mod attention;
 mod batch;
 mod bias;
+mod compact;
 mod elementwise;
 mod half;
 mod linear;

@@ -2,10 +2,14 @@
 
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::kernel::{
-    LogitBias, attention, conv2d, gelu, group_norm, layer_norm, linear, softmax, text_map,
+    LogitBias, attention, conv2d, gelu, group_norm, layer_norm, linear, linear_compact, softmax,
+    text_map,
 };
 
-use crate::numbers::{bits, numbers};
+use crate::{
+    compact::rounded,
+    numbers::{bits, numbers},
+};
 
 /// Every operation that is cut into tasks, on inputs that make more than one.
 fn results(dtype: FloatDType) -> Vec<(&'static str, Vec<u8>)> {
@@ -33,6 +37,14 @@ fn results(dtype: FloatDType) -> Vec<(&'static str, Vec<u8>)> {
             bits(linear(
                 tokens.clone().narrow(1, 0, 3),
                 of([150, 331], 10, dtype),
+                None,
+            )),
+        ),
+        (
+            "compact linear",
+            bits(linear_compact(
+                tokens.clone().narrow(2, 0, 320),
+                &rounded([150, 320]),
                 None,
             )),
         ),

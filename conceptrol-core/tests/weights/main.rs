@@ -2,6 +2,7 @@
 
 mod archives;
 mod bombs;
+mod compact;
 mod disguised;
 mod fuzzed;
 mod gguf;

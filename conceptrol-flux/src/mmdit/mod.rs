@@ -2,6 +2,7 @@
 
 mod adapters;
 mod attend;
+mod blocks;
 mod double_block;
 mod embedding;
 mod heads;

@@ -1,7 +1,5 @@
 //! The FLUX transformer.
 
-use std::borrow::Cow;
-
 use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::weights::Weights;
@@ -9,6 +7,7 @@ use conceptrol_core::{AttentionError, Ground, Projected, Session, SiteId, TokenL
 
 use super::adapters::Adapters;
 use super::attend::BlockContext;
+use super::blocks::{Blocks, OnDisk, double_block, single_block};
 use super::double_block::{DoubleBlock, Streams};
 use super::embedding::TimeTextEmbedding;
 use super::linear::{Stream, StreamLinear};
@@ -68,7 +67,7 @@ pub struct FluxTransformer {
     reading: Reading,
     /// Where the blocks come from when they are not kept in memory.
     #[module(skip)]
-    disk: Option<Weights>,
+    disk: Option<OnDisk>,
 }
 
 impl FluxTransformer {
@@ -84,19 +83,24 @@ impl FluxTransformer {
         model
     }
 
-    /// A transformer that reads each block from the file when its turn comes and drops it afterwards.
+    /// A transformer that reads each block from the file while the one before it computes, and drops it afterwards.
     ///
-    /// Needs memory for one block only; every evaluation reads the whole file. The caller checks beforehand that the file
+    /// Two blocks are in memory at a time; every evaluation reads the whole file. The caller checks beforehand that the file
     /// has every tensor (the loader does).
     pub fn streamed(config: &FluxConfig, weights: &Weights) -> Self {
         Self {
-            disk: Some(weights.clone()),
+            disk: Some(OnDisk {
+                weights: weights.clone(),
+                config: config.clone(),
+            }),
             ..Self::without_blocks(config, weights)
         }
     }
 
     fn without_blocks(config: &FluxConfig, weights: &Weights) -> Self {
         let inner = config.inner_dim();
+        // a thousandth of the model, through which all of it passes
+        let weights = &weights.not_rounded();
         let linear =
             |name: &str, inputs, outputs| StreamLinear::new(&weights.at(name), inputs, outputs);
         Self {
@@ -159,7 +163,8 @@ impl FluxTransformer {
     /// `[batch, latent tokens, token channels]`
     ///
     /// # Errors
-    /// What a processor of the session's plan reports.
+    /// What a processor of the session's plan reports; [`AttentionError::Weights`] if blocks are on disk and cannot be read any
+    /// more.
     ///
     /// # Panics
     /// If the tensors' shapes contradict each other or the layout.
@@ -204,65 +209,45 @@ impl FluxTransformer {
         };
         let picture = Stream::Main(Ground::Latents(layout.grid()));
 
-        let mut streams = Streams {
+        let streams = Streams {
             text: (self.context_embedder).forward(text, Stream::Main(Ground::Text), session),
             latents: self.x_embedder.forward(latents, picture, session),
             condition: condition.map(|tokens| (self.x_embedder).forward(tokens, stream, session)),
         };
+        let main = match &self.disk {
+            None => {
+                let (double, single) = (&self.double, &self.single);
+                self.through(Blocks::InMemory { double, single }, streams, &cx, session)
+            }
+            Some(disk) => disk.pass(&self.adapters, |blocks| {
+                self.through(blocks, streams, &cx, session)
+            }),
+        }?;
+
+        let latents = main.narrow(1, latent_range.start, latent_range.len());
+        let [scale, shift] = self.norm_out.forward(cx.vector, whole, session);
+        let latents = modulate(latents, &shift, &scale);
+        Ok(self.proj_out.forward(latents, picture, session))
+    }
+
+    /// All blocks; gives back text and latents as one sequence.
+    fn through(
+        &self,
+        mut blocks: Blocks<'_>,
+        mut streams: Streams,
+        cx: &BlockContext<'_>,
+        session: &mut Session,
+    ) -> Result<Tensor<3>, AttentionError> {
         for index in 0..self.config.num_layers {
-            streams = self.double_block(index).forward(streams, &cx, session)?;
+            streams = blocks.double(index)?.forward(streams, cx, session)?;
         }
         let mut streams = JoinedStreams {
             main: Tensor::cat(vec![streams.text, streams.latents], 1),
             condition: streams.condition,
         };
         for index in 0..self.config.num_single_layers {
-            streams = self.single_block(index).forward(streams, &cx, session)?;
+            streams = blocks.single(index)?.forward(streams, cx, session)?;
         }
-
-        let latents = streams
-            .main
-            .narrow(1, latent_range.start, latent_range.len());
-        let [scale, shift] = self.norm_out.forward(cx.vector, whole, session);
-        let latents = modulate(latents, &shift, &scale);
-        Ok(self.proj_out.forward(latents, picture, session))
+        Ok(streams.main)
     }
-
-    fn double_block(&self, index: usize) -> Cow<'_, DoubleBlock> {
-        match &self.disk {
-            None => Cow::Borrowed(&self.double[index]),
-            Some(weights) => {
-                let mut block = double_block(&self.config, weights, index);
-                block
-                    .linears()
-                    .into_iter()
-                    .for_each(|linear| self.adapters.attach(linear));
-                Cow::Owned(block)
-            }
-        }
-    }
-
-    fn single_block(&self, index: usize) -> Cow<'_, SingleBlock> {
-        match &self.disk {
-            None => Cow::Borrowed(&self.single[index]),
-            Some(weights) => {
-                let mut block = single_block(&self.config, weights, index);
-                block
-                    .linears()
-                    .into_iter()
-                    .for_each(|linear| self.adapters.attach(linear));
-                Cow::Owned(block)
-            }
-        }
-    }
-}
-
-fn double_block(config: &FluxConfig, weights: &Weights, index: usize) -> DoubleBlock {
-    let scope = weights.at("transformer_blocks").at(index);
-    DoubleBlock::new(config, &scope, SiteId::new(index))
-}
-
-fn single_block(config: &FluxConfig, weights: &Weights, index: usize) -> SingleBlock {
-    let scope = weights.at("single_transformer_blocks").at(index);
-    SingleBlock::new(config, &scope, SiteId::new(config.num_layers + index))
 }

@@ -88,7 +88,7 @@ impl PromptEncoders {
         pieces: &[EncodedPrompt],
         device: &Device,
     ) -> Result<(Tensor<3>, Tensor<2>), PipelineError> {
-        let text = self.t5.forward(self.t5_ids(pieces, device)?);
+        let text = self.t5.forward(self.t5_ids(pieces, device)?)?;
         let ids: Vec<_> = (prompts.iter())
             .map(|prompt| tokenizers.clip.encode(prompt).ids)
             .collect();

@@ -14,12 +14,12 @@ use conceptrol_core::{
         scheduler::SchedulerConfig,
         t5::{self, T5Config, T5Encoder},
         tokenizer::{ClipTokenizer, T5Tokenizer},
-        weights::Checkpoint,
+        weights::{Checkpoint, Keep, Weights},
     },
     pipeline::{
         Footprint, Frame, Gating, ImageSize, InputKind, Layout, LoadOptions, Loras, ModelFiles,
         ModelIndex, Part, PipelineError, Profile, Residency, Slot, checked_scheduler,
-        concept_block_of, decoding_bytes, product, size_of, weight_bytes,
+        concept_block_of, decoding_bytes, kept_bytes, product, size_of, weight_bytes,
     },
 };
 
@@ -108,6 +108,14 @@ impl Flux {
                 what: "ControlNets here: those of Stable Diffusion are computed only".into(),
             });
         }
+        let rounds = !matches!(options.extra.weights, Keep::Computed | Keep::Stored);
+        if rounds && options.residency == Residency::Disk {
+            return Err(PipelineError::Unsupported {
+                family: "FLUX",
+                what: "rounding of weights that stay on disk: they are rounded once, into memory"
+                    .into(),
+            });
+        }
         let scale = options.extra.position_scale;
         if !(scale.is_finite() && scale > 0.0) {
             let name = "the scale of positions";
@@ -120,7 +128,9 @@ impl Flux {
         let kind = options.extra.kind.unwrap_or(of_class);
         let (config, transformer) =
             transformer_file(&files, &files.headers(TRANSFORMER)?, &options)?;
-        let transformer_bytes = weight_bytes(&transformer, options.dtype);
+        let keep = options.extra.weights.on(&options.device);
+        let transformer_bytes = kept_bytes(&transformer, options.dtype, keep);
+        let compact = transformer_bytes < weight_bytes(&transformer, options.dtype);
         let checked = options.weights(transformer, options.dtype);
         drop(load_transformer(&config, checked, Residency::Disk)?);
         let vae_config = AutoencoderKlConfig::from_file(file("vae/config.json")?)?;
@@ -174,8 +184,9 @@ impl Flux {
             profile.defaults.outside = 0.5;
         }
         let gating = profile.gating;
-        // the additions of a style are for text and latents: they are not merged where condition tokens share the weights
-        let merges = readers.additions.is_empty();
+        // the additions of a style are for text and latents: they are not merged where condition tokens share the weights, nor
+        // where sums would have to be rounded again
+        let merges = readers.additions.is_empty() && !compact;
         let loras = Loras::open(&options, targets, merges)?;
         Ok(Self {
             concept_block: concept_block_of(&file("conceptrol.json")?, |sites| {
@@ -265,13 +276,18 @@ impl Flux {
         let file = t5::own_names(&self.files.checkpoint("text_encoder_2")?)?;
         if options.residency != Residency::Disk {
             let t5 = |weights: &_| T5Encoder::new(config, weights);
-            let weights = options.weights(file, options.dtype);
-            return Ok(weights.merging(deltas).build(t5)?);
+            return Ok(self.weights(file).merging(deltas).build(t5)?);
         }
-        let weights = options.weights(file, options.dtype).merging(deltas);
+        let weights = self.weights(file).merging(deltas);
         drop(T5Encoder::new(config, &weights.unread()));
         weights.clone().finish()?;
         Ok(T5Encoder::streamed(config, &weights))
+    }
+
+    /// Weights of transformer or T5.
+    fn weights(&self, file: Checkpoint) -> Weights {
+        let keep = self.options.extra.weights.on(&self.options.device);
+        (self.options.weights(file, self.options.dtype)).keeping(keep)
     }
 
     /// The transformer with its adapters.
@@ -284,8 +300,8 @@ impl Flux {
             let options = &self.options;
             let checkpoint = self.files.checkpoint(TRANSFORMER)?;
             let (config, file) = transformer_file(&self.files, &checkpoint, options)?;
-            let weights = options.weights(file, options.dtype);
-            let weights = weights.merging(self.loras.merged(lora::Part::Denoiser));
+            let deltas = self.loras.merged(lora::Part::Denoiser);
+            let weights = self.weights(file).merging(deltas);
             let mut transformer = load_transformer(&config, weights, options.residency)?;
             transformer.set_adapters(self.readers.additions.clone());
             transformer.set_reading(match self.options.extra.independent_conditions {
@@ -310,7 +326,7 @@ impl Flux {
     }
 
     /// About what a generation needs beyond what is in memory. A step: 24 times the stream of tokens, of which a single block
-    /// holds five widths at once and attention three more; with weights on disk one block of them.
+    /// holds five widths at once and attention three more; with weights on disk two blocks of them, the larger ones.
     pub(super) fn footprint(&self, frame: &Frame, tile: Option<usize>) -> u64 {
         let [transformer, vae] = self.bytes;
         let (config, dtype) = (&self.config, self.options.dtype);
@@ -322,7 +338,7 @@ impl Flux {
         let blocks = (config.num_layers + config.num_single_layers) as u64;
         let need = Footprint {
             denoiser: match self.options.residency {
-                Residency::Disk => 2 * transformer / blocks.max(1),
+                Residency::Disk => 4 * transformer / blocks.max(1),
                 _ if self.transformer.is_loaded() => 0,
                 _ => transformer,
             },

@@ -1,6 +1,7 @@
 //! What loading and requests have for FLUX only.
 
 use conceptrol_core::{
+    models::weights::Keep,
     pipeline::RequestExtra,
     processors::{ReferenceSight, TextSight},
 };
@@ -27,6 +28,10 @@ pub struct FluxOptions {
     /// Whether OminiControl was trained with references that see themselves alone (OminiControl2). Their keys and values
     /// are then the same at every step: they are computed once and kept, for 512 x 512 pixels 1.4 GB of FLUX.1 in f32.
     pub independent_conditions: bool,
+    /// What the weights of transformer and T5 take in memory: by default what they take in their files, where that is less
+    /// than numbers of the type that is computed in. Low-rank adapters are then not merged into the transformer, but act beside
+    /// it always; a weight of T5 that one changes takes the type that is computed in.
+    pub weights: Keep,
 }
 
 impl Default for FluxOptions {
@@ -36,6 +41,7 @@ impl Default for FluxOptions {
             placement: None,
             position_scale: 1.0,
             independent_conditions: false,
+            weights: Keep::Stored,
         }
     }
 }
@@ -56,6 +62,12 @@ impl FluxOptions {
     /// Sets how many tokens of the picture one of a reference covers along a side.
     pub fn position_scale(mut self, scale: f64) -> Self {
         self.position_scale = scale;
+        self
+    }
+
+    /// Sets what the weights of transformer and T5 take in memory.
+    pub fn weights(mut self, keep: Keep) -> Self {
+        self.weights = keep;
         self
     }
 

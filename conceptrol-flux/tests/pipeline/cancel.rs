@@ -13,11 +13,13 @@ use burn::tensor::Tensor;
 use conceptrol_core::{
     ArcProcessor, AttentionCall, AttentionContext, AttentionError, AttentionProcessor, Cancel,
     SiteSelector, layer_fn,
-    pipeline::{Generation, Observer, Pipeline, PipelineError, Silent, Stage, StepReport},
+    pipeline::{
+        Generation, Observer, Pipeline, PipelineError, Residency, Silent, Stage, StepReport,
+    },
 };
 use conceptrol_flux::Flux;
 
-use crate::tiny::{flux, latents, request};
+use crate::tiny::{flux, latents, open, options, request};
 
 const FIRST: Stage = Stage::Denoising { done: 0, total: 2 };
 
@@ -136,8 +138,13 @@ impl AttentionProcessor for Cancelling {
 
 #[test]
 fn in_the_middle_of_a_step_no_further_site_is_computed() {
-    let flux = flux();
-    let expected = latents(&flux, &request());
+    for residency in [Residency::Memory, Residency::Disk] {
+        stopped_in_the_middle(&open(options().residency(residency)));
+    }
+}
+
+fn stopped_in_the_middle(flux: &Flux) {
+    let expected = latents(flux, &request());
     let sites = flux.attention_sites().len();
     let at = sites + 3; // the third site of the second step
     let (calls, cancel) = (Arc::new(AtomicUsize::new(0)), Cancel::new());
@@ -157,5 +164,5 @@ fn in_the_middle_of_a_step_no_further_site_is_computed() {
     let outcome = flux.generate_with(&plan, &request, &mut Silent);
     assert_eq!(stopped_at(outcome), Stage::Denoising { done: 1, total: 2 });
     assert_eq!(calls.load(Ordering::Relaxed), at);
-    still_works(&flux, &expected);
+    still_works(flux, &expected);
 }

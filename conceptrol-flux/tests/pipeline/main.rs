@@ -5,6 +5,7 @@ mod batch;
 mod cancel;
 #[path = "../common/mod.rs"]
 mod common;
+mod compact;
 mod finite;
 mod folders;
 mod gates;

@@ -6,22 +6,24 @@ use conceptrol_core::{models::weights::Checkpoint, pipeline::Mode};
 
 use crate::tiny::{bare, latents, model, open, request};
 
-/// The types of GGUF: 32 bits, and 8 with a scale for 32 numbers.
-#[derive(Clone, Copy, PartialEq)]
-enum Stored {
-    F32,
-    Q8_0,
+/// The types of GGUF, by their numbers: 32 bits, 16, and 4 or 8 with a scale for 32 numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Stored {
+    F32 = 0,
+    Q4_0 = 2,
+    Q8_0 = 8,
+    Bf16 = 30,
 }
 
-struct Entry {
-    name: String,
-    shape: Vec<usize>,
-    stored: Stored,
-    bytes: Vec<u8>,
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) stored: Stored,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A file of version 3 with one field, which says what it is.
-fn write(path: &Path, entries: &[Entry]) {
+pub(crate) fn write(path: &Path, entries: &[Entry]) {
     let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
     let mut file = b"GGUF\x03\0\0\0".to_vec();
     file.extend((entries.len() as u64).to_le_bytes());
@@ -36,8 +38,7 @@ fn write(path: &Path, entries: &[Entry]) {
         for axis in entry.shape.iter().rev() {
             file.extend((*axis as u64).to_le_bytes());
         }
-        let stored: u32 = if entry.stored == Stored::F32 { 0 } else { 8 };
-        file.extend(stored.to_le_bytes());
+        file.extend((entry.stored as u32).to_le_bytes());
         file.extend(offset.to_le_bytes());
         offset += (entry.bytes.len() as u64).next_multiple_of(32);
     }
@@ -88,7 +89,6 @@ fn t5(path: &Path, stored: Stored) {
         let is_matrix = tensor.shape.len() == 2 && tensor.shape[1] % 32 == 0;
         let stored = if is_matrix { stored } else { Stored::F32 };
         let bytes = match stored {
-            Stored::F32 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
             // the scale 2^-6, which is exact in 16 bits
             Stored::Q8_0 => (values.chunks(32))
                 .flat_map(|block| {
@@ -96,6 +96,7 @@ fn t5(path: &Path, stored: Stored) {
                     [0x00, 0x24].into_iter().chain(codes).collect::<Vec<u8>>()
                 })
                 .collect(),
+            _ => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
         };
         entries.push(Entry {
             name: llama(&tensor.name),

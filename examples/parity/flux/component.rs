@@ -31,12 +31,12 @@ pub(super) fn t5(case: &Case, device: &Device, report: &mut Report) -> Outcome {
     );
     report.tensor(
         "hidden_state_1",
-        encoder.states_after(1, ids.clone()),
+        encoder.states_after(1, ids.clone())?,
         &expected["hidden_state_1"],
     );
     report.tensor(
         "last_hidden_state",
-        encoder.forward(ids),
+        encoder.forward(ids)?,
         &expected["last_hidden_state"],
     );
     Ok(())

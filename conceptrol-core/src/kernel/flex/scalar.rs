@@ -14,6 +14,10 @@ pub(crate) trait Scalar: burn::tensor::Element + bytemuck::Pod + Send + Sync {
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None
     }
+    /// Numbers that are widened already, where these are such.
+    fn of_f32(_: &[f32]) -> Option<&[Self]> {
+        None
+    }
     /// The numbers themselves, where they are bf16.
     fn as_bf16(_: &[Self]) -> Option<&[bf16]> {
         None
@@ -40,6 +44,10 @@ impl Scalar for f32 {
     }
     #[inline(always)]
     fn as_f32(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
+    }
+    #[inline(always)]
+    fn of_f32(numbers: &[f32]) -> Option<&[Self]> {
         Some(numbers)
     }
     #[inline(always)]
@@ -96,4 +104,11 @@ pub(crate) fn narrow<E: Scalar>(from: &[f32], to: &mut [MaybeUninit<E>]) {
     for (to, from) in to[done..].iter_mut().zip(&from[done..]) {
         to.write(E::narrow(*from));
     }
+}
+
+/// Numbers as room for others.
+#[inline(always)]
+pub(crate) fn room<E: Scalar>(numbers: &mut [E]) -> &mut [MaybeUninit<E>] {
+    // SAFETY: a number may be where one is expected that need not be there; `narrow`, for which this is, only writes numbers.
+    unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<E>]) }
 }

@@ -3,7 +3,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::kernel;
+use crate::kernel::{self, CompactMatrix};
 use crate::models::weights::Weights;
 use crate::seam::{Ground, Session};
 
@@ -11,7 +11,7 @@ use crate::seam::{Ground, Session};
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[out, in]`, as stored.
-    weight: Param<Tensor<2>>,
+    weight: Weight,
     /// `[out]`
     bias: Option<Param<Tensor<1>>>,
     /// By which a plan finds it.
@@ -19,11 +19,36 @@ pub struct Linear {
     name: String,
 }
 
+/// What a layer multiplies with.
+#[derive(Module, Debug)]
+enum Weight {
+    /// Of the type that is computed in.
+    Computed(Param<Tensor<2>>),
+    /// In fewer bytes.
+    Compact(Compact),
+}
+
+#[derive(Module, Debug)]
+struct Compact {
+    #[module(skip)]
+    matrix: CompactMatrix,
+}
+
+impl Weight {
+    fn new(w: &Weights, shape: [usize; 2]) -> Self {
+        match w.compact("weight", shape) {
+            Some(matrix) => Self::Compact(Compact { matrix }),
+            None => Self::Computed(w.tensor("weight", shape)),
+        }
+    }
+}
+
 impl Linear {
-    /// Takes `weight` and, if `bias`, `bias` of the scope `w`.
+    /// Takes `weight` and, if `bias`, `bias` of the scope `w`. The weight takes the memory that the scope
+    /// [says](Weights::keeping).
     pub fn new(w: &Weights, d_in: usize, d_out: usize, bias: bool) -> Self {
         Self {
-            weight: w.tensor("weight", [d_out, d_in]),
+            weight: Weight::new(w, [d_out, d_in]),
             bias: bias.then(|| w.tensor("bias", [d_out])),
             name: w.path(),
         }
@@ -45,7 +70,11 @@ impl Linear {
     ///
     /// If the last axis of `x` is not `in`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        kernel::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let bias = self.bias.as_ref().map(Param::val);
+        match &self.weight {
+            Weight::Computed(weight) => kernel::linear(x, weight.val(), bias),
+            Weight::Compact(weight) => kernel::linear_compact(x, &weight.matrix, bias),
+        }
     }
 
     /// Applies the map, and adds what the session's plan adds here.

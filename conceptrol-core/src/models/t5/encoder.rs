@@ -1,10 +1,10 @@
 //! The T5 encoder.
 
-use std::borrow::Cow;
-
+use crate::cancel::Cancel;
 use crate::kernel;
 use crate::models::nn::Embedding;
-use crate::models::weights::Weights;
+use crate::models::read_ahead;
+use crate::models::weights::{WeightError, Weights};
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 
@@ -49,7 +49,8 @@ impl T5Encoder {
         }
     }
 
-    /// An encoder that reads each block from the file when its turn comes and drops it afterwards.
+    /// An encoder that reads each block from the file while the one before it computes, and drops it afterwards: two blocks are in
+    /// memory at a time.
     pub fn streamed(config: &T5Config, weights: &Weights) -> Self {
         Self {
             disk: Some(weights.clone()),
@@ -91,32 +92,43 @@ impl T5Encoder {
     ///
     /// # Shapes
     /// `ids` `[batch, tokens]` -> `[batch, tokens, d_model]`
-    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        let states = self.states_after(self.config.num_layers, ids);
-        kernel::rms_norm(
-            states,
-            self.final_norm.val(),
-            self.config.layer_norm_epsilon,
-        )
+    ///
+    /// # Errors
+    /// [`WeightError`] if blocks are on disk and cannot be read any more.
+    pub fn forward(&self, ids: Tensor<2, Int>) -> Result<Tensor<3>, WeightError> {
+        let states = self.states_after(self.config.num_layers, ids)?;
+        let epsilon = self.config.layer_norm_epsilon;
+        Ok(kernel::rms_norm(states, self.final_norm.val(), epsilon))
     }
 
     /// The states after the first `blocks` blocks, before the final normalisation; 0 gives the embedded tokens.
     ///
     /// # Shapes
     /// `ids` `[batch, tokens]` -> `[batch, tokens, d_model]`
-    pub fn states_after(&self, blocks: usize, ids: Tensor<2, Int>) -> Tensor<3> {
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn states_after(
+        &self,
+        blocks: usize,
+        ids: Tensor<2, Int>,
+    ) -> Result<Tensor<3>, WeightError> {
+        let blocks = blocks.min(self.config.num_layers);
         let bias = self.bias.forward(ids.dims()[1]);
-        (0..blocks.min(self.config.num_layers))
-            .fold(self.embedding.forward(ids), |states, index| {
-                self.block(index).forward(states, &bias)
-            })
-    }
-
-    fn block(&self, index: usize) -> Cow<'_, T5Block> {
-        match &self.disk {
-            None => Cow::Borrowed(&self.blocks[index]),
-            Some(weights) => Cow::Owned(block(&self.config, weights, index)),
-        }
+        let states = self.embedding.forward(ids);
+        let Some(weights) = &self.disk else {
+            let through = |states, block: &T5Block| block.forward(states, &bias);
+            return Ok(self.blocks[..blocks].iter().fold(states, through));
+        };
+        let weights = &weights.until(&Cancel::current());
+        let read = |index| move || weights.read(|weights| block(&self.config, weights, index));
+        read_ahead((0..blocks).map(read), |blocks| {
+            let mut states = states;
+            for block in blocks {
+                states = block?.forward(states, &bias);
+            }
+            Ok(states)
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use bytes::Bytes;
 
 use super::{
+    compact::{self, Failure, Keep},
     convert,
     dtype::StoredDType,
     entry::{Entries, Entry, TensorInfo},
@@ -18,7 +19,7 @@ use super::{
     open::{self, Files, Format},
     safetensors, torch, write,
 };
-use crate::models::file::Content;
+use crate::{kernel::CompactMatrix, models::file::Content};
 
 /// The tensors of one or several files, validated and not yet read.
 ///
@@ -279,6 +280,39 @@ impl Checkpoint {
         match found {
             Some((entry, shape)) => read(entry, shape, device, dtype).map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// Reads a matrix to stay in fewer bytes than numbers of `computed` take, as `keep` says.
+    ///
+    /// Nothing if there is no floating point tensor of that name and shape, or it is to be of the type that is computed in: see
+    /// [`load`](Self::load).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load), and [`WeightError::Compact`] for numbers that cannot be rounded.
+    pub fn load_compact(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        keep: Keep,
+        computed: FloatDType,
+    ) -> Result<Option<CompactMatrix>, WeightError> {
+        let entry = self.entries.get(name).filter(|entry| {
+            entry.dtype.is_float() && axes(&entry.shape) == Some(shape) && entry.strides.is_none()
+        });
+        let kept = entry.and_then(|entry| Some((entry, keep.of(entry.dtype, shape[1], computed)?)));
+        let Some((entry, kept)) = kept else {
+            return Ok(None);
+        };
+        match compact::read(entry, shape, kept) {
+            Ok(matrix) => Ok(Some(matrix)),
+            Err(Failure::Weight(error)) => Err(error),
+            Err(Failure::Compact(source)) => Err(WeightError::Compact {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                source,
+            }),
         }
     }
 

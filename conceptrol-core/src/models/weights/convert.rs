@@ -13,6 +13,7 @@ use super::{
     parallel,
     scale::Scale,
 };
+use crate::kernel::CompactFormat;
 
 /// Reads the tensor and casts it to `dtype`; one that is in memory as it is wanted is shared.
 pub(super) fn read(entry: &Entry, dtype: FloatDType) -> Result<TensorData, WeightError> {
@@ -52,7 +53,7 @@ pub(super) fn read_f32(entry: &Entry) -> Result<Vec<f32>, WeightError> {
 }
 
 /// A float type a tensor can be loaded as.
-trait Float: Element + Pod + Send {
+pub(super) trait Float: Element + Pod + Send {
     /// The stored type that needs no conversion.
     const STORED: StoredDType;
 
@@ -99,20 +100,13 @@ fn read_as<T: Float>(entry: &Entry) -> Result<TensorData, WeightError> {
         return Ok(shared);
     }
     let scale = Scale::of(entry)?;
-    let elements = |bytes: usize| bytes / entry.dtype.size() * entry.dtype.block();
-    let mut values: Vec<T> = bytemuck::zeroed_vec(elements(entry.stored_bytes()));
-    let (mut first, mut rest) = (0, values.as_mut_slice());
-    for part in &entry.parts {
-        let (into, tail) = rest.split_at_mut(elements(part.len));
+    let elements: usize = Piece::of(entry, None).map(|piece| piece.elements()).sum();
+    let mut values: Vec<T> = bytemuck::zeroed_vec(elements);
+    let mut rest = values.as_mut_slice();
+    for piece in Piece::of(entry, scale.as_ref()) {
+        let (into, tail) = rest.split_at_mut(piece.elements());
         rest = tail;
-        let piece = Piece {
-            part,
-            dtype: entry.dtype,
-            first,
-            scale: scale.as_ref(),
-        };
-        first += into.len();
-        piece.read(into).map_err(|source| part.file.error(source))?;
+        piece.read(into).map_err(|source| piece.error(source))?;
     }
     if let Some(strides) = &entry.strides {
         values = gather(&values, &entry.shape, strides);
@@ -160,10 +154,10 @@ fn gather<T: Float>(values: &[T], shape: &[usize], strides: &[usize]) -> Vec<T> 
 }
 
 /// Elements converted at a time, few enough for the scratch buffers to stay in the nearest caches; whole blocks of any format.
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 
 /// A part of a tensor, and what its bytes mean.
-struct Piece<'a> {
+pub(super) struct Piece<'a> {
     part: &'a Part,
     dtype: StoredDType,
     /// Elements of the tensor before it.
@@ -171,13 +165,36 @@ struct Piece<'a> {
     scale: Option<&'a Scale>,
 }
 
-impl Piece<'_> {
+impl<'a> Piece<'a> {
+    /// All parts of a tensor, in order.
+    pub(super) fn of(entry: &'a Entry, scale: Option<&'a Scale>) -> impl Iterator<Item = Self> {
+        entry.parts.iter().scan(0, move |first, part| {
+            let piece = Self {
+                part,
+                dtype: entry.dtype,
+                first: *first,
+                scale,
+            };
+            *first += piece.elements();
+            Some(piece)
+        })
+    }
+
+    pub(super) fn elements(&self) -> usize {
+        self.part.len / self.dtype.size() * self.dtype.block()
+    }
+
+    /// The error for a failed read.
+    pub(super) fn error(&self, source: io::Error) -> WeightError {
+        self.part.file.error(source)
+    }
+
     fn read<T: Float>(&self, into: &mut [T]) -> io::Result<()> {
         parallel::in_runs(into, BLOCK, |first, run| self.read_run(first, run))
     }
 
-    /// The elements from `first` on.
-    fn read_run<T: Float>(&self, mut first: usize, into: &mut [T]) -> io::Result<()> {
+    /// The elements from `first` on, which begins a block.
+    pub(super) fn read_run<T: Float>(&self, mut first: usize, into: &mut [T]) -> io::Result<()> {
         let offset = |first: usize| {
             self.part.offset + (first / self.dtype.block() * self.dtype.size()) as u64
         };
@@ -202,21 +219,13 @@ impl Piece<'_> {
 /// Reads stored elements as single precision.
 struct Decoder {
     dtype: StoredDType,
-    /// The values of all 256 bytes, for the 8-bit types.
-    table: Vec<f32>,
     raw: Vec<u64>,
 }
 
 impl Decoder {
     fn new(dtype: StoredDType) -> Self {
-        let table = match dtype {
-            StoredDType::F8E4M3 => (0..=u8::MAX).map(e4m3).collect(),
-            StoredDType::F8E5M2 => (0..=u8::MAX).map(e5m2).collect(),
-            _ => Vec::new(),
-        };
         Self {
             dtype,
-            table,
             raw: vec![0; BLOCK],
         }
     }
@@ -234,11 +243,8 @@ impl Decoder {
             StoredDType::BF16 => {
                 bytemuck::cast_slice::<u8, bf16>(raw).convert_to_f32_slice(into);
             }
-            StoredDType::F8E4M3 | StoredDType::F8E5M2 => {
-                for (into, byte) in into.iter_mut().zip(raw) {
-                    *into = self.table[usize::from(*byte)];
-                }
-            }
+            StoredDType::F8E4M3 => CompactFormat::F8E4M3.decode(raw, into),
+            StoredDType::F8E5M2 => CompactFormat::F8E5M2.decode(raw, into),
             StoredDType::Blocks(format) => format.decode(raw, into),
             StoredDType::Int(_) | StoredDType::Bool => into.fill(0.0),
         }
@@ -250,20 +256,4 @@ fn narrow(from: &[f64], into: &mut [f32]) {
     for (into, from) in into.iter_mut().zip(from) {
         *into = *from as f32;
     }
-}
-
-/// `float8_e4m3fn`: bias 7, the all-ones pattern is the only NaN.
-fn e4m3(byte: u8) -> f32 {
-    let (sign, exponent, mantissa) = (byte >> 7, i32::from(byte >> 3 & 15), f32::from(byte & 7));
-    let magnitude = match (exponent, byte & 7) {
-        (15, 7) => f32::NAN,
-        (0, _) => mantissa / 8.0 * 2f32.powi(-6),
-        _ => (1.0 + mantissa / 8.0) * 2f32.powi(exponent - 7),
-    };
-    if sign == 1 { -magnitude } else { magnitude }
-}
-
-/// `float8_e5m2`: the upper byte of a half.
-fn e5m2(byte: u8) -> f32 {
-    f16::from_bits(u16::from(byte) << 8).to_f32()
 }

@@ -11,13 +11,18 @@ use burn::{
 
 use super::{
     checkpoint::{Checkpoint, axes},
+    compact::Keep,
     dtype::StoredDType,
     entry::TensorInfo,
     error::WeightError,
     ledger::Ledger,
     random,
 };
-use crate::models::lora::{Delta, Deltas};
+use crate::{
+    cancel::Cancel,
+    kernel::CompactMatrix,
+    models::lora::{Delta, Deltas},
+};
 
 /// A place in a tree of named weights, from which model constructors take what they need.
 ///
@@ -45,6 +50,10 @@ pub struct Weights {
     reads: bool,
     /// True where 16-bit tensors are not widened.
     keeps_half: bool,
+    /// Switches reading off, too.
+    cancel: Option<Cancel>,
+    /// What the weights of linear layers take in memory.
+    keep: Keep,
     /// What is added to weights as they are read.
     deltas: Option<Arc<Deltas>>,
 }
@@ -106,6 +115,8 @@ impl Weights {
             dtype,
             reads: true,
             keeps_half: false,
+            cancel: None,
+            keep: Keep::default(),
             deltas: None,
         }
     }
@@ -152,6 +163,24 @@ impl Weights {
         }
     }
 
+    /// The same scope, with other memory for the weights of linear layers from here on.
+    #[must_use]
+    pub fn keeping(&self, keep: Keep) -> Self {
+        Self {
+            keep,
+            ..self.clone()
+        }
+    }
+
+    /// The same scope where weights are rounded no further than the file has them: for small layers that the rest hangs on.
+    #[must_use]
+    pub fn not_rounded(&self) -> Self {
+        self.keeping(match self.keep {
+            Keep::Computed => Keep::Computed,
+            _ => Keep::Stored,
+        })
+    }
+
     /// The same scope with low-rank files merged: each weight they change is read, changed in f32 and cast, one after the
     /// other, so that no second copy of the model exists. Names are those of the whole model, below the root.
     #[must_use]
@@ -171,6 +200,20 @@ impl Weights {
             reads: false,
             ..self.clone()
         }
+    }
+
+    /// The same scope, giving placeholders once the switch is on: for blocks of a generation that need not be read any more.
+    #[must_use]
+    pub fn until(&self, cancel: &Cancel) -> Self {
+        Self {
+            cancel: Some(cancel.clone()),
+            ..self.clone()
+        }
+    }
+
+    fn reads(&self) -> bool {
+        let cancelled = self.cancel.as_ref().is_some_and(Cancel::is_cancelled);
+        self.reads && !cancelled
     }
 
     /// Whether `name` (or an alias of it) is in this scope. Always true without a checkpoint.
@@ -214,6 +257,34 @@ impl Weights {
         }
     }
 
+    /// Takes the matrix `[d_out, d_in]` of a linear layer, if it is [kept](Keep) in fewer bytes than the type that is computed in
+    /// takes; if it is not, the caller takes a [`tensor`](Self::tensor).
+    ///
+    /// What low-rank files change is not kept: sums are of the type that is computed in.
+    pub fn compact(&self, name: &str, shape: [usize; 2]) -> Option<CompactMatrix> {
+        let name = self.full(name);
+        let changed = (self.deltas.as_ref()).is_some_and(|d| !d.of_weight(&name).is_empty());
+        if self.keep == Keep::Computed || !self.reads() || changed {
+            return None;
+        }
+        let matrix = match &self.shared.source {
+            Source::Checkpoint(checkpoint) => {
+                let stored = self.ledger().resolve(checkpoint, &name)?;
+                let loaded = checkpoint.load_compact(&stored, shape, self.keep, self.dtype);
+                let matrix = loaded.transpose()?;
+                self.locate(checkpoint, &name, shape)?;
+                matrix
+            }
+            Source::Random(seed) => {
+                let matrix = random::matrix(*seed, &name, shape, self.keep, self.dtype)?;
+                self.ledger().request(&name, &shape, self.dtype.into());
+                Ok(matrix)
+            }
+            Source::Names => return None,
+        };
+        matrix.map_err(|error| self.ledger().fail(error)).ok()
+    }
+
     fn stored<const D: usize>(
         &self,
         checkpoint: &Checkpoint,
@@ -223,7 +294,7 @@ impl Weights {
         let Some(stored) = self.locate(checkpoint, name, shape) else {
             return self.placeholder(shape);
         };
-        if !self.reads {
+        if !self.reads() {
             return self.placeholder(shape);
         }
         let dtype = checkpoint
@@ -312,6 +383,17 @@ impl Weights {
         let model = build(&self);
         self.finish()?;
         Ok(model)
+    }
+
+    /// Reads a part of a model that has been compared with the file before, such as a block that is streamed.
+    ///
+    /// # Errors
+    ///
+    /// [`WeightError::Io`] if the file became unreadable, [`WeightError::Compact`] for weights that cannot be rounded.
+    pub fn read<M>(&self, build: impl FnOnce(&Self) -> M) -> Result<M, WeightError> {
+        let part = build(self);
+        self.ledger().failure()?;
+        Ok(part)
     }
 
     /// Closes the account of this scope: every tensor asked for, in the order of asking.

@@ -3,7 +3,7 @@ use std::fmt;
 use burn::tensor::FloatDType;
 use safetensors::Dtype;
 
-use super::blocks::BlockFormat;
+use crate::kernel::{BlockFormat, CompactFormat};
 
 /// The element type of a tensor as it lies in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +63,18 @@ impl StoredDType {
             Self::Int(4) => Dtype::I32,
             Self::Int(8) => Dtype::I64,
             Self::Int(_) | Self::Blocks(_) => return None,
+        })
+    }
+
+    /// How a matrix of it is kept in memory as it is stored, if it takes fewer than four bytes a number.
+    pub fn compact(self) -> Option<CompactFormat> {
+        Some(match self {
+            Self::F16 => CompactFormat::F16,
+            Self::BF16 => CompactFormat::BF16,
+            Self::F8E4M3 => CompactFormat::F8E4M3,
+            Self::F8E5M2 => CompactFormat::F8E5M2,
+            Self::Blocks(format) => CompactFormat::Blocks(format),
+            Self::F64 | Self::F32 | Self::Int(_) | Self::Bool => return None,
         })
     }
 

@@ -5,6 +5,7 @@ use std::{
 
 use super::dtype::StoredDType;
 use crate::{
+    kernel::CompactError,
     message::{shown, shown_path},
     models::file::Content,
 };
@@ -174,6 +175,16 @@ pub enum WeightError {
         shard: String,
         /// How many tensors the index places in it.
         tensors: usize,
+    },
+    /// A weight cannot be kept in fewer bytes.
+    #[error("{}: {}", shown_path(path), shown(name))]
+    Compact {
+        /// The file.
+        path: PathBuf,
+        /// The weight.
+        name: String,
+        /// Why.
+        source: CompactError,
     },
     /// A key rule does not fit the tensor it matches.
     #[error(

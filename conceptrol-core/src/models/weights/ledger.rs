@@ -110,15 +110,18 @@ impl Ledger {
         self.failure.get_or_insert(error);
     }
 
+    /// The failure, if there is one; it is told once.
+    pub(super) fn failure(&mut self) -> Result<(), WeightError> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
     /// Balances the requests below `scope` against the checkpoint, if there is one.
     pub(super) fn settle(
         &mut self,
         scope: &str,
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Vec<TensorInfo>, WeightError> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
+        self.failure()?;
         let requests = self.requests.iter().filter(|r| is_below(&r.name, scope));
         let requests: Vec<TensorInfo> = requests.cloned().collect();
         let unexpected: Vec<&str> = checkpoint

@@ -4,9 +4,9 @@
 //! A [`Weights`] walks it: model constructors ask for tensors by name and never fail, and [`Weights::finish`]
 //! reports everything that was missing, left over or wrongly shaped at once.
 
-mod blocks;
 mod checkpoint;
 mod checksum;
+mod compact;
 mod convert;
 mod cursor;
 mod dtype;
@@ -30,8 +30,9 @@ mod torch;
 mod view;
 mod write;
 
-pub use blocks::BlockFormat;
+pub use crate::kernel::BlockFormat;
 pub use checkpoint::Checkpoint;
+pub use compact::Keep;
 pub use cursor::Weights;
 pub use dtype::StoredDType;
 pub use entry::TensorInfo;

@@ -1,4 +1,4 @@
-use std::{io, num::NonZeroUsize, thread};
+use std::{num::NonZeroUsize, thread};
 
 /// Elements below which a second thread costs more than it saves.
 const WORTHWHILE: usize = 1 << 18;
@@ -7,11 +7,11 @@ const MAX_THREADS: usize = 8;
 
 /// Fills `values` in a few consecutive runs at once, of whole multiples of `unit` but for the last; `fill` gets the index of
 /// the first element of its run.
-pub(super) fn in_runs<T: Send>(
+pub(super) fn in_runs<T: Send, E: Send>(
     values: &mut [T],
     unit: usize,
-    fill: impl Fn(usize, &mut [T]) -> io::Result<()> + Sync,
-) -> io::Result<()> {
+    fill: impl Fn(usize, &mut [T]) -> Result<(), E> + Sync,
+) -> Result<(), E> {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = threads.min(values.len() / WORTHWHILE).min(MAX_THREADS);
     if threads < 2 {

@@ -1,8 +1,15 @@
 //! Weights without a checkpoint: cheap, reproducible numbers of a plausible size, for benchmarks.
 
+use std::convert::Infallible;
+
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
-use super::parallel;
+use super::{
+    compact::{Keep, Kept},
+    dtype::StoredDType,
+    parallel,
+};
+use crate::kernel::CompactMatrix;
 
 /// The tensor `name` of a model whose weights are drawn with `seed`.
 ///
@@ -24,6 +31,28 @@ pub(super) fn tensor<const D: usize>(
     if D == 1 {
         return Tensor::ones(shape, options);
     }
+    Tensor::from_data(TensorData::new(numbers(seed, name, &shape), shape), options)
+}
+
+/// The matrix `name` of the same model, if it is kept in fewer bytes.
+pub(super) fn matrix(
+    seed: u64,
+    name: &str,
+    shape: [usize; 2],
+    keep: Keep,
+    computed: FloatDType,
+) -> Option<CompactMatrix> {
+    match keep.of(StoredDType::F32, shape[1], computed)? {
+        Kept::AsStored(_) => None,
+        Kept::Rounded(format) => {
+            let numbers = numbers(seed, name, &shape);
+            let matrix = CompactMatrix::round(format, shape, &numbers);
+            Some(matrix.expect("small numbers in whole blocks"))
+        }
+    }
+}
+
+fn numbers(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
     let fan_in: usize = shape[1..].iter().product();
     let bound = (0.75 / fan_in.max(1) as f32).sqrt();
     let stream = seed ^ fnv(name);
@@ -32,10 +61,10 @@ pub(super) fn tensor<const D: usize>(
         for (index, value) in (first as u64..).zip(run) {
             *value = unit(stream.wrapping_add(index.wrapping_mul(GOLDEN))) * bound;
         }
-        Ok(())
+        Ok::<_, Infallible>(())
     })
-    .expect("drawing numbers does no input");
-    Tensor::from_data(TensorData::new(values, shape), options)
+    .unwrap_or_else(|never| match never {});
+    values
 }
 
 /// 2^64 over the golden ratio, the increment of `SplitMix64` (Steele, Lea and Flood 2014).

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use crate::cancel::Cancel;
 
 use super::{
-    bf16_dot::{Bf16x2, as_bf16x2},
     micro_kernel::{Gemm, Init, LHS_STRIDE},
-    pack::{nr, pack_lhs_row, pack_rhs},
+    pack::{nr, pack_lhs_row},
     packed::{Packed, Stored},
+    panels::{Matrix, Panels, Weight},
 };
 use crate::kernel::flex::{
     aligned::Aligned,
@@ -29,64 +29,22 @@ const OWN_PANELS: usize = 4;
 /// second copy.
 const PACKED_AT_ONCE: usize = 2 << 20;
 
-/// Rows of numbers, one after the other.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Matrix<'a, T> {
-    pub(crate) data: &'a [T],
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
-}
-
-impl<'a, T> Matrix<'a, T> {
-    #[inline(always)]
-    fn row(&self, row: usize) -> &'a [T] {
-        &self.data[row * self.cols..][..self.cols]
-    }
-}
-
-impl<'a, E: Scalar> Matrix<'a, E> {
-    fn as_bf16x2(&self) -> Option<Matrix<'a, Bf16x2>> {
-        Some(Matrix {
-            data: as_bf16x2(self.data, self.cols)?,
-            rows: self.rows,
-            cols: self.cols / 2,
-        })
-    }
-}
-
-impl<'a, T: Stored> Matrix<'a, T> {
-    /// Packs the columns `k` of the rows of panel `index`.
-    #[inline(always)]
-    fn pack_panel<S: Simd>(
-        &self,
-        s: S,
-        index: usize,
-        nr: usize,
-        k: Range<usize>,
-        to: &mut [T::Packed],
-    ) {
-        let rows = index * nr..((index + 1) * nr).min(self.rows);
-        let rows = rows.map(|row| &self.row(row)[k.clone()]);
-        pack_rhs(s, to, nr, k.len(), rows);
-    }
-}
-
-/// `x weight^T + bias` into `out`, a contiguous `[x.rows, weight.rows]`.
+/// `x weight^T + bias` into `out`, a contiguous `[x.rows, columns of the weight]`.
 pub(crate) fn linear<E: Scalar>(
     x: Matrix<'_, E>,
-    weight: Matrix<'_, E>,
+    weight: impl Weight<E>,
     bias: Option<&[f32]>,
     out: &mut [MaybeUninit<E>],
 ) {
-    match (x.as_bf16x2(), weight.as_bf16x2()) {
-        (Some(x), Some(weight)) => blocked(x, weight, bias, out),
-        _ => blocked(x, weight, bias, out),
+    match x.as_bf16x2() {
+        Some(x) => blocked(x, weight.pairs(), bias, out),
+        None => blocked(x, weight.single(), bias, out),
     }
 }
 
-fn blocked<T: Stored, E: Scalar>(
+fn blocked<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar>(
     x: Matrix<'_, T>,
-    weight: Matrix<'_, T>,
+    weight: W,
     bias: Option<&[f32]>,
     out: &mut [MaybeUninit<E>],
 ) {
@@ -94,10 +52,10 @@ fn blocked<T: Stored, E: Scalar>(
         return;
     }
     let nr = nr();
-    let panels = weight.rows.div_ceil(nr);
+    let panels = weight.columns().div_ceil(nr);
     let mut columns = vec![0.0f32; panels * nr];
     if let Some(bias) = bias {
-        columns[..weight.rows].copy_from_slice(bias);
+        columns[..weight.columns()].copy_from_slice(bias);
     }
     let layer = Layer {
         x,
@@ -116,9 +74,9 @@ fn blocked<T: Stored, E: Scalar>(
 
 /// A linear layer and what all tasks share.
 #[derive(Clone, Copy)]
-struct Layer<'a, T, E: Copy> {
+struct Layer<'a, T, W, E: Copy> {
     x: Matrix<'a, T>,
-    weight: Matrix<'a, T>,
+    weight: W,
     /// Zeros beyond the columns there are.
     bias: &'a [f32],
     nr: usize,
@@ -127,13 +85,13 @@ struct Layer<'a, T, E: Copy> {
     out: Shared<'a, MaybeUninit<E>>,
 }
 
-impl<T: Stored, E: Scalar> Layer<'_, T, E> {
+impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
     /// One block of rows, so each panel is used once: by the task that packs it, a slice at a time, which stays in the nearest cache.
     fn packing_in_tasks(self) {
         let cancel = Cancel::current();
         (0..self.panels.div_ceil(OWN_PANELS))
             .into_par_iter()
-            .for_each_init(Scratch::<T>::default, |scratch, task| {
+            .for_each_init(Scratch::<W>::default, |scratch, task| {
                 if cancel.is_cancelled() {
                     return;
                 }
@@ -165,18 +123,20 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
             packed[..group * panel]
                 .par_chunks_exact_mut(panel.max(1))
                 .enumerate()
-                .for_each(|(index, to)| {
+                .for_each_init(W::Scratch::default, |scratch, (index, to)| {
                     vectorised(PackPanel {
                         weight: self.weight,
                         index: first + index,
                         nr: self.nr,
+                        depth: self.x.cols,
                         to,
+                        scratch,
                     });
                 });
             let strips = group.div_ceil(PANELS);
             let strip = group.div_ceil(strips);
             (0..blocks * strips).into_par_iter().for_each_init(
-                Scratch::<T>::default,
+                Scratch::<W>::default,
                 |scratch, task| {
                     if cancel.is_cancelled() {
                         return;
@@ -197,52 +157,57 @@ impl<T: Stored, E: Scalar> Layer<'_, T, E> {
 }
 
 /// A whole panel of the weight.
-struct PackPanel<'a, T: Stored> {
-    weight: Matrix<'a, T>,
+struct PackPanel<'a, W: Panels> {
+    weight: W,
     index: usize,
     nr: usize,
-    to: &'a mut [T::Packed],
+    /// Elements along the inner dimension.
+    depth: usize,
+    to: &'a mut [W::Packed],
+    scratch: &'a mut W::Scratch,
 }
 
-impl<T: Stored> Job for PackPanel<'_, T> {
+impl<W: Panels> Job for PackPanel<'_, W> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let k = 0..self.weight.cols;
-        self.weight.pack_panel(s, self.index, self.nr, k, self.to);
+        let k = 0..self.depth;
+        (self.weight).pack_panel(s, self.index, self.nr, k, self.to, self.scratch);
     }
 }
 
 /// Buffers of one thread.
-struct Scratch<T: Stored> {
+struct Scratch<W: Panels> {
     /// `[rows][LHS_STRIDE]`
-    lhs: Aligned<T::Packed>,
+    lhs: Aligned<W::Packed>,
     /// A slice of one panel: `[KC][nr]`.
-    panel: Aligned<T::Packed>,
+    panel: Aligned<W::Packed>,
     /// `[rows][panels * nr]`
     sums: Aligned,
+    source: W::Scratch,
 }
 
-impl<T: Stored> Default for Scratch<T> {
+impl<W: Panels> Default for Scratch<W> {
     fn default() -> Self {
         Self {
             lhs: Aligned::default(),
             panel: Aligned::default(),
             sums: Aligned::default(),
+            source: W::Scratch::default(),
         }
     }
 }
 
 /// Some rows of the output, over some panels.
-struct Block<'a, T: Stored, E: Copy> {
-    layer: Layer<'a, T, E>,
+struct Block<'a, T, W: Panels, E: Copy> {
+    layer: Layer<'a, T, W, E>,
     rows: Range<usize>,
     panels: Range<usize>,
     /// The panels, `[panels][k][nr]`, where they are packed already.
-    packed: Option<&'a [T::Packed]>,
-    scratch: &'a mut Scratch<T>,
+    packed: Option<&'a [W::Packed]>,
+    scratch: &'a mut Scratch<W>,
 }
 
-impl<T: Stored, E: Scalar> Job for Block<'_, T, E> {
+impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Job for Block<'_, T, W, E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Layer { x, weight, nr, .. } = self.layer;
@@ -250,7 +215,12 @@ impl<T: Stored, E: Scalar> Job for Block<'_, T, E> {
         let stride = self.panels.len() * nr;
         // Slices of equal length, none longer than a product: the same for any number of rows.
         let slice = depth.div_ceil(depth.div_ceil(T::Packed::KC).max(1));
-        let Scratch { lhs, panel, sums } = self.scratch;
+        let Scratch {
+            lhs,
+            panel,
+            sums,
+            source,
+        } = self.scratch;
         lhs.reserve(rows * LHS_STRIDE);
         sums.reserve(rows * stride);
         if self.packed.is_none() {
@@ -267,7 +237,7 @@ impl<T: Stored, E: Scalar> Job for Block<'_, T, E> {
                 let rhs = match self.packed {
                     Some(packed) => &packed[(index * depth + from) * nr..][..k.len() * nr],
                     None => {
-                        weight.pack_panel(s, column, nr, k.clone(), panel);
+                        weight.pack_panel(s, column, nr, k.clone(), panel, source);
                         &panel[..k.len() * nr]
                     }
                 };
@@ -292,11 +262,12 @@ impl<T: Stored, E: Scalar> Job for Block<'_, T, E> {
             }
         }
         let column = self.panels.start * nr;
-        let columns = stride.min(weight.rows - column);
+        let outputs = weight.columns();
+        let columns = stride.min(outputs - column);
         for (sums, row) in sums.chunks_exact(stride).zip(self.rows) {
             // SAFETY: each part of each row belongs to one task.
             narrow(&sums[..columns], unsafe {
-                self.layer.out.part(row * weight.rows + column, columns)
+                self.layer.out.part(row * outputs + column, columns)
             });
         }
     }

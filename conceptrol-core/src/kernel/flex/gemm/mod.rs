@@ -8,14 +8,17 @@
 //! alone, so results are the same bits whatever block, panel, tile or thread a number falls in, and however many rows there are.
 
 pub(crate) mod bf16_dot;
+mod compact;
 mod linear;
 mod macro_kernel;
 mod micro_kernel;
 mod pack;
 mod packed;
+mod panels;
 
-pub(crate) use linear::{Matrix, linear};
+pub(crate) use linear::linear;
 pub(crate) use macro_kernel::macro_kernel;
 pub(crate) use micro_kernel::{Gemm, Init, KC, LHS_STRIDE};
 pub(crate) use pack::{nr, pack_lhs_row, pack_rhs};
 pub(crate) use packed::{Packed, Stored};
+pub(crate) use panels::{Matrix, Weight};

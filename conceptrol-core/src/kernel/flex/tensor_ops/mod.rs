@@ -13,7 +13,7 @@ mod softmax;
 pub(crate) use attention::{attention, text_map};
 pub(crate) use conv::conv2d;
 pub(crate) use elementwise::{geglu, map};
-pub(crate) use linear::linear;
+pub(crate) use linear::{linear, linear_compact};
 pub(crate) use norm::{group_norm, row_norm};
 pub(crate) use residual::add_gated;
 pub(crate) use rotary::rotary;

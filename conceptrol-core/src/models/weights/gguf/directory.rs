@@ -6,12 +6,14 @@ use super::{
     fields::Fields,
     metadata::{self, Metadata},
 };
-use crate::models::weights::{
-    blocks::BlockFormat,
-    dtype::StoredDType,
-    entry::{Entries, Entry, Part, byte_len},
-    error::WeightError,
-    file::WeightFile,
+use crate::{
+    kernel::BlockFormat,
+    models::weights::{
+        dtype::StoredDType,
+        entry::{Entries, Entry, Part, byte_len},
+        error::WeightError,
+        file::WeightFile,
+    },
 };
 
 const MAGIC: u32 = u32::from_le_bytes(*b"GGUF");
@@ -112,7 +114,26 @@ fn dtype(number: u32) -> Option<StoredDType> {
         27 => StoredDType::Int(8),
         28 => StoredDType::F64,
         30 => StoredDType::BF16,
-        _ => StoredDType::Blocks(BlockFormat::of_gguf(number)?),
+        _ => StoredDType::Blocks(blocks(number)?),
+    })
+}
+
+/// The block format of this number.
+fn blocks(number: u32) -> Option<BlockFormat> {
+    Some(match number {
+        2 => BlockFormat::Q4_0,
+        3 => BlockFormat::Q4_1,
+        6 => BlockFormat::Q5_0,
+        7 => BlockFormat::Q5_1,
+        8 => BlockFormat::Q8_0,
+        10 => BlockFormat::Q2_K,
+        11 => BlockFormat::Q3_K,
+        12 => BlockFormat::Q4_K,
+        13 => BlockFormat::Q5_K,
+        14 => BlockFormat::Q6_K,
+        20 => BlockFormat::IQ4_NL,
+        23 => BlockFormat::IQ4_XS,
+        _ => return None,
     })
 }
 

@@ -5,8 +5,6 @@
 
 mod amx;
 
-use std::mem::MaybeUninit;
-
 use burn::tensor::bf16;
 use bytemuck::{Pod, Zeroable};
 
@@ -16,7 +14,7 @@ use super::{
     packed::{Packed, Stored},
 };
 use crate::kernel::flex::{
-    scalar::{Scalar, narrow},
+    scalar::{self, Scalar, narrow},
     simd::{Job, Simd, has_fast_bf16_dot, vectorised_bf16},
 };
 
@@ -36,15 +34,6 @@ pub(crate) fn as_bf16x2<E: Scalar>(numbers: &[E], row: usize) -> Option<&[Bf16x2
     let numbers = E::as_bf16(numbers)?;
     let available = amx::available() || has_fast_bf16_dot();
     (available && row.is_multiple_of(2)).then(|| bytemuck::cast_slice(numbers))
-}
-
-impl Bf16x2 {
-    /// The numbers of pairs, one after the other, as room for others.
-    fn scalars_mut(pairs: &mut [Self]) -> &mut [MaybeUninit<bf16>] {
-        let numbers = bytemuck::cast_slice_mut::<Self, bf16>(pairs);
-        // SAFETY: a number may be where one is expected that need not be there; `narrow` only writes numbers.
-        unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<bf16>]) }
-    }
 }
 
 impl Stored for Bf16x2 {
@@ -102,7 +91,8 @@ impl Packed for Bf16x2 {
     ) -> &'a [Self] {
         let rows = numbers.chunks_exact(LHS_STRIDE).take(rows);
         for (numbers, room) in rows.zip(room.chunks_exact_mut(LHS_STRIDE)) {
-            narrow(numbers, Self::scalars_mut(&mut room[..k]));
+            let pairs = bytemuck::cast_slice_mut::<Self, bf16>(&mut room[..k]);
+            narrow(numbers, scalar::room(pairs));
         }
         room
     }

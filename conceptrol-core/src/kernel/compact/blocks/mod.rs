@@ -2,6 +2,7 @@
 
 mod format;
 mod plain;
+mod round;
 mod superblock;
 
 pub use format::BlockFormat;

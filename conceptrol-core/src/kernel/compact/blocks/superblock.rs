@@ -3,7 +3,8 @@
 use super::plain::{half, levels};
 
 /// 16 scales and minima of 4 bits, 2 bits an element, scale and minimum of all.
-pub(super) fn q2_k(block: &[u8], into: &mut [f32]) {
+#[inline(always)]
+pub(super) fn q2_k(block: &[u8; 84], into: &mut [f32; 256]) {
     let (scales, bits) = (&block[..16], &block[16..80]);
     let (scale, least) = (half(block, 80), half(block, 82));
     for (run, into) in into.chunks_exact_mut(16).enumerate() {
@@ -17,7 +18,8 @@ pub(super) fn q2_k(block: &[u8], into: &mut [f32]) {
 }
 
 /// The third bits, 2 bits an element, 16 scales of 6 bits, the scale of all.
-pub(super) fn q3_k(block: &[u8], into: &mut [f32]) {
+#[inline(always)]
+pub(super) fn q3_k(block: &[u8; 110], into: &mut [f32; 256]) {
     let (high, bits, scales) = (&block[..32], &block[32..96], &block[96..108]);
     let scale = half(block, 108);
     for (run, into) in into.chunks_exact_mut(16).enumerate() {
@@ -34,18 +36,21 @@ pub(super) fn q3_k(block: &[u8], into: &mut [f32]) {
 }
 
 /// The bytes of a run of 16 that are stored two bits an element, and where in each byte.
+#[inline(always)]
 fn two_bits(bits: &[u8], run: usize) -> (&[u8], usize) {
     let first = run / 8 * 32 + run % 2 * 16;
     (&bits[first..first + 16], run % 8 / 2 * 2)
 }
 
 /// Scale and minimum of all, 8 scales and minima of 6 bits, 4 bits an element.
-pub(super) fn q4_k(block: &[u8], into: &mut [f32]) {
+#[inline(always)]
+pub(super) fn q4_k(block: &[u8; 144], into: &mut [f32; 256]) {
     four_bits(block, &block[16..144], into, |_, _| 0);
 }
 
 /// As [`q4_k`], with the fifth bits before the others.
-pub(super) fn q5_k(block: &[u8], into: &mut [f32]) {
+#[inline(always)]
+pub(super) fn q5_k(block: &[u8; 176], into: &mut [f32; 256]) {
     let high = &block[16..48];
     four_bits(block, &block[48..176], into, |run, index| {
         (high[index] >> run & 1) << 4
@@ -53,6 +58,7 @@ pub(super) fn q5_k(block: &[u8], into: &mut [f32]) {
 }
 
 /// Runs of 32 of nibbles, with the bits above them from `high`.
+#[inline(always)]
 fn four_bits(block: &[u8], bits: &[u8], into: &mut [f32], high: impl Fn(usize, usize) -> u8) {
     let (scale, least) = (half(block, 0), half(block, 2));
     for (run, into) in into.chunks_exact_mut(32).enumerate() {
@@ -67,6 +73,7 @@ fn four_bits(block: &[u8], bits: &[u8], into: &mut [f32], high: impl Fn(usize, u
 }
 
 /// The 6 bits of a run's scale and minimum. Those of the last four runs are in two pieces.
+#[inline(always)]
 fn scale_and_minimum(packed: &[u8], run: usize) -> (u8, u8) {
     if run < 4 {
         return (packed[run] & 63, packed[run + 4] & 63);
@@ -77,7 +84,8 @@ fn scale_and_minimum(packed: &[u8], run: usize) -> (u8, u8) {
 }
 
 /// 4 low bits, 2 high bits, 16 scales of 8 bits, the scale of all.
-pub(super) fn q6_k(block: &[u8], into: &mut [f32]) {
+#[inline(always)]
+pub(super) fn q6_k(block: &[u8; 210], into: &mut [f32; 256]) {
     let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
     let scale = half(block, 208);
     for (run, into) in into.chunks_exact_mut(16).enumerate() {
@@ -94,7 +102,8 @@ pub(super) fn q6_k(block: &[u8], into: &mut [f32]) {
 }
 
 /// The scale of all, the upper 2 and the lower 4 bits of 8 scales, 4 bits an element.
-pub(super) fn iq4_xs(block: &[u8], into: &mut [f32]) {
+#[inline(always)]
+pub(super) fn iq4_xs(block: &[u8; 136], into: &mut [f32; 256]) {
     let scale = half(block, 0);
     let high = u16::from_le_bytes([block[2], block[3]]);
     for (run, into) in into.chunks_exact_mut(32).enumerate() {

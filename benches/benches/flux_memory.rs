@@ -1,0 +1,306 @@
+//! A step of FLUX.1 of full size with its weights in few bytes, against reading them from disk at every step.
+//!
+//! `cargo bench -p conceptrol-benches --bench flux_memory [-- [--dir DIR] [--dtype f32|bf16] [--blocks DOUBLE SINGLE] [--text 512] [ROW..]]`:
+//! 512 x 512 pixels and a reference of as many (2560 tokens), random weights. Rows, the first four if none is named:
+//!
+//! - `computing`: one double and one single block with bf16 weights in memory, then one more of each; a step by their numbers
+//! - `reading`: all tensors of a bf16 file, one after the other
+//! - `streamed`: a step with that file, each block read while the one before it computes
+//! - `q4_0`, or `q8_0`: a step with rounded weights in memory; `bf16`: with those of the file, for fewer blocks or more memory
+//!
+//! The file, 24 GB with all blocks, is written to DIR (the system's temporary folder) and removed. Each row is a process of its own,
+//! so that its peak is not that of another; seconds are of a second step, whose processor time stands beside them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use burn::tensor::{Device, FloatDType, Tensor};
+use conceptrol_benches::{Failure, Peak, numbers, processor_time, write_repeating};
+use conceptrol_core::{
+    AttentionPlan, BatchLayout, Concept, Grid, Session, SiteSelector, TokenLayout,
+    models::weights::{Checkpoint, Keep, Weights},
+    processors::JointConditionLayer,
+};
+use conceptrol_flux::{
+    FluxConfig, attention_sites,
+    latents::{grid_positions, text_positions},
+    mmdit::{FluxInput, FluxTransformer, Rotary},
+    omini::Placement,
+};
+
+/// Tokens of a side.
+const EDGE: usize = 32;
+
+/// What is measured.
+#[derive(Debug, Clone)]
+struct Setting {
+    config: FluxConfig,
+    dtype: FloatDType,
+    /// Tokens.
+    text: usize,
+    folder: PathBuf,
+    rows: Vec<String>,
+    /// Whether this process measures its only row.
+    child: bool,
+}
+
+fn main() -> Result<(), Failure> {
+    let setting = Setting::parse(std::env::args().skip(1))?;
+    if setting.child {
+        return setting.measure();
+    }
+    let (config, file) = (&setting.config, setting.file());
+    println!(
+        "{} double and {} single blocks, {:?}",
+        config.num_layers, config.num_single_layers, setting.dtype
+    );
+    let needs_file = |row: &String| !row.starts_with('q');
+    if setting.rows.iter().any(needs_file) {
+        write(&file, config)?;
+    }
+    println!("row        loading s   step s   processor s   peak GB");
+    let outcome = setting
+        .rows
+        .iter()
+        .try_for_each(|row| -> Result<(), Failure> {
+            let arguments = std::env::args()
+                .skip(1)
+                .filter(|x| !setting.rows.contains(x));
+            let status = Command::new(std::env::current_exe()?)
+                .args(arguments)
+                .args(["--child", row])
+                .status()?;
+            if status.success() {
+                Ok(())
+            } else {
+                Err(format!("{row}: {status}").into())
+            }
+        });
+    let _ = fs::remove_file(file);
+    outcome
+}
+
+impl Setting {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, Failure> {
+        let mut setting = Self {
+            config: FluxConfig::dev(),
+            dtype: FloatDType::F32,
+            text: 512,
+            folder: std::env::temp_dir(),
+            rows: Vec::new(),
+            child: false,
+        };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} has no value"));
+            match argument.as_str() {
+                "--bench" => {}
+                "--child" => setting.child = true,
+                "--dir" => setting.folder = value()?.into(),
+                "--dtype" => {
+                    setting.dtype = match value()?.as_str() {
+                        "f32" => FloatDType::F32,
+                        "bf16" => FloatDType::BF16,
+                        other => return Err(format!("no type {other}").into()),
+                    }
+                }
+                "--text" => setting.text = value()?.parse()?,
+                "--blocks" => {
+                    setting.config.num_layers = value()?.parse()?;
+                    setting.config.num_single_layers = value()?.parse()?;
+                }
+                row => setting.rows.push(row.to_owned()),
+            }
+        }
+        if setting.rows.is_empty() {
+            let all = ["computing", "reading", "streamed", "q4_0"];
+            setting.rows = all.map(str::to_owned).to_vec();
+        }
+        Ok(setting)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("conceptrol-flux-bf16.safetensors")
+    }
+
+    fn measure(&self) -> Result<(), Failure> {
+        match self.rows[0].as_str() {
+            "computing" => self.computing(),
+            "reading" => self.reading(),
+            "streamed" => self.row(|weights| FluxTransformer::streamed(&self.config, weights)),
+            "bf16" | "q4_0" | "q8_0" => {
+                self.row(|weights| FluxTransformer::new(&self.config, weights))
+            }
+            other => Err(format!("no row {other}").into()),
+        }
+    }
+
+    fn weights(&self) -> Result<Weights, Failure> {
+        let device = Device::flex();
+        let keep = match self.rows[0].as_str() {
+            "q4_0" => Keep::Q4_0,
+            "q8_0" => Keep::Q8_0,
+            _ => {
+                let weights = Weights::open(self.file(), &device, self.dtype)?;
+                return Ok(weights.keeping(Keep::Stored));
+            }
+        };
+        Ok(Weights::random(1, &device, self.dtype).keeping(keep))
+    }
+
+    /// Loads a model, and takes two steps.
+    fn row(&self, load: impl FnOnce(&Weights) -> FluxTransformer) -> Result<(), Failure> {
+        let peak = Peak::start();
+        let start = Instant::now();
+        let model = load(&self.weights()?);
+        let loading = start.elapsed().as_secs_f64();
+        let step = self.step(&model)?;
+        self.print(loading, step, &peak);
+        Ok(())
+    }
+
+    fn reading(&self) -> Result<(), Failure> {
+        let peak = Peak::start();
+        let (file, device) = (Checkpoint::open(self.file())?, Device::flex());
+        let step = Step::timed(|| -> Result<(), Failure> {
+            for tensor in file.tensors() {
+                let name = &tensor.name;
+                match tensor.shape[..] {
+                    [rows, columns] => {
+                        let shape = [rows, columns];
+                        let kept = file.load_compact(name, shape, Keep::Stored, self.dtype)?;
+                        if kept.is_none() {
+                            drop(file.load::<2>(name, &device, self.dtype)?);
+                        }
+                    }
+                    _ => drop(file.load::<1>(name, &device, self.dtype)?),
+                }
+            }
+            Ok(())
+        })?;
+        self.print(0.0, step, &peak);
+        Ok(())
+    }
+
+    fn computing(&self) -> Result<(), Failure> {
+        let peak = Peak::start();
+        let of = |double, single| {
+            let config = FluxConfig {
+                num_layers: double,
+                num_single_layers: single,
+                ..self.config.clone()
+            };
+            self.step(&FluxTransformer::new(&config, &self.weights()?))
+        };
+        let [one, double, single] = [of(1, 1)?, of(2, 1)?, of(1, 2)?];
+        let further = [
+            (double, self.config.num_layers - 1),
+            (single, self.config.num_single_layers - 1),
+        ];
+        let sum = further.into_iter().fold(one, |sum, (more, blocks)| Step {
+            seconds: sum.seconds + blocks as f64 * (more.seconds - one.seconds),
+            processor: sum.processor + blocks as f64 * (more.processor - one.processor),
+        });
+        self.print(0.0, sum, &peak);
+        Ok(())
+    }
+
+    /// The second evaluation of a model.
+    fn step(&self, model: &FluxTransformer) -> Result<Step, Failure> {
+        let inputs = Inputs::new(model.config(), self);
+        let mut session = inputs.session(model.config())?;
+        inputs.run(model, &mut session)?;
+        Step::timed(|| inputs.run(model, &mut session))
+    }
+
+    fn print(&self, loading: f64, step: Step, peak: &Peak) {
+        println!(
+            "{:9} {loading:10.1} {:8.1} {:13.1} {:9.2}",
+            self.rows[0],
+            step.seconds,
+            step.processor,
+            peak.total().unwrap_or(0) as f64 / 1e9
+        );
+    }
+}
+
+/// What an evaluation takes.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    seconds: f64,
+    processor: f64,
+}
+
+impl Step {
+    fn timed<T>(mut work: impl FnMut() -> Result<T, Failure>) -> Result<Self, Failure> {
+        let (start, mut outcome) = (Instant::now(), None);
+        let processor = processor_time(1, || outcome = Some(work()));
+        outcome.ok_or("nothing was measured")??;
+        Ok(Self {
+            seconds: start.elapsed().as_secs_f64(),
+            processor: processor.unwrap_or(0.0) / 1e3,
+        })
+    }
+}
+
+struct Inputs {
+    latents: Tensor<3>,
+    text: Tensor<3>,
+    pooled: Tensor<2>,
+    condition: Tensor<3>,
+    rotary: Rotary,
+    layout: TokenLayout,
+}
+
+impl Inputs {
+    fn new(config: &FluxConfig, setting: &Setting) -> Self {
+        let Setting { text, dtype, .. } = *setting;
+        let device = &Device::flex();
+        let grid = Grid::new(EDGE, EDGE);
+        let mut positions = text_positions(text);
+        positions.extend(grid_positions(grid));
+        let beside = Placement::RightOfPicture.positions(grid, &[grid]);
+        positions.extend(beside.into_iter().flatten());
+        let tokens = |count, width, seed| numbers::<3>([1, count, width], seed, device).cast(dtype);
+        Self {
+            latents: tokens(grid.cells(), config.in_channels, 1),
+            condition: tokens(grid.cells(), config.in_channels, 2),
+            text: tokens(text, config.joint_attention_dim, 3),
+            pooled: numbers([1, config.pooled_projection_dim], 4, device).cast(dtype),
+            rotary: Rotary::new(&positions, config.axes_dims_rope, device, dtype),
+            layout: TokenLayout::joint(text, grid, [grid]),
+        }
+    }
+
+    fn session(&self, config: &FluxConfig) -> Result<Session, Failure> {
+        let plan = AttentionPlan::builder(&attention_sites(config))
+            .layer(SiteSelector::joint(), JointConditionLayer::new())
+            .build()?;
+        let concept = Concept::new("a concept", [vec![0..1]]);
+        Ok(Session::new(&plan, BatchLayout::unguided(1), [concept])?)
+    }
+
+    fn run(&self, model: &FluxTransformer, session: &mut Session) -> Result<Tensor<3>, Failure> {
+        let input = FluxInput {
+            latents: self.latents.clone(),
+            text: self.text.clone(),
+            pooled: self.pooled.clone(),
+            condition: Some(self.condition.clone()),
+            sigma: 0.75,
+            guidance: 3.5,
+            rotary: &self.rotary,
+            layout: &self.layout,
+        };
+        Ok(model.forward(input, session)?)
+    }
+}
+
+/// Writes weights of the model's names and shapes, in the order a step reads them.
+fn write(path: &Path, config: &FluxConfig) -> Result<(), Failure> {
+    let names = Weights::names(&Device::flex());
+    drop(FluxTransformer::new(config, &names));
+    write_repeating(path, &names.finish()?)
+}
