@@ -1,14 +1,21 @@
 //! Joint attention at the size of FLUX's blocks: plain, with Conceptrol's structured bias, and with the dense bias it stands for.
 //!
-//! `cargo bench -p conceptrol-benches --bench flux_attention [-- ROUNDS]`
+//! `cargo bench -p conceptrol-benches --bench flux_attention`
 //!
-//! Plain attention and Conceptrol's take turns, so that the ratio of a round compares neighbours. "concept block" is the site that
-//! also reads a new mask. The dense form runs once, through Burn's own attention: it is the oracle, and what others do.
+//! The ways take turns, so that the ratio of a round compares neighbours. "concept block" is the site that also reads a new mask. The
+//! dense form is run once, through Burn's own attention: it is the oracle, and what others do. On the CPU memory is what was allocated
+//! above what was there.
 
-use std::time::Instant;
+use std::{ops::Range, process::ExitCode};
 
-use burn::tensor::{Device, Tensor, module, ops::AttentionModuleOptions};
-use conceptrol_benches::{Counting, numbers};
+use burn::tensor::{DType, Device, FloatDType, Tensor, module, ops::AttentionModuleOptions};
+use clap::Parser;
+use conceptrol_benches::{
+    Counting, Failure, Place,
+    device::{Backend, Precision},
+    harness::{Bench, Common, Memory, Way, run},
+    numbers,
+};
 use conceptrol_core::{
     AttentionCall, AttentionPlan, BatchLayout, Concept, Grid, Session, SiteId, SiteSelector,
     TokenLayout,
@@ -21,60 +28,70 @@ use conceptrol_flux::{FluxConfig, attention_sites, pipeline};
 #[global_allocator]
 static MEMORY: Counting = Counting::new();
 
-const HEADS: usize = 24;
-const HEAD_DIM: usize = 128;
-const TEXT: usize = 512;
+/// Of the output in f32 on the CPU, from the dense form.
+const TOLERANCE: f32 = 1e-5;
+
 /// Where the words of the concept stand in the text.
-const WORDS: std::ops::Range<usize> = 6..8;
+const WORDS: Range<usize> = 6..8;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let rounds = std::env::args()
-        .skip(1)
-        .find_map(|argument| argument.parse().ok());
-    let rounds: usize = rounds.unwrap_or(7).max(1);
-    for edge in [32, 64] {
-        let layout = TokenLayout::joint(TEXT, Grid::new(edge, edge), [Grid::new(32, 32)]);
-        measure(layout, rounds)?;
-    }
-    Ok(())
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
 }
 
-/// One way to compute the attention.
-struct Way<'a> {
-    name: &'static str,
-    run: Box<dyn FnMut() -> Tensor<4> + 'a>,
-    seconds: Vec<f64>,
-    added: usize,
+/// Heads, their width, tokens of the text, sides of picture and condition in tokens.
+struct Shape {
+    heads: usize,
+    head_dim: usize,
+    text: usize,
+    sides: [usize; 2],
 }
 
-impl<'a> Way<'a> {
-    fn new(name: &'static str, run: impl FnMut() -> Tensor<4> + 'a) -> Self {
-        Self {
-            name,
-            run: Box::new(run),
-            seconds: Vec::new(),
-            added: 0,
-        }
-    }
-
-    fn measure(&mut self) {
-        let start = Instant::now();
-        let (added, out) = MEMORY.peak_of(&mut self.run);
-        self.seconds.push(start.elapsed().as_secs_f64());
-        self.added = self.added.max(added);
-        drop(out);
-    }
+fn main() -> ExitCode {
+    run(
+        "flux_attention",
+        |of: &Arguments| &of.common,
+        |arguments, bench| {
+            bench.heading();
+            let common = &arguments.common;
+            let small = common.small;
+            let exact = common.backend == Backend::Flex && common.dtype == Precision::F32;
+            for side in if small { vec![8] } else { vec![32, 64] } {
+                let shape = match small {
+                    true => Shape {
+                        heads: 2,
+                        head_dim: 64,
+                        text: 64,
+                        sides: [side, 8],
+                    },
+                    false => Shape {
+                        heads: 24,
+                        head_dim: 128,
+                        text: 512,
+                        sides: [side, 32],
+                    },
+                };
+                measure(&shape, exact, bench)?;
+            }
+            Ok(())
+        },
+    )
 }
 
-fn measure(layout: TokenLayout, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
-    let device = Device::flex();
-    let config = FluxConfig::dev();
+fn measure(shape: &Shape, exact: bool, bench: &mut Bench) -> Result<(), Failure> {
+    bench.set_memory(Memory::Allocated(&MEMORY));
+    let place = bench.place();
+    let [edge, condition] = shape.sides;
+    let grids = [Grid::new(condition, condition)];
+    let layout = TokenLayout::joint(shape.text, Grid::new(edge, edge), grids);
     let len = layout.conditions[0].range.end;
     let [q, k, v] = [1, 2, 3].map(|seed| {
-        numbers::<4>([1, len, HEADS, HEAD_DIM], seed, &device).swap_dims(1, 2) // [1, heads, len, head_dim]
+        numbers::<4>([1, len, shape.heads, shape.head_dim], seed, &place).swap_dims(1, 2) // [1, heads, len, head_dim]
     });
     let call = AttentionCall::joint(q.clone(), k.clone(), v.clone(), layout.clone());
 
+    let config = FluxConfig::dev();
     let concept_block = SiteId::new(config.num_layers - 1);
     let other = SiteId::new(config.num_layers);
     let batch = BatchLayout::unguided(1);
@@ -92,125 +109,86 @@ fn measure(layout: TokenLayout, rounds: usize) -> Result<(), Box<dyn std::error:
     session.attend(concept_block, call.clone())?; // publishes the mask that is in force from here on
 
     let mask = session.board().latest(0).ok_or("no mask")?.values().clone();
-    let (ours, dense) = (
-        session.attend(other, call.clone())?,
-        dense(&mask, [&q, &k, &v], &layout),
-    );
-    let deviation = (ours - dense.output).abs().max().into_scalar::<f32>();
+    let dense = || dense(&mask, [&q, &k, &v], &layout, &place);
+    let deviation = {
+        let ours = session.attend(other, call.clone())?;
+        (ours - dense()).abs().max().cast(FloatDType::F32)
+    };
+    let deviation = deviation.into_scalar::<f32>();
 
     let mut ways = [
-        Way::new("plain", || {
-            plain_session.attend(other, call.clone()).expect("attends")
-        }),
-        Way::new("conceptrol", || {
-            session.attend(other, call.clone()).expect("attends")
-        }),
+        Way::new("plain", || Ok(plain_session.attend(other, call.clone())?)),
+        Way::new("conceptrol", || Ok(session.attend(other, call.clone())?)),
         Way::new("concept block", || {
-            publishing
-                .attend(concept_block, call.clone())
-                .expect("attends")
+            Ok(publishing.attend(concept_block, call.clone())?)
         }),
     ];
-    for round in 0..=rounds {
-        for way in &mut ways {
-            way.measure();
-            if round == 0 {
-                way.seconds.clear(); // the first round warms up
-            }
+    let Shape {
+        heads,
+        head_dim,
+        text,
+        ..
+    } = shape;
+    let latents = layout.latents.range.len();
+    let title = format!(
+        "{heads} heads of {head_dim}, {text} text + {latents} latent + {} condition tokens",
+        condition * condition
+    );
+    let all = bench.compare(&title, 7, 0, &mut ways)?;
+
+    // q, k, v and the output
+    let activations = (4 * heads * len * head_dim * DType::from(place.dtype).size()) as f64;
+    if let [Some(plain), more @ ..] = &all.iter().map(|m| m.host_peak).collect::<Vec<_>>()[..] {
+        for (measured, peak) in all[1..].iter().zip(more) {
+            let more = peak.unwrap_or(0) as f64 - *plain as f64;
+            println!(
+                "{}: {:.2} % of the activations allocated above plain",
+                measured.name,
+                100.0 * more / activations
+            );
         }
     }
-
-    let activations = (4 * HEADS * len * HEAD_DIM * size_of::<f32>()) as f64; // q, k, v and the output
-    let [text, latents, condition] = [TEXT, layout.latents.range.len(), 1024];
-    println!(
-        "{HEADS} heads of {HEAD_DIM}, {text} text + {latents} latent + {condition} condition tokens, {rounds} rounds, activations {:.0} MB",
-        activations / 1e6
-    );
-    println!(
-        "{:<14} {:>8} {:>9} {:>7} {:>15} {:>9} {:>22}",
-        "attention",
-        "best ms",
-        "median ms",
-        "/plain",
-        "range",
-        "added MB",
-        "more, % of activations"
-    );
-    for way in &ways {
-        let ratios = sorted(
-            way.seconds
-                .iter()
-                .zip(&ways[0].seconds)
-                .map(|(a, b)| a / b)
-                .collect(),
-        );
-        let more = (way.added as f64 - ways[0].added as f64) / activations;
-        let seconds = sorted(way.seconds.clone());
-        println!(
-            "{:<14} {:>8.1} {:>9.1} {:>7.3} {:>6.3} to {:<5.3} {:>9.1} {:>22.2}",
-            way.name,
-            1e3 * seconds[0],
-            1e3 * seconds[rounds / 2],
-            ratios[rounds / 2],
-            ratios[0],
-            ratios[rounds - 1],
-            way.added as f64 / 1e6,
-            100.0 * more,
-        );
+    bench.single(1, Way::new(format!("{title}: dense bias"), || Ok(dense())))?;
+    println!("largest deviation of conceptrol from the dense bias: {deviation:.1e}");
+    let mut row = bench.row(format!("{title}: conceptrol and the dense bias"));
+    row.numbers
+        .insert("largest deviation".into(), f64::from(deviation));
+    bench.put(row)?;
+    // kernels of cards multiply in f16, so there the number is for the reader
+    if exact && (deviation.is_nan() || deviation >= TOLERANCE) {
+        return Err(format!("the structured bias is not the dense one: {deviation}").into());
     }
-    let more = (dense.added as f64 - ways[0].added as f64) / activations;
-    println!(
-        "{:<14} {:>8.1} {:>41} {:>22.2}",
-        "dense bias",
-        1e3 * dense.seconds,
-        format!("{:.1}", dense.added as f64 / 1e6),
-        100.0 * more
-    );
-    println!("largest deviation of conceptrol from the dense bias: {deviation:.1e}\n");
-    assert!(deviation < 1e-5, "the structured bias is not the dense one");
     Ok(())
 }
 
-struct Dense {
-    output: Tensor<4>,
-    seconds: f64,
-    added: usize,
-}
-
 /// The authors' bias, element by element: words outside the concept do not see the condition, latents weigh it by the mask.
-fn dense(mask: &Tensor<2>, [q, k, v]: [&Tensor<4>; 3], layout: &TokenLayout) -> Dense {
-    let device = mask.device();
+fn dense(
+    mask: &Tensor<2>,
+    [q, k, v]: [&Tensor<4>; 3],
+    layout: &TokenLayout,
+    place: &Place,
+) -> Tensor<4> {
+    let device: &Device = &place.device;
     let [condition, seen] = [layout.conditions[0].range.len(), layout.latents.range.end];
-    let blocked = |len| Tensor::<2>::full([1, len], LogitBias::BLOCKED, &device);
-    let open = |len| Tensor::<2>::zeros([1, len], &device);
-    let start = Instant::now();
-    let (added, output) = MEMORY.peak_of(|| {
-        let parts = vec![
-            blocked(WORDS.start),
-            open(WORDS.len()),
-            blocked(TEXT - WORDS.end),
-            mask.clone().log(),
-            open(condition),
-        ];
-        let rows: Tensor<4> = Tensor::cat(parts, 1).reshape([1, 1, -1, 1]);
-        let len = rows.dims()[2];
-        let parts = vec![
-            Tensor::zeros([1, 1, len, seen], &device),
-            rows.expand([1, 1, len, condition]),
-        ];
-        let matrix = Tensor::cat(parts, 3);
-        let options = AttentionModuleOptions::default();
-        let [q, k, v] = [q, k, v].map(Tensor::clone);
-        module::attention(q, k, v, None, Some(matrix), options)
-    });
-    Dense {
-        output,
-        seconds: start.elapsed().as_secs_f64(),
-        added,
-    }
-}
-
-fn sorted(mut numbers: Vec<f64>) -> Vec<f64> {
-    numbers.sort_by(f64::total_cmp);
-    numbers
+    let text = layout.text.as_ref().map_or(0, Range::len);
+    let on = || (device, DType::F32);
+    let blocked = |len| Tensor::<2>::full([1, len], LogitBias::BLOCKED, on());
+    let open = |len| Tensor::<2>::zeros([1, len], on());
+    let parts = vec![
+        blocked(WORDS.start),
+        open(WORDS.len()),
+        blocked(text - WORDS.end),
+        mask.clone().cast(FloatDType::F32).log(),
+        open(condition),
+    ];
+    let rows: Tensor<4> = Tensor::cat(parts, 1).reshape([1, 1, -1, 1]);
+    let len = rows.dims()[2];
+    let parts = vec![
+        Tensor::zeros([1, 1, len, seen], on()),
+        rows.expand([1, 1, len, condition]),
+    ];
+    let matrix = Tensor::cat(parts, 3).cast(place.dtype);
+    let options = AttentionModuleOptions::default();
+    let [q, k, v] = [q, k, v].map(Tensor::clone);
+    module::attention(q, k, v, None, Some(matrix), options)
 }

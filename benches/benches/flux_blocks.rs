@@ -1,51 +1,118 @@
-//! Whole blocks of FLUX for `peers/flux_blocks.py`, which writes the model and the inputs and takes turns with this.
+//! Whole blocks of FLUX.1-dev with random weights: plain, with a condition, and with Conceptrol's gate on it, in turns.
 //!
-//! `flux_blocks DIR` answers each line on standard input, a number of repeats, with the shortest time in milliseconds, and writes
-//! the output to `DIR/output.bin` as little-endian f32.
+//! `cargo bench -p conceptrol-benches --bench flux_blocks [-- --edge 1024]`, 512 pixels if absent. For `peers/flux_blocks.py`, which
+//! writes the model and the inputs and takes turns with this, `flux_blocks DIR` answers each line on standard input, a number of
+//! repeats, with the shortest time in milliseconds, and writes the output to `DIR/output.bin` as little-endian f32.
 
 use std::{
-    error::Error,
     fs,
     io::{BufRead, Write},
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
-use burn::tensor::{Device, FloatDType, Tensor};
-use conceptrol_benches::Times;
+use burn::tensor::{FloatDType, Tensor};
+use clap::Parser;
+use conceptrol_benches::{
+    Failure, FluxInputs, Place, Times, flux_blocks,
+    harness::{Bench, Common, Way, run},
+};
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Grid, Session, TokenLayout,
+    AttentionPlan, BatchLayout, Concept, Grid, Session, SiteSelector, TokenLayout,
     models::weights::{Checkpoint, Weights},
-    pipeline::Residency,
+    pipeline::{Fidelity, Residency},
+    processors::{ConceptrolLayer, JointConditionLayer},
 };
 use conceptrol_flux::{
     FluxConfig, attention_sites,
     latents::{grid_positions, text_positions},
     load::load_transformer,
     mmdit::{FluxInput, FluxTransformer, Rotary},
+    pipeline,
 };
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args()
-        .skip(1)
-        .find(|argument| argument != "--bench");
-    let Some(folder) = folder.map(PathBuf::from) else {
-        println!("flux_blocks is driven by peers/flux_blocks.py");
-        return Ok(());
-    };
-    let device = Device::flex();
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Side of picture and reference in pixels [default: 512; --small: 128].
+    #[arg(long)]
+    edge: Option<usize>,
+    /// The folder of a peer.
+    #[arg(value_name = "DIR")]
+    peer: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    run(
+        "flux_blocks",
+        |of: &Arguments| &of.common,
+        |arguments, bench| match &arguments.peer {
+            Some(folder) => serve(folder, &bench.place()),
+            None => measure(arguments, bench),
+        },
+    )
+}
+
+fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
+    bench.heading();
+    let small = arguments.common.small;
+    let (side, text) = if small { (128, 64) } else { (512, 512) };
+    let side = arguments.edge.unwrap_or(side);
+    let (config, place) = (flux_blocks(small), bench.place());
+    let model = FluxTransformer::new(&config, &Weights::random(1, &place.device, place.dtype));
+    let inputs = |references| FluxInputs::new(&config, side, text, references, &place);
+    let (alone, conditioned) = (inputs(0), inputs(1));
+
+    let sites = attention_sites(&config);
+    let block = pipeline::concept_block(&config, Fidelity::Paper);
+    let plain = AttentionPlan::plain(&sites);
+    let joint = SiteSelector::joint;
+    let adapter = AttentionPlan::builder(&sites)
+        .layer(joint(), JointConditionLayer::new())
+        .build()?;
+    let gated = AttentionPlan::builder(&sites)
+        .layer(joint(), ConceptrolLayer::new(block))
+        .layer(joint(), JointConditionLayer::new())
+        .build()?;
+    let session =
+        |plan, concepts: Vec<Concept>| Session::new(plan, BatchLayout::unguided(1), concepts);
+    let concept = || vec![Concept::new("concept", [vec![6..8]])];
+    let mut sessions = [
+        session(&plain, Vec::new())?,
+        session(&adapter, concept())?,
+        session(&gated, concept())?,
+    ];
+    let [plain, adapter, gated] = &mut sessions;
+    let mut ways = [
+        Way::new("text only", || alone.run(&model, plain)),
+        Way::new("with a condition", || conditioned.run(&model, adapter)),
+        Way::new("conceptrol", || conditioned.run(&model, gated)),
+    ];
+    let title = format!("a double and a single block, {side}x{side}");
+    bench.compare(&title, 3, 1, &mut ways)?;
+    Ok(())
+}
+
+/// Takes turns with a peer.
+fn serve(folder: &Path, place: &Place) -> Result<(), Failure> {
     let config = FluxConfig::from_file(folder.join("config.json"))?;
     let weights = Weights::open(
         folder.join("diffusion_pytorch_model.safetensors"),
-        &device,
-        FloatDType::F32,
+        &place.device,
+        place.dtype,
     )?;
     let model = load_transformer(&config, weights, Residency::Memory)?;
-    let inputs = Inputs::read(&folder, &device)?;
+    let inputs = Inputs::read(folder, place)?;
     for line in std::io::stdin().lock().lines() {
         let repeats: usize = line?.trim().parse()?;
         let mut output = None;
-        let times = Times::of(repeats.max(1), || output = Some(inputs.run(&model)));
-        let output = output.ok_or("no run")?.into_data().try_to_vec::<f32>()?;
+        let times = Times::of(repeats.max(1), || {
+            output = Some(inputs.run(&model));
+            place.device.sync()
+        });
+        let output = output.ok_or("no run")??.cast(FloatDType::F32);
+        let output = output.into_data().try_to_vec::<f32>()?;
         let bytes: Vec<u8> = output.into_iter().flat_map(f32::to_le_bytes).collect();
         fs::write(folder.join("output.bin"), bytes)?;
         println!("{}", times.best());
@@ -59,30 +126,32 @@ struct Inputs {
     text: Tensor<3>,
     pooled: Tensor<2>,
     grid: Grid,
+    place: Place,
 }
 
 impl Inputs {
-    fn read(folder: &Path, device: &Device) -> Result<Self, Box<dyn Error>> {
+    fn read(folder: &Path, place: &Place) -> Result<Self, Failure> {
         let file = Checkpoint::open(folder.join("inputs.safetensors"))?;
-        let latents: Tensor<3> = load(&file, "hidden_states", device)?;
+        let latents: Tensor<3> = load(&file, "hidden_states", place)?;
         let edge = latents.dims()[1].isqrt();
         Ok(Self {
-            text: load(&file, "encoder_hidden_states", device)?,
-            pooled: load(&file, "pooled_projections", device)?,
+            text: load(&file, "encoder_hidden_states", place)?,
+            pooled: load(&file, "pooled_projections", place)?,
             grid: Grid::new(edge, edge),
             latents,
+            place: place.clone(),
         })
     }
 
-    fn run(&self, model: &FluxTransformer) -> Tensor<3> {
-        let (config, device) = (model.config(), self.latents.device());
+    fn run(&self, model: &FluxTransformer) -> Result<Tensor<3>, Failure> {
+        let (config, Place { device, dtype }) = (model.config(), &self.place);
         let text_len = self.text.dims()[1];
         let mut positions = text_positions(text_len);
         positions.extend(grid_positions(self.grid));
-        let rotary = Rotary::new(&positions, config.axes_dims_rope, &device, FloatDType::F32);
+        let rotary = Rotary::new(&positions, config.axes_dims_rope, device, *dtype);
         let layout = TokenLayout::joint(text_len, self.grid, []);
         let plan = AttentionPlan::plain(&attention_sites(config));
-        let mut session = Session::new(&plan, BatchLayout::unguided(1), []).expect("a session");
+        let mut session = Session::new(&plan, BatchLayout::unguided(1), [])?;
         let input = FluxInput {
             latents: self.latents.clone(),
             text: self.text.clone(),
@@ -93,16 +162,16 @@ impl Inputs {
             rotary: &rotary,
             layout: &layout,
         };
-        model.forward(input, &mut session).expect("an evaluation")
+        Ok(model.forward(input, &mut session)?)
     }
 }
 
 fn load<const D: usize>(
     file: &Checkpoint,
     name: &str,
-    device: &Device,
-) -> Result<Tensor<D>, Box<dyn Error>> {
+    place: &Place,
+) -> Result<Tensor<D>, Failure> {
     Ok(file
-        .load(name, device, FloatDType::F32)?
+        .load(name, &place.device, place.dtype)?
         .ok_or(format!("no tensor {name}"))?)
 }

@@ -1,120 +1,86 @@
 //! What keeping the keys and values of independent conditions saves of a double and a single block of FLUX.
 //!
-//! `cargo bench -p conceptrol-benches --bench flux_conditions [-- ROUNDS [SIDE]]`: rounds (3), side of picture and references in
-//! pixels (512).
+//! `cargo bench -p conceptrol-benches --bench flux_conditions [-- --edge 1024]`, the side of picture and references in pixels; 512 if
+//! absent.
 //!
-//! Both ways take turns; what is printed is the processor time of an evaluation after the first, and the bytes that are kept.
+//! Both ways take turns, after an evaluation of each, in which what is kept is computed.
 
-use burn::tensor::{Device, FloatDType, Tensor};
-use conceptrol_benches::{Failure, numbers, processor_time};
+use std::process::ExitCode;
+
+use burn::tensor::DType;
+use clap::Parser;
+use conceptrol_benches::{
+    Failure, FluxInputs, flux_blocks,
+    harness::{Bench, Common, Way, run},
+};
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Concept, Grid, Projected, Session, SiteId, SiteSelector,
-    TokenLayout,
+    AttentionPlan, BatchLayout, Concept, Projected, Session, SiteId, SiteSelector,
     models::weights::Weights,
     processors::{JointConditionLayer, ReferenceSight},
 };
 use conceptrol_flux::{
     FluxConfig, attention_sites,
-    latents::{PIXELS_PER_TOKEN, grid_positions, text_positions},
-    mmdit::{FluxInput, FluxTransformer, Reading, Rotary},
-    omini::Placement,
+    mmdit::{FluxTransformer, Reading},
 };
 
-const TEXT: usize = 512;
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Side of picture and references in pixels [default: 512; --small: 128].
+    #[arg(long)]
+    edge: Option<usize>,
+}
 
-fn main() -> Result<(), Failure> {
-    let mut given = std::env::args().skip(1).filter_map(|x| x.parse().ok());
-    let rounds: usize = given.next().unwrap_or(3).max(1);
-    let edge = given.next().unwrap_or(512) / PIXELS_PER_TOKEN;
-    let device = Device::flex();
-    let config = FluxConfig {
-        num_layers: 1,
-        num_single_layers: 1,
-        ..FluxConfig::dev()
-    };
-    let weights = Weights::random(1, &device, FloatDType::F32);
-    let mut model = FluxTransformer::new(&config, &weights);
+fn main() -> ExitCode {
+    run("flux_conditions", |of: &Arguments| &of.common, measure)
+}
+
+fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
+    bench.heading();
+    let small = arguments.common.small;
+    let (side, text) = if small { (128, 64) } else { (512, 512) };
+    let side = arguments.edge.unwrap_or(side);
+    let (config, place) = (flux_blocks(small), bench.place());
+    let weights = Weights::random(1, &place.device, place.dtype);
+    // a reading is a property of the model; the weights are shared
+    let mut computing = FluxTransformer::new(&config, &weights);
+    let mut keeping = computing.clone();
+    computing.set_reading(Reading::Finished);
+    keeping.set_reading(Reading::Independent);
     for references in [1, 2] {
-        let inputs = Inputs::new(&config, Grid::new(edge, edge), references, &device);
-        let mut sessions = [inputs.session(&config)?, inputs.session(&config)?];
-        let readings = [Reading::Finished, Reading::Independent];
-        let mut times = [Vec::new(), Vec::new()];
-        for round in 0..=rounds {
-            for (way, reading) in readings.into_iter().enumerate() {
-                model.set_reading(reading);
-                let session = &mut sessions[way];
-                let time = processor_time(1, || inputs.run(&model, session));
-                // the first evaluation computes what is kept
-                times[way].extend(time.filter(|_| round > 0));
-            }
-        }
-        let [computed, kept] = times.map(|times| times.into_iter().fold(f64::INFINITY, f64::min));
-        let pair = sessions[1].kept(SiteId::new(0), Projected::Conditions);
+        let inputs = FluxInputs::new(&config, side, text, references, &place);
+        let (mut first, mut second) =
+            (session(&config, references)?, session(&config, references)?);
+        let mut ways = [
+            Way::new("computed at each step", || {
+                inputs.run(&computing, &mut first)
+            }),
+            Way::new("kept", || inputs.run(&keeping, &mut second)),
+        ];
+        let title = format!("{references} references of {side}x{side}");
+        bench.compare(&title, 3, 0, &mut ways)?;
+        drop(ways);
+        let pair = second.kept(SiteId::new(0), Projected::Conditions);
         let (k, v) = pair.ok_or("nothing was kept")?;
         let numbers: usize = [k.dims(), v.dims()]
             .iter()
             .map(|dims| dims.iter().product::<usize>())
             .sum();
-        println!(
-            "{references} references of {edge}x{edge} tokens: computed {computed:.0} ms, kept {kept:.0} ms, {:.3} of it; \
-             {:.1} MB kept a block",
-            kept / computed,
-            (numbers * 4) as f64 / 1e6
-        );
+        let bytes = numbers * DType::from(bench.dtype()).size();
+        println!("kept a block: {:.1} MB", bytes as f64 / 1e6);
+        let mut row = bench.row(format!("{title}: a block"));
+        row.numbers.insert("bytes kept".into(), bytes as f64);
+        bench.put(row)?;
     }
     Ok(())
 }
 
-struct Inputs {
-    latents: Tensor<3>,
-    text: Tensor<3>,
-    pooled: Tensor<2>,
-    condition: Tensor<3>,
-    rotary: Rotary,
-    layout: TokenLayout,
-    references: usize,
-}
-
-impl Inputs {
-    fn new(config: &FluxConfig, grid: Grid, references: usize, device: &Device) -> Self {
-        let grids = vec![grid; references];
-        let mut positions = text_positions(TEXT);
-        positions.extend(grid_positions(grid));
-        let beside = Placement::RightOfPicture.positions(grid, &grids);
-        positions.extend(beside.into_iter().flatten());
-        let tokens = |count, seed| numbers::<3>([1, count, config.in_channels], seed, device);
-        Self {
-            latents: tokens(grid.cells(), 1),
-            condition: tokens(references * grid.cells(), 2),
-            text: numbers([1, TEXT, config.joint_attention_dim], 3, device),
-            pooled: numbers([1, config.pooled_projection_dim], 4, device),
-            rotary: Rotary::new(&positions, config.axes_dims_rope, device, FloatDType::F32),
-            layout: TokenLayout::joint(TEXT, grid, grids),
-            references,
-        }
-    }
-
-    fn session(&self, config: &FluxConfig) -> Result<Session, Failure> {
-        let layer = JointConditionLayer::new().references_see(ReferenceSight::Themselves);
-        let plan = AttentionPlan::builder(&attention_sites(config))
-            .layer(SiteSelector::joint(), layer)
-            .build()?;
-        let concepts =
-            (0..self.references).map(|index| Concept::new("a concept", [vec![index..index + 1]]));
-        Ok(Session::new(&plan, BatchLayout::unguided(1), concepts)?)
-    }
-
-    fn run(&self, model: &FluxTransformer, session: &mut Session) -> Tensor<3> {
-        let input = FluxInput {
-            latents: self.latents.clone(),
-            text: self.text.clone(),
-            pooled: self.pooled.clone(),
-            condition: Some(self.condition.clone()),
-            sigma: 0.75,
-            guidance: 3.5,
-            rotary: &self.rotary,
-            layout: &self.layout,
-        };
-        model.forward(input, session).expect("an evaluation")
-    }
+fn session(config: &FluxConfig, references: usize) -> Result<Session, Failure> {
+    let layer = JointConditionLayer::new().references_see(ReferenceSight::Themselves);
+    let plan = AttentionPlan::builder(&attention_sites(config))
+        .layer(SiteSelector::joint(), layer)
+        .build()?;
+    let concepts = (0..references).map(|index| Concept::new("a concept", [vec![index..index + 1]]));
+    Ok(Session::new(&plan, BatchLayout::unguided(1), concepts)?)
 }

@@ -1,58 +1,71 @@
 //! What an IP-Adapter costs one double and one single block of FLUX, and what Conceptrol's gate costs over it.
 //!
-//! `cargo bench -p conceptrol-benches --bench flux_ip_adapter [-- ROUNDS [SIDE...]]`: rounds (7), sides of the picture in pixels
-//! (512 and 1024).
+//! `cargo bench -p conceptrol-benches --bench flux_ip_adapter [-- --edges 512,1024]`: sides of the picture in pixels, both if absent.
 //!
-//! The sides of each comparison take turns; times are of the processor where the system tells, all threads together, since other
-//! programs disturb those less. What Conceptrol adds is also measured alone: reading a mask, and weighing a term by it. The double block is the concept block, so that each evaluation also reads a mask: one
-//! of two blocks does, of FLUX.1 one of 57. What is printed of Conceptrol is more than what it costs there.
+//! The sides of each comparison take turns. What Conceptrol adds is also measured alone: reading a mask, and weighing a term by it.
+//! The double block is the concept block, so that each evaluation also reads a mask: one of two blocks does, of FLUX.1 one of 57. What
+//! is printed of Conceptrol is more than what it costs there. On the CPU memory is what was allocated above what was there.
 
-use burn::tensor::{Device, FloatDType, Tensor};
-use conceptrol_benches::{Counting, Failure, Times, numbers, processor_time};
+use std::process::ExitCode;
+
+use burn::tensor::Tensor;
+use clap::Parser;
+use conceptrol_benches::{
+    Counting, Failure, FluxInputs, Place, flux_blocks,
+    harness::{Bench, Common, Memory, Way, run},
+    numbers,
+};
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Concept, Grid, ReferenceTokens, Session, SiteSelector, TokenLayout,
-    kernel,
+    AttentionPlan, BatchLayout, Concept, ReferenceTokens, Session, SiteSelector, kernel,
     mask::ConceptBlock,
     models::weights::Weights,
     processors::{ConceptrolLayer, IpAdapterLayer, IpProjection},
 };
-use conceptrol_flux::{
-    FluxConfig, attention_sites,
-    latents::{PIXELS_PER_TOKEN, grid_positions, text_positions},
-    mmdit::{FluxInput, FluxTransformer, Rotary},
-};
+use conceptrol_flux::{FluxConfig, attention_sites, mmdit::FluxTransformer};
 
 #[global_allocator]
 static MEMORY: Counting = Counting::new();
 
-const TEXT: usize = 512;
-const CONTEXT: usize = 4096;
 const DOUBLE: &str = "transformer_blocks.0.attn";
 const SINGLE: &str = "single_transformer_blocks.0.attn";
 
-fn main() -> Result<(), Failure> {
-    let mut numbers = std::env::args().skip(1).filter_map(|x| x.parse().ok());
-    let rounds: usize = numbers.next().unwrap_or(7).max(1);
-    let sides: Vec<usize> = numbers.collect();
-    let sides = if sides.is_empty() {
-        vec![512, 1024]
-    } else {
-        sides
-    };
-    let device = Device::flex();
-    let config = FluxConfig {
-        num_layers: 1,
-        num_single_layers: 1,
-        ..FluxConfig::dev()
-    };
-    let model = FluxTransformer::new(&config, &Weights::random(1, &device, FloatDType::F32));
-    for side in sides {
-        let edge = side / PIXELS_PER_TOKEN;
-        for adapter in [Adapter::XLabs, Adapter::InstantX] {
-            measure(&model, adapter, Grid::new(edge, edge), rounds)?;
-        }
-    }
-    Ok(())
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Sides of the picture in pixels [default: 512 and 1024; --small: 128].
+    #[arg(long, value_delimiter = ',', value_name = "EDGE")]
+    edges: Vec<usize>,
+}
+
+fn main() -> ExitCode {
+    run(
+        "flux_ip_adapter",
+        |of: &Arguments| &of.common,
+        |arguments, bench| {
+            bench.heading();
+            let small = arguments.common.small;
+            let (config, place) = (flux_blocks(small), bench.place());
+            let weights = Weights::random(1, &place.device, place.dtype);
+            let model = FluxTransformer::new(&config, &weights);
+            let (edges, text) = if small {
+                (vec![128], 64)
+            } else {
+                (vec![512, 1024], 512)
+            };
+            let edges = if arguments.edges.is_empty() {
+                &edges
+            } else {
+                &arguments.edges
+            };
+            for &side in edges {
+                for adapter in [Adapter::XLabs, Adapter::InstantX] {
+                    measure(&model, adapter, [side, text], bench)?;
+                }
+            }
+            Ok(())
+        },
+    )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +77,13 @@ enum Adapter {
 }
 
 impl Adapter {
-    fn layer(self, config: &FluxConfig, device: &Device) -> IpAdapterLayer {
-        let inner = config.inner_dim();
-        let weight = |seed| numbers::<2>([inner, CONTEXT], seed, device) * 0.02;
+    fn layer(self, config: &FluxConfig, place: &Place) -> IpAdapterLayer {
+        let (inner, context) = (config.inner_dim(), config.joint_attention_dim);
+        let weight = |seed| numbers::<2>([inner, context], seed, place) * 0.02;
         let projection = |seed| IpProjection::new(weight(seed), weight(seed + 1));
         match self {
             Self::XLabs => {
-                let bias = |seed| numbers::<1>([inner], seed, device);
+                let bias = |seed| numbers::<1>([inner], seed, place);
                 let double = projection(10).biases(bias(12), bias(13));
                 IpAdapterLayer::new([(DOUBLE.to_owned(), double)])
                     .after_block()
@@ -94,31 +107,17 @@ impl Adapter {
     }
 }
 
-/// One way to evaluate the blocks.
-struct Way {
-    name: &'static str,
-    session: Session,
-    /// Of each round.
-    milliseconds: Vec<f64>,
-    peak: usize,
-}
-
-/// Milliseconds of the processor that `work` takes, or of the clock where the system does not tell.
-fn cost<T>(repeats: usize, mut work: impl FnMut() -> T) -> f64 {
-    let processor = processor_time(repeats, &mut work);
-    processor.unwrap_or_else(|| Times::of(repeats, work).median())
-}
-
 fn measure(
     model: &FluxTransformer,
     adapter: Adapter,
-    grid: Grid,
-    rounds: usize,
+    [side, text]: [usize; 2],
+    bench: &mut Bench,
 ) -> Result<(), Failure> {
-    let (config, device) = (model.config(), Device::flex());
-    let inputs = Inputs::new(config, grid, &device);
+    bench.set_memory(Memory::Allocated(&MEMORY));
+    let (config, place) = (model.config(), bench.place());
+    let inputs = FluxInputs::new(config, side, text, 0, &place);
     let sites = attention_sites(config);
-    let tokens: Tensor<3> = numbers([1, adapter.tokens(), CONTEXT], 5, &device);
+    let tokens: Tensor<3> = numbers([1, adapter.tokens(), config.joint_attention_dim], 5, &place);
     let concept = || {
         Concept::new("concept", [vec![6..8]])
             .reference(ReferenceTokens::new(tokens.clone(), tokens.clone()))
@@ -127,117 +126,36 @@ fn measure(
     let joint = SiteSelector::joint;
     let plain = AttentionPlan::plain(&sites);
     let with = AttentionPlan::builder(&sites)
-        .layer(joint(), adapter.layer(config, &device))
+        .layer(joint(), adapter.layer(config, &place))
         .build()?;
     let gated = AttentionPlan::builder(&sites)
         .layer(joint(), ConceptrolLayer::new(block))
-        .layer(joint(), adapter.layer(config, &device))
+        .layer(joint(), adapter.layer(config, &place))
         .build()?;
-    let way = |name, plan, concepts: Vec<Concept>| -> Result<Way, Failure> {
-        Ok(Way {
-            name,
-            session: Session::new(plan, BatchLayout::unguided(1), concepts)?,
-            milliseconds: Vec::new(),
-            peak: 0,
-        })
-    };
+    let session =
+        |plan, concepts: Vec<Concept>| Session::new(plan, BatchLayout::unguided(1), concepts);
+    let mut words = session(&plain, Vec::new())?;
+    let mut adapted = session(&with, vec![concept()])?;
+    let mut conceptrol = session(&gated, vec![concept()])?;
     let mut ways = [
-        way("words only", &plain, Vec::new())?,
-        way("adapter", &with, vec![concept()])?,
-        way("conceptrol", &gated, vec![concept()])?,
+        Way::new("words only", || inputs.run(model, &mut words)),
+        Way::new("adapter", || inputs.run(model, &mut adapted)),
+        Way::new("conceptrol", || inputs.run(model, &mut conceptrol)),
     ];
-    for round in 0..=rounds {
-        for way in &mut ways {
-            let run = || cost(1, || inputs.run(model, &mut way.session));
-            let (peak, milliseconds) = MEMORY.peak_of(run);
-            // the first round projects keys and values
-            if round > 0 {
-                way.milliseconds.push(milliseconds);
-                way.peak = way.peak.max(peak);
-            }
-        }
-    }
-    println!(
-        "{adapter:?}, {grid} latents, {TEXT} text tokens, one double and one single block, f32, {rounds} rounds"
-    );
-    println!(
-        "{:<12} {:>9} {:>10} {:>22} {:>9} {:>13}",
-        "", "best ms", "median ms", "to the adapter, median", "peak MB", "to the adapter"
-    );
-    for way in &ways {
-        let base = &ways[1];
-        let mut ratios: Vec<f64> = (way.milliseconds.iter().zip(&base.milliseconds))
-            .map(|(a, b)| a / b)
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        let mut milliseconds = way.milliseconds.clone();
-        milliseconds.sort_by(f64::total_cmp);
-        println!(
-            "{:<12} {:>9.1} {:>10.1} {:>22.4} {:>9.1} {:>13.4}",
-            way.name,
-            milliseconds[0],
-            milliseconds[rounds / 2],
-            ratios[rounds / 2],
-            way.peak as f64 / 1e6,
-            way.peak as f64 / base.peak as f64,
-        );
-    }
+    let title = format!("{adapter:?}, a double and a single block, {side}x{side}");
+    bench.compare(&title, 7, 1, &mut ways)?;
+
     let (heads, head_dim) = (config.num_attention_heads, config.attention_head_dim);
-    let rows = |tokens, seed| numbers::<4>([1, heads, tokens, head_dim], seed, &device);
-    let (query, key) = (rows(grid.cells(), 20), rows(TEXT, 21));
-    let mask: Tensor<4> = numbers([1, 1, grid.cells(), 1], 22, &device);
-    let alone = [
-        (
-            "reading a mask",
-            cost(rounds, || kernel::text_map(query.clone(), key.clone())),
-        ),
-        (
-            "weighing a term",
-            cost(rounds, || query.clone() * mask.clone()),
-        ),
+    let cells = inputs.grid().cells();
+    let rows = |tokens, seed| numbers::<4>([1, heads, tokens, head_dim], seed, &place);
+    let (query, key) = (rows(cells, 20), rows(text, 21));
+    let mask: Tensor<4> = numbers([1, 1, cells, 1], 22, &place);
+    let mut alone = [
+        Way::new("reading a mask", || {
+            Ok(kernel::text_map(query.clone(), key.clone()))
+        }),
+        Way::new("weighing a term", || Ok(query.clone() * mask.clone())),
     ];
-    let adapter = &ways[1].milliseconds;
-    let mean = adapter.iter().sum::<f64>() / adapter.len() as f64;
-    for (what, milliseconds) in alone {
-        let share = 100.0 * milliseconds / mean;
-        println!("{what:<16} {milliseconds:>8.1} ms, {share:.2} % of both blocks with the adapter");
-    }
-    println!();
+    bench.compare(&format!("{title}, alone"), 7, 0, &mut alone)?;
     Ok(())
-}
-
-struct Inputs {
-    latents: Tensor<3>,
-    text: Tensor<3>,
-    pooled: Tensor<2>,
-    rotary: Rotary,
-    layout: TokenLayout,
-}
-
-impl Inputs {
-    fn new(config: &FluxConfig, grid: Grid, device: &Device) -> Self {
-        let mut positions = text_positions(TEXT);
-        positions.extend(grid_positions(grid));
-        Self {
-            latents: numbers([1, grid.cells(), config.in_channels], 2, device),
-            text: numbers([1, TEXT, config.joint_attention_dim], 3, device),
-            pooled: numbers([1, config.pooled_projection_dim], 4, device),
-            rotary: Rotary::new(&positions, config.axes_dims_rope, device, FloatDType::F32),
-            layout: TokenLayout::joint(TEXT, grid, []),
-        }
-    }
-
-    fn run(&self, model: &FluxTransformer, session: &mut Session) -> Tensor<3> {
-        let input = FluxInput {
-            latents: self.latents.clone(),
-            text: self.text.clone(),
-            pooled: self.pooled.clone(),
-            condition: None,
-            sigma: 0.75,
-            guidance: 3.5,
-            rotary: &self.rotary,
-            layout: &self.layout,
-        };
-        model.forward(input, session).expect("an evaluation")
-    }
 }

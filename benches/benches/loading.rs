@@ -1,19 +1,23 @@
 //! Loading a whole model of published size from one file of f16 and random numbers, alone and with a low-rank adapter merged
-//! into every layer of the UNet. Prints seconds and peak memory, beside reading the file once.
+//! into every layer of the UNet, beside reading the file once.
 //!
-//! `cargo bench -p conceptrol-benches --bench loading [-- sd15|sdxl]`; the files are written once, to the
-//! target folder, and take 2.1 or 6.9 GB.
+//! `cargo bench -p conceptrol-benches --bench loading [-- --model sd15]`, SDXL if absent, once each; the files are written once, to the
+//! target folder, and take 2.1 or 6.9 GB. `--dtype f16` keeps weights as they are stored.
 
 use std::{
-    error::Error,
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
-    time::Instant,
+    process::ExitCode,
 };
 
-use burn::tensor::{Device, FloatDType};
-use conceptrol_benches::{Peak, parameters, write_random};
+use burn::tensor::Device;
+use clap::Parser;
+use conceptrol_benches::{
+    Failure, Size,
+    harness::{Bench, Common, Way, run},
+    parameters, write_random,
+};
 use conceptrol_core::{
     models::{
         autoencoder_kl::{self, AutoencoderKl},
@@ -31,14 +35,27 @@ use conceptrol_sd::{
 /// Rank of the adapter, as published styles have it.
 const RANK: usize = 32;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = (std::env::args().skip(1))
-        .filter(|argument| argument != "--bench")
-        .collect();
-    let (model, name) = match arguments.first().map(String::as_str) {
-        None | Some("sdxl") => (Published::Sdxl, "sdxl"),
-        Some("sd15") => (Published::Sd15, "sd15"),
-        Some(other) => return Err(format!("`{other}`: sd15 or sdxl").into()),
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Whose size the model has.
+    #[arg(long, default_value = "sdxl")]
+    model: Size,
+}
+
+fn main() -> ExitCode {
+    run("loading", |of: &Arguments| &of.common, measure)
+}
+
+fn measure(arguments: &Arguments, bench: &mut Bench) -> Result<(), Failure> {
+    bench.heading();
+    if arguments.common.small {
+        return Err("a small model has no published file".into());
+    }
+    let (model, name) = match arguments.model {
+        Size::Sdxl => (Published::Sdxl, "sdxl"),
+        Size::Sd15 => (Published::Sd15, "sd15"),
     };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("{name}_whole.safetensors"));
@@ -51,35 +68,25 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let size = fs::metadata(&path)?.len();
     println!("{}: {:.3} GB", path.display(), size as f64 / 1e9);
-    println!("{:<26} {:>8} {:>8}", "", "s", "peak GB");
-    read_once(&path)?; // into the page cache
-    row("reading the file once", || read_once(&path))?;
-    let options = || LoadOptions::new(Device::flex()).dtype(FloatDType::F16);
-    row("loading all parts", || load(&path, options()))?;
-    row("with an adapter merged", || {
-        load(&path, options().lora(&style, 0.8))
-    })
-}
-
-fn row(
-    name: &str,
-    work: impl FnOnce() -> Result<(), Box<dyn Error>>,
-) -> Result<(), Box<dyn Error>> {
-    let (peak, start) = (Peak::start(), Instant::now());
-    work()?;
-    let seconds = start.elapsed().as_secs_f64();
-    let peak = peak.total().unwrap_or(0) as f64 / 1e9;
-    println!("{name:<26} {seconds:>8.2} {peak:>8.3}");
+    let options = || LoadOptions::new(bench.device().clone()).dtype(bench.dtype());
+    let (plain, merged) = (options(), options().lora(&style, 0.8));
+    // the first round brings the file into the page cache
+    let mut ways = [
+        Way::new("reading the file once", || read_once(&path)),
+        Way::new("all parts", || load(&path, plain.clone())),
+        Way::new("with an adapter merged", || load(&path, merged.clone())),
+    ];
+    bench.compare(name, 1, 0, &mut ways)?;
     Ok(())
 }
 
-fn read_once(path: &Path) -> Result<(), Box<dyn Error>> {
+fn read_once(path: &Path) -> Result<(), Failure> {
     let (mut file, mut buffer) = (File::open(path)?, vec![0; 1 << 24]);
     while file.read(&mut buffer)? > 0 {}
     Ok(())
 }
 
-fn load(path: &Path, options: LoadOptions) -> Result<(), Box<dyn Error>> {
+fn load(path: &Path, options: LoadOptions) -> Result<(), Failure> {
     let pipeline = StableDiffusion::open(path, options)?;
     let unet = pipeline.unet()?;
     let others = (pipeline.vae()?, pipeline.text_encoders()?);
@@ -88,7 +95,7 @@ fn load(path: &Path, options: LoadOptions) -> Result<(), Box<dyn Error>> {
 }
 
 /// What a model reads.
-fn tensors(build: impl FnOnce(&Weights)) -> Result<Vec<TensorInfo>, Box<dyn Error>> {
+fn tensors(build: impl FnOnce(&Weights)) -> Result<Vec<TensorInfo>, Failure> {
     let weights = Weights::names(&Device::flex());
     build(&weights);
     Ok(weights.finish()?)
@@ -100,9 +107,9 @@ fn write_whole(
     unet: &[TensorInfo],
     folder: &Path,
     path: &Path,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Failure> {
     let mut written = Vec::new();
-    let mut part = |name: &str, tensors: &[TensorInfo]| -> Result<Checkpoint, Box<dyn Error>> {
+    let mut part = |name: &str, tensors: &[TensorInfo]| -> Result<Checkpoint, Failure> {
         println!(
             "{name}: {:.3} G parameters",
             parameters(tensors) as f64 / 1e9

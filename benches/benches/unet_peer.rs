@@ -1,6 +1,6 @@
 //! Our half of `peers/unet_step.py`: loading and steps of a full-size UNet, one a request.
 //!
-//! `unet_peer FOLDER f32|bf16` reads `unet/` (as diffusers writes it), `adapter.safetensors` and `inputs.safetensors` of
+//! `unet_peer FOLDER f32|bf16 [--backend BACKEND]` reads `unet/` (as diffusers writes it), `adapter.safetensors` and `inputs.safetensors` of
 //! `FOLDER`, all made by the script. Each line of the standard input is a plan (`text`, `adapter`, `conceptrol`) to take one step
 //! with. The answer is a line `SECONDS PEAK_BYTES MEAN_ABSOLUTE_OUTPUT`. `unet_peer FOLDER f32|bf16 load` only loads the UNet and
 //! adds up its weights, and prints `SECONDS PEAK_BYTES SUM_OF_WEIGHTS`; `map` in place of `load` maps the file.
@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufRead, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -18,7 +18,11 @@ use burn::{
     tensor::{Device, FloatDType, Tensor},
 };
 use bytes::Bytes;
-use conceptrol_benches::{Failure, Peak, RandomModel};
+use clap::{Parser, ValueEnum};
+use conceptrol_benches::{
+    Failure, Peak, RandomModel,
+    device::{Backend, Precision},
+};
 use conceptrol_core::{
     AttentionPlan, AttentionSites, BatchLayout, Concept, ReferenceTokens, Session, SiteKind,
     SiteSelector, StepInfo,
@@ -30,24 +34,36 @@ use conceptrol_sd::{config::UNetConfig, unet::UNet2DConditionModel};
 /// The concept's words in the text window, as the script tells the authors' processors.
 const WORDS: std::ops::Range<usize> = 3..5;
 
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What the script has written.
+    folder: PathBuf,
+    /// Type to compute in.
+    dtype: Precision,
+    /// Load the UNet, and take no step.
+    only: Option<Only>,
+    /// Backend to run on.
+    #[arg(long, default_value = "flex")]
+    backend: Backend,
+    /// What cargo says to a benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Only {
+    Load,
+    Map,
+}
+
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .collect();
-    let [folder, dtype, rest @ ..] = &arguments[..] else {
-        return Err("usage: unet_peer FOLDER f32|bf16 [load|map]".into());
-    };
-    let (folder, device) = (Path::new(folder), Device::flex());
-    let dtype = match dtype.as_str() {
-        "f32" => FloatDType::F32,
-        "bf16" => FloatDType::BF16,
-        other => return Err(format!("unknown type {other}").into()),
-    };
+    let arguments = Arguments::parse();
+    let (folder, opened) = (arguments.folder.as_path(), arguments.backend.open()?);
+    let (device, dtype) = (opened.device().clone(), opened.float(arguments.dtype)?);
     let (start, peak) = (Instant::now(), Peak::start());
-    let mapped = rest == ["map"];
+    let mapped = arguments.only == Some(Only::Map);
     let unet = load(folder, mapped, &device, dtype)?;
-    if mapped || rest == ["load"] {
+    if arguments.only.is_some() {
         let mut sum = Sum(0.0);
         unet.visit(&mut sum);
         let seconds = start.elapsed().as_secs_f64();
@@ -58,7 +74,7 @@ fn main() -> Result<(), Failure> {
     let sites = unet.attention_sites();
     let adapter = adapter(folder, &sites, &device, dtype)?;
     let mut sessions = BTreeMap::new();
-    for (name, plan) in plans(&sites, &adapter)? {
+    for (name, plan) in plans(&sites, &adapter, &device)? {
         let tokens = ReferenceTokens::new(inputs.image(1), inputs.image(0));
         let concept = Concept::new("concept", [vec![WORDS]]).reference(tokens);
         sessions.insert(
@@ -181,6 +197,7 @@ fn adapter(
 fn plans(
     sites: &AttentionSites,
     adapter: &IpAdapterLayer,
+    device: &Device,
 ) -> Result<[(&'static str, AttentionPlan); 3], Failure> {
     let plain = AttentionPlan::builder(sites).layer(SiteSelector::cross(), adapter.clone());
     Ok([
@@ -188,7 +205,7 @@ fn plans(
         ("adapter", plain.build()?),
         (
             "conceptrol",
-            RandomModel::sd15().conceptrol(sites, adapter)?,
+            RandomModel::sd15(device).conceptrol(sites, adapter)?,
         ),
     ])
 }

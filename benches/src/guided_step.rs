@@ -1,14 +1,16 @@
 use std::time::Instant;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use conceptrol_core::{AttentionPlan, BatchLayout, Concept, ReferenceTokens, Session, StepInfo};
 use conceptrol_sd::{
-    config::UNetConfig,
     controlnet::ControlNetModel,
     unet::{AddedConditions, UNet2DConditionModel},
 };
 
-use crate::{Failure, Peak, random_model::IMAGE_TOKENS};
+use crate::{
+    Failure, Peak, Place,
+    random_model::{IMAGE_TOKENS, RandomModel},
+};
 
 /// Text tokens of CLIP.
 const TEXT_TOKENS: usize = 77;
@@ -25,15 +27,6 @@ pub struct GuidedStep {
     index: usize,
 }
 
-/// What a step took.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cost {
-    /// Seconds by the clock on the wall.
-    pub seconds: f64,
-    /// Peak resident memory of the process during the step, in bytes; zero where the system does not tell.
-    pub peak: u64,
-}
-
 impl GuidedStep {
     /// For `images` square pictures of `side` latent cells.
     ///
@@ -41,22 +34,23 @@ impl GuidedStep {
     ///
     /// If there are no pictures.
     pub fn new(
-        config: &UNetConfig,
+        model: &RandomModel,
         plan: &AttentionPlan,
         images: usize,
         side: usize,
     ) -> Result<Self, Failure> {
-        let (device, rows, dim) = (Device::flex(), 2 * images, config.context_dim);
+        let (config, place) = (&model.config, &model.place);
+        let (rows, dim) = (2 * images, config.context_dim);
         let edge = 8.0 * side as f32; // pixels
         let is_sdxl = config.added.is_some();
-        let tokens = || noise([1, IMAGE_TOKENS, dim], &device);
+        let tokens = || noise([1, IMAGE_TOKENS, dim], place);
         let concept = Concept::new("concept", [vec![3..5]])
             .reference(ReferenceTokens::new(tokens(), tokens()));
         Ok(Self {
-            latents: noise([rows, 4, side, side], &device),
-            context: noise([rows, TEXT_TOKENS, dim], &device),
+            latents: noise([rows, config.in_channels, side, side], place),
+            context: noise([rows, TEXT_TOKENS, dim], place),
             added: is_sdxl.then(|| AddedConditions {
-                text_embeds: noise([rows, 1280], &device),
+                text_embeds: noise([rows, 1280], place),
                 time_ids: vec![vec![edge, edge, 0.0, 0.0, edge, edge]; rows],
             }),
             session: Session::new(plan, BatchLayout::guided(images), [concept])?,
@@ -64,12 +58,13 @@ impl GuidedStep {
         })
     }
 
-    /// Takes the next step. The first projects keys and values and reads local masks: not what a step costs.
+    /// Takes the next step: what the UNet predicts of both rows. The first projects keys and values and reads local masks: not
+    /// what a step costs.
     ///
     /// # Errors
     ///
     /// If the UNet was installed for another plan.
-    pub fn run(&mut self, unet: &UNet2DConditionModel) -> Result<Cost, Failure> {
+    pub fn run(&mut self, unet: &UNet2DConditionModel) -> Result<Tensor<4>, Failure> {
         self.run_controlled(unet, None)
     }
 
@@ -82,12 +77,11 @@ impl GuidedStep {
         &mut self,
         unet: &UNet2DConditionModel,
         control: Option<(&ControlNetModel, &Tensor<4>)>,
-    ) -> Result<Cost, Failure> {
+    ) -> Result<Tensor<4>, Failure> {
         self.session
             .begin_step(StepInfo::new(self.index, usize::MAX, TIMESTEP));
         self.index += 1;
         let (latents, context) = (self.latents.clone(), self.context.clone());
-        let (peak, start) = (Peak::start(), Instant::now());
         let residuals = match control {
             None => None,
             Some((net, hint)) => {
@@ -104,15 +98,27 @@ impl GuidedStep {
                 )?)
             }
         };
-        let out = unet.controlled(
+        Ok(unet.controlled(
             latents,
             TIMESTEP,
             context,
             self.added.clone(),
             residuals,
             &mut self.session,
-        )?;
-        let _ = out.into_data();
+        )?)
+    }
+
+    /// Takes the next step with nothing before it: by itself, not in turns with another.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run), or if the device fails.
+    pub fn cost(&mut self, unet: &UNet2DConditionModel) -> Result<Cost, Failure> {
+        let (peak, start) = (Peak::start(), Instant::now());
+        let out = self.run(unet)?;
+        out.device()
+            .sync()
+            .map_err(|error| format!("the device failed: {error}"))?;
         Ok(Cost {
             seconds: start.elapsed().as_secs_f64(),
             peak: peak.total().unwrap_or(0),
@@ -120,11 +126,21 @@ impl GuidedStep {
     }
 }
 
+/// What a step took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Seconds by the clock on the wall.
+    pub seconds: f64,
+    /// Peak resident memory of the process during the step, in bytes; zero where the system does not tell.
+    pub peak: u64,
+}
+
 /// Numbers without a pattern, about unit variance.
-fn noise<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+fn noise<const D: usize>(shape: [usize; D], place: &Place) -> Tensor<D> {
     let count: usize = shape.iter().product();
     let values: Vec<f32> = (0..count)
         .map(|i| ((i as f32) * 12.9898).sin() * 1.4)
         .collect();
-    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+    let data = TensorData::new(values, shape);
+    Tensor::<D>::from_data(data, (&place.device, DType::F32)).cast(place.dtype)
 }

@@ -1,7 +1,32 @@
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+
+/// Where inputs lie, and in which type.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The device.
+    pub device: Device,
+    /// The type.
+    pub dtype: FloatDType,
+}
+
+/// In `f32`.
+impl From<&Device> for Place {
+    fn from(device: &Device) -> Self {
+        Self {
+            device: device.clone(),
+            dtype: FloatDType::F32,
+        }
+    }
+}
+
+impl From<&Self> for Place {
+    fn from(place: &Self) -> Self {
+        place.clone()
+    }
+}
 
 /// Numbers in -1..1 from a linear congruential generator, which `peers/operations.py` repeats: both sides compute on the same.
-pub fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
+pub fn numbers<const D: usize>(shape: [usize; D], seed: u32, place: impl Into<Place>) -> Tensor<D> {
     let mut state = seed;
     let values: Vec<f32> = (0..shape.iter().product())
         .map(|_| {
@@ -9,5 +34,7 @@ pub fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) ->
             (state >> 8) as f32 / (1 << 23) as f32 - 1.0
         })
         .collect();
-    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+    let place = place.into();
+    let data = TensorData::new(values, shape);
+    Tensor::<D>::from_data(data, (&place.device, DType::F32)).cast(place.dtype)
 }

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::FloatDType;
+use clap::ValueEnum;
 use conceptrol_core::{
     AttentionPlan, AttentionSites, SiteSelector,
     mask::ConceptBlock,
@@ -14,12 +15,12 @@ use conceptrol_sd::{
     unet::UNet2DConditionModel,
 };
 
-use crate::{Failure, scratch::write_random};
+use crate::{Failure, Place, scratch::write_random};
 
 /// Image tokens of an IP-Adapter plus.
 pub(crate) const IMAGE_TOKENS: usize = 16;
 
-/// A model of Stable Diffusion in its published size, with random weights.
+/// A model of Stable Diffusion with random weights.
 #[derive(Debug)]
 pub struct RandomModel {
     /// What people call it.
@@ -27,29 +28,74 @@ pub struct RandomModel {
     /// Its UNet.
     pub config: UNetConfig,
     block: ConceptBlock,
+    /// Where its weights lie, and in which type.
+    pub place: Place,
     resampler: [usize; 2], // width, heads
     folder: Option<PathBuf>,
 }
 
-impl RandomModel {
+/// A published size of Stable Diffusion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Size {
     /// Stable Diffusion 1.5.
-    pub fn sd15() -> Self {
+    Sd15,
+    /// SDXL.
+    Sdxl,
+}
+
+/// A UNet with the blocks of Stable Diffusion 1.5, a fifth as wide.
+const SMALL: &str = r#"{
+    "attention_head_dim": 8, "block_out_channels": [64, 128, 256, 256], "cross_attention_dim": 128, "layers_per_block": 2,
+    "sample_size": 16,
+    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]
+}"#;
+
+impl RandomModel {
+    /// A model of a published size.
+    pub fn new(size: Size, place: impl Into<Place>) -> Self {
+        match size {
+            Size::Sd15 => Self::sd15(place),
+            Size::Sdxl => Self::sdxl(place),
+        }
+    }
+
+    /// Stable Diffusion 1.5.
+    pub fn sd15(place: impl Into<Place>) -> Self {
         Self {
             name: "SD1.5",
             config: UNetConfig::sd15(),
             block: ConceptBlock::sd15(),
+            place: place.into(),
             resampler: [768, 12],
             folder: None,
         }
     }
 
     /// SDXL.
-    pub fn sdxl() -> Self {
+    pub fn sdxl(place: impl Into<Place>) -> Self {
         Self {
             name: "SDXL",
             config: UNetConfig::sdxl(),
             block: ConceptBlock::sdxl(),
+            place: place.into(),
             resampler: [1280, 20],
+            folder: None,
+        }
+    }
+
+    /// A small model with the blocks of Stable Diffusion 1.5.
+    ///
+    /// # Panics
+    ///
+    /// Never: its configuration is valid.
+    pub fn small(place: impl Into<Place>) -> Self {
+        Self {
+            name: "small",
+            config: UNetConfig::from_json(SMALL).expect("a configuration"),
+            block: ConceptBlock::sd15(),
+            place: place.into(),
+            resampler: [128, 2],
             folder: None,
         }
     }
@@ -68,24 +114,24 @@ impl RandomModel {
     ///
     /// None that a published configuration causes.
     pub fn unet_tensors(&self) -> Result<Vec<TensorInfo>, Failure> {
-        let names = Weights::names(&Device::flex());
+        let names = Weights::names(&self.place.device);
         let _ = UNet2DConditionModel::new(&self.config, &names);
         Ok(names.finish()?)
     }
 
-    /// The UNet, in f32.
+    /// The UNet.
     ///
     /// # Errors
     ///
     /// If a file cannot be written or read.
     pub fn unet(&self) -> Result<UNet2DConditionModel, Failure> {
-        let weights = self.weights("unet", FloatDType::F32, || self.unet_tensors())?;
+        let weights = self.weights("unet", self.place.dtype, || self.unet_tensors())?;
         let unet = UNet2DConditionModel::new(&self.config, &weights);
         weights.finish()?;
         Ok(unet)
     }
 
-    /// A `ControlNet` for the UNet, in f32.
+    /// A `ControlNet` for the UNet.
     ///
     /// # Errors
     ///
@@ -93,11 +139,11 @@ impl RandomModel {
     pub fn controlnet(&self) -> Result<ControlNetModel, Failure> {
         let config = ControlNetConfig::for_unet(self.config.clone());
         let tensors = || {
-            let names = Weights::names(&Device::flex());
+            let names = Weights::names(&self.place.device);
             let _ = ControlNetModel::new(&config, &names);
             Ok(names.finish()?)
         };
-        let weights = self.weights("controlnet", FloatDType::F32, tensors)?;
+        let weights = self.weights("controlnet", self.place.dtype, tensors)?;
         let net = ControlNetModel::new(&config, &weights);
         weights.finish()?;
         Ok(net)
@@ -109,12 +155,12 @@ impl RandomModel {
     ///
     /// None that a published configuration causes.
     pub fn adapter_tensors(&self, sites: &AttentionSites) -> Result<Vec<TensorInfo>, Failure> {
-        let names = Weights::names(&Device::flex());
+        let names = Weights::names(&self.place.device);
         let _ = IpAdapterWeights::new(self.adapter_kind(), sites, &names);
         Ok(names.finish()?)
     }
 
-    /// An IP-Adapter plus, its image keys and values in f16 as published files have them; not its projection to image tokens,
+    /// An IP-Adapter plus, its image keys and values in f16 as published files have them, where the device has that type; not its projection to image tokens,
     /// which is not needed while denoising.
     ///
     /// # Errors
@@ -122,7 +168,11 @@ impl RandomModel {
     /// If a file cannot be written or read.
     pub fn adapter(&self, sites: &AttentionSites) -> Result<IpAdapterLayer, Failure> {
         let tensors = || self.adapter_tensors(sites);
-        let weights = self.weights("ip-adapter-plus", FloatDType::F16, tensors)?;
+        let stored = match self.place.device.supports_dtype(FloatDType::F16) {
+            true => FloatDType::F16,
+            false => self.place.dtype,
+        };
+        let weights = self.weights("ip-adapter-plus", stored, tensors)?;
         let adapter = IpAdapterWeights::new(self.adapter_kind(), sites, &weights);
         weights.finish()?;
         Ok(adapter.layer())
@@ -165,12 +215,12 @@ impl RandomModel {
         drawn_as: FloatDType,
         tensors: impl FnOnce() -> Result<Vec<TensorInfo>, Failure>,
     ) -> Result<Weights, Failure> {
-        let device = Device::flex();
+        let device = &self.place.device;
         let Some(folder) = &self.folder else {
-            return Ok(Weights::random(0, &device, drawn_as));
+            return Ok(Weights::random(0, device, drawn_as));
         };
         let path = folder.join(format!("{}-{part}.safetensors", self.name));
         write_random(&path, &tensors()?)?;
-        Ok(Weights::open(path, &device, FloatDType::F32)?)
+        Ok(Weights::open(path, device, self.place.dtype)?)
     }
 }

@@ -56,7 +56,7 @@ pub fn processor_time<T>(repeats: usize, mut work: impl FnMut() -> T) -> Option<
 }
 
 /// Nanoseconds all threads of the process have run.
-fn consumed() -> Option<u64> {
+pub(crate) fn consumed() -> Option<u64> {
     let threads = std::fs::read_dir("/proc/self/task").ok()?;
     let run = |thread: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
         let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;

@@ -35,6 +35,8 @@ mod mt19937;
 #[cfg(feature = "models")]
 pub mod pipeline;
 pub mod processors;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod seam;
 
 pub use burn;

@@ -123,7 +123,7 @@ impl<'a, P: Pipeline> Lab<'a, P> {
             .map(|(name, path)| (*name, Some(path.as_path())));
         let settings = self.settings();
         Ok(with_files(setup, data)?
-            .option("backend", common.backend.name())
+            .option("backend", common.backend.feature())
             .option("dtype", format!("{:?}", common.dtype).to_lowercase())
             .option("steps", settings.steps)
             .option("guidance", settings.guidance)

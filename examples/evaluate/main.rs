@@ -23,7 +23,7 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches};
 use conceptrol_core::{message::chain, pipeline::PipelineError};
-use conceptrol_examples::{say, say_err};
+use conceptrol_examples::{device::DeviceError, say, say_err};
 
 use crate::{
     arguments::{Arguments, Command, Common},
@@ -40,12 +40,14 @@ fn main() -> ExitCode {
         say_err!("{line}");
     }
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match run(arguments) {
+    let backend = arguments.common.backend.clone();
+    match backend.guard(|| run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say_err!("error: {}", chain(&*error));
             let cancelled = matches!(error.downcast_ref(), Some(PipelineError::Cancelled { .. }));
-            if cancelled {
+            let is_lost = |error: &DeviceError| error.is_lost();
+            if cancelled || error.downcast_ref().is_some_and(is_lost) {
                 say_err!("rows that are finished are kept; the same command goes on");
             }
             ExitCode::from(if cancelled { 130 } else { 2 })
@@ -95,11 +97,13 @@ fn all(common: &Common) -> Result<(), Box<dyn Error>> {
 /// On every backend of this program.
 fn overhead(common: &Common, options: arguments::Overhead) -> Result<(), Box<dyn Error>> {
     let overhead = Overhead(options);
-    backends().into_iter().try_for_each(|backend| {
-        let common = Common {
-            backend,
-            ..common.clone()
-        };
-        lab::run(&common, &overhead)
-    })
+    backends(&common.backend)
+        .into_iter()
+        .try_for_each(|backend| {
+            let common = Common {
+                backend,
+                ..common.clone()
+            };
+            lab::run(&common, &overhead)
+        })
 }

@@ -24,7 +24,11 @@ use conceptrol_core::message::chain;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use conceptrol_examples::{device::Backend, say, say_err};
+use conceptrol_benches::harness::{Checks, Environment, Record, Row};
+use conceptrol_examples::{
+    device::{Backend, Precision},
+    say, say_err,
+};
 
 use crate::{
     case::Case,
@@ -44,6 +48,9 @@ struct Arguments {
     /// Backend to run on; another than flex gets 10 times the tolerance.
     #[arg(long, default_value = "flex")]
     backend: Backend,
+    /// Add a row with how many comparisons passed to this file, as the benchmarks do.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Only cases whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -51,7 +58,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
+    match arguments.backend.guard(|| run(&arguments)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -62,7 +69,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
-    let device = arguments.backend.device()?;
+    let opened = arguments.backend.open()?;
+    let device = opened.device().clone();
     let mut cases = Vec::new();
     for directory in &arguments.directories {
         cases.extend(Case::find(directory)?);
@@ -93,6 +101,16 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
         if let Err(error) = outcome {
             report.failed(&chain(&*error));
         }
+    }
+    if let Some(file) = &arguments.json {
+        let environment = Environment::new(&opened, Precision::F32, false);
+        let case = arguments.only.as_deref().unwrap_or("all");
+        let mut row = Row::new("golden cases", case, environment);
+        row.checks = Some(Checks {
+            passed: report.passed,
+            failed: report.failed_count,
+        });
+        Record::open(file)?.put(row)?;
     }
     say!("{} passed, {} failed", report.passed, report.failed_count);
     Ok(report.failed_count == 0)

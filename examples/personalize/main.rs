@@ -50,7 +50,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match folder::run(&arguments) {
+    match arguments.backend.guard(|| folder::run(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say_err!("error: {}", chain(&*error));

@@ -107,7 +107,7 @@ pub(crate) fn parameters<P: Pipeline>(
         after.push("Text rows: off".into());
     }
     after.extend(arguments.references.parameters());
-    let (dtype, backend) = (arguments.dtype, arguments.backend.name());
+    let (dtype, backend) = (arguments.dtype, arguments.backend.feature());
     after.push(format!("Type: {}", format!("{dtype:?}").to_lowercase()));
     if let Some(bits) = arguments.flux.quantize {
         after.push(format!("Weights: {bits:?}"));

@@ -1,11 +1,9 @@
 //! What the examples share: backends, output, progress, labelled sheets, masks, the parameters in pictures, memory.
 
-pub mod device;
 pub mod folder;
 pub mod heat;
 #[cfg(feature = "hub")]
 pub mod hub;
-pub mod machine;
 pub mod map;
 pub mod mask;
 pub mod memory;
@@ -16,6 +14,8 @@ pub mod phrase;
 pub mod progress;
 pub mod sheet;
 pub mod values;
+
+pub use conceptrol_benches::{device, machine};
 
 /// The code of the workspace's README compiles.
 #[cfg(doctest)]

@@ -96,7 +96,7 @@ impl Machine {
         let dtype = format!("{:?}", self.dtype).to_lowercase();
         [
             format!("Type: {dtype}"),
-            format!("Backend: {}", self.backend.name()),
+            format!("Backend: {}", self.backend.feature()),
         ]
     }
 }

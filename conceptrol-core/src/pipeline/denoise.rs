@@ -94,11 +94,7 @@ pub(super) fn denoise<F: Family + ?Sized>(
             return Err(cancelled(scheduler.finished(index + 1)));
         }
     }
-    let first_bad = match markers.is_empty() {
-        true => None,
-        false => (Tensor::cat(markers, 0).into_data().iter::<f32>()).position(|x| x != 0.0),
-    };
-    match first_bad {
+    match finite::first_bad(markers)? {
         None => Ok((latents, session)),
         Some(index) => {
             let done = scheduler.step_of(index) + 1;

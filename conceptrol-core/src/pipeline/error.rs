@@ -128,6 +128,12 @@ pub enum PipelineError {
         /// What to try.
         advice: String,
     },
+    /// The device did not give what it had computed: a remote one is gone, or a card failed.
+    #[error("the device failed: {reason}")]
+    Device {
+        /// What Burn says.
+        reason: String,
+    },
     /// The generation would not fit into memory.
     #[error("this needs about {} of memory and {} are free: {advice}", gigabytes(*needed), gigabytes(*available))]
     Memory {

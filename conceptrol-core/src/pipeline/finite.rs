@@ -1,6 +1,6 @@
 //! Numbers that are not finite, found without waiting for the device inside the loop.
 
-use burn::tensor::{DType, FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 
 use crate::pipeline::{PipelineError, Stage};
 
@@ -10,9 +10,20 @@ pub(super) fn marker<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
     x.clone().cast(DType::F32).mul_scalar(0.0).sum()
 }
 
-/// Whether a [`marker`] says so; waits for the device.
-pub(super) fn is_finite(marker: Tensor<1>) -> bool {
-    marker.into_scalar::<f32>() == 0.0
+/// The first of several [`marker`]s that says otherwise; waits for the device.
+pub(super) fn first_bad(markers: Vec<Tensor<1>>) -> Result<Option<usize>, PipelineError> {
+    if markers.is_empty() {
+        return Ok(None);
+    }
+    let values = read(Tensor::cat(markers, 0))?;
+    Ok(values.iter::<f32>().position(|x| x != 0.0))
+}
+
+/// The numbers of a tensor, or why the device does not give them.
+pub(super) fn read<const D: usize>(x: Tensor<D>) -> Result<TensorData, PipelineError> {
+    x.try_into_data().map_err(|error| PipelineError::Device {
+        reason: error.to_string(),
+    })
 }
 
 /// An error unless every number of `x` is finite; waits for the device.
@@ -22,10 +33,10 @@ pub(super) fn check<const D: usize>(
     stage: Stage,
     dtype: FloatDType,
 ) -> Result<(), PipelineError> {
-    if is_finite(marker(x)) {
-        return Ok(());
+    match first_bad(vec![marker(x)])? {
+        None => Ok(()),
+        Some(_) => Err(error(what(), stage, dtype)),
     }
-    Err(error(what(), stage, dtype))
 }
 
 /// The error, with advice that fits stage and type.
@@ -61,8 +72,10 @@ mod tests {
     #[test]
     fn one_bad_number_is_seen() {
         let device = Device::flex();
-        let finite =
-            |numbers: [f32; 3]| is_finite(marker(&Tensor::<1>::from_floats(numbers, &device)));
+        let finite = |numbers: [f32; 3]| {
+            let marker = marker(&Tensor::<1>::from_floats(numbers, &device));
+            first_bad(vec![marker]).expect("the CPU answers").is_none()
+        };
         assert!(finite([0.0, -1.0, f32::MAX]));
         assert!(
             finite([f32::MAX, f32::MAX, f32::MAX]),

@@ -6,7 +6,7 @@ use image::RgbImage;
 use crate::{
     cancel::Cancel,
     models::{
-        image::{MaskImage, tensor_to_images},
+        image::{MaskImage, data_to_images},
         scheduler::Scheduler,
     },
     pipeline::{
@@ -239,7 +239,8 @@ pub trait Pipeline: Family {
                 let decoded = self.decode(one, request.vae_tile)?;
                 let what = || "the pixels".into();
                 finite::check(&decoded, what, stage, self.profile().dtype)?;
-                Ok(tensor_to_images(decoded))
+                let [_, _, height, width] = decoded.dims();
+                Ok(data_to_images(finite::read(decoded)?, [height, width]))
             })?);
         }
         Ok(pictures)

@@ -2,7 +2,6 @@
 
 use std::{error::Error, ops::ControlFlow, time::Instant};
 
-use clap::ValueEnum;
 use conceptrol_benches::{GuidedStep, Peak, RandomModel};
 use conceptrol_core::{
     AttentionPlan, SiteSelector,
@@ -58,7 +57,7 @@ impl Way {
 }
 
 /// A unit of work: every way is run in turns.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Unit {
     backend: Backend,
     full_size: bool,
@@ -68,9 +67,9 @@ struct Unit {
 
 impl Experiment for Overhead {
     fn run<P: Pipeline>(&self, lab: &Lab<'_, P>) -> Result<(), Box<dyn Error>> {
-        let backends = backends();
+        let backends = backends(&lab.common.backend);
         let units = self.units(&backends, lab.common.quick);
-        let names: Vec<&str> = backends.iter().map(|backend| backend.name()).collect();
+        let names: Vec<String> = backends.iter().map(Backend::to_string).collect();
         let setup = Setup::new("overhead")
             .option("backends", names.join(", "))
             .option("machine", machine::processor())
@@ -83,8 +82,8 @@ impl Experiment for Overhead {
             .rposition(|unit| unit.backend == lab.common.backend);
         let end = own.map_or(0, |last| last + 1);
         lab.each_unit(&setup, end, rows, |number, progress| {
-            let unit = units[number];
-            let on = unit.backend.name();
+            let unit = units[number].clone();
+            let on = unit.backend.to_string();
             progress.begin(format!(
                 "{on}, {} threads, batch {}",
                 unit.threads, unit.batch
@@ -95,9 +94,9 @@ impl Experiment for Overhead {
             let rows = pool.install(|| {
                 let turns = self.0.turns;
                 let rows = if unit.full_size {
-                    full_size(self.0.full_size, unit, turns)
+                    full_size(self.0.full_size, &unit, turns)
                 } else {
-                    of_pipeline(lab, unit, turns)
+                    of_pipeline(lab, &unit, turns)
                 };
                 rows.map_err(|error| error.to_string())
             })?;
@@ -110,12 +109,13 @@ impl Experiment for Overhead {
     }
 }
 
-/// The backends of this program.
-pub(crate) fn backends() -> Vec<Backend> {
-    let all = Backend::value_variants().iter();
-    all.copied()
-        .filter(|backend| backend.device().is_ok())
-        .collect()
+/// The backends of this program, or the remote one that is asked for.
+pub(crate) fn backends(given: &Backend) -> Vec<Backend> {
+    if matches!(given, Backend::Remote(_)) {
+        return vec![given.clone()];
+    }
+    let all = Backend::LOCAL.into_iter();
+    all.filter(|backend| backend.device().is_ok()).collect()
 }
 
 impl Overhead {
@@ -127,8 +127,8 @@ impl Overhead {
             threads.dedup();
         }
         let mut units = Vec::new();
-        for &backend in backends {
-            let on_cpu = backend == Backend::Flex;
+        for backend in backends {
+            let on_cpu = *backend == Backend::Flex;
             // a card does not compute faster with more threads beside it
             let threads = if on_cpu {
                 threads.as_slice()
@@ -147,7 +147,7 @@ impl Overhead {
                 };
                 for &threads in threads {
                     let unit = |&batch| Unit {
-                        backend,
+                        backend: backend.clone(),
                         full_size,
                         threads,
                         batch,
@@ -167,13 +167,13 @@ struct Measured {
     peak: Option<u64>,
 }
 
-fn rows(unit: Unit, model: &str, dtype: &str, measured: [Measured; 4]) -> Vec<Row> {
+fn rows(unit: &Unit, model: &str, dtype: &str, measured: [Measured; 4]) -> Vec<Row> {
     let rows = Way::ALL.into_iter().zip(measured);
     rows.map(|(way, measured)| Row {
         unit: 0,
         machine: machine::processor(),
         model: model.to_owned(),
-        backend: unit.backend.name().to_owned(),
+        backend: unit.backend.to_string(),
         dtype: dtype.to_owned(),
         threads: unit.threads,
         batch: unit.batch,
@@ -187,7 +187,7 @@ fn rows(unit: Unit, model: &str, dtype: &str, measured: [Measured; 4]) -> Vec<Ro
 /// Short generations of the model that was opened.
 fn of_pipeline<P: Pipeline>(
     lab: &Lab<'_, P>,
-    unit: Unit,
+    unit: &Unit,
     turns: usize,
 ) -> Result<Vec<Row>, Box<dyn Error>> {
     let pipeline = &lab.pipeline;
@@ -262,11 +262,12 @@ fn step_of<P: Pipeline>(
 }
 
 /// Guided steps of a UNet of published size.
-fn full_size(size: FullSize, unit: Unit, turns: usize) -> Result<Vec<Row>, Box<dyn Error>> {
+fn full_size(size: FullSize, unit: &Unit, turns: usize) -> Result<Vec<Row>, Box<dyn Error>> {
+    let device = unit.backend.device()?;
     let (model, block) = match size {
         FullSize::None => return Err("no full size is asked for".into()),
-        FullSize::Sd15 => (RandomModel::sd15(), ConceptBlock::sd15()),
-        FullSize::Sdxl => (RandomModel::sdxl(), ConceptBlock::sdxl()),
+        FullSize::Sd15 => (RandomModel::sd15(&device), ConceptBlock::sd15()),
+        FullSize::Sdxl => (RandomModel::sdxl(&device), ConceptBlock::sdxl()),
     };
     let unet = model.unet()?;
     let sites = unet.attention_sites();
@@ -305,8 +306,8 @@ fn guided(
     plan: &AttentionPlan,
     batch: usize,
 ) -> Result<(f64, u64), Box<dyn Error>> {
-    let mut step = GuidedStep::new(&model.config, plan, batch, 64)?;
-    step.run(unet)?;
-    let cost = step.run(unet)?;
+    let mut step = GuidedStep::new(model, plan, batch, 64)?;
+    step.cost(unet)?;
+    let cost = step.cost(unet)?;
     Ok((cost.seconds, cost.peak))
 }

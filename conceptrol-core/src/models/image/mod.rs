@@ -21,4 +21,5 @@ pub use image::RgbImage;
 pub use mask::{MaskImage, MaskWarning, decode_mask, open_mask};
 pub use resample::{Window, resize, resize_window};
 pub use save::{encode_png, save_png};
+pub(crate) use tensor::data_to_images;
 pub use tensor::{clip_tensor, image_to_tensor, image_to_unit_tensor, tensor_to_images};

@@ -62,12 +62,16 @@ fn planes(picture: &RgbImage, device: &Device, change: impl Fn(f32) -> f32) -> T
 /// - `samples`: `[pictures, 3, height, width]`
 ///
 /// # Panics
-/// If there are not three channels.
+/// If there are not three channels, or the device does not give its numbers.
 pub fn tensor_to_images(samples: Tensor<4>) -> Vec<RgbImage> {
     let [_, channels, height, width] = samples.dims();
     assert_eq!(channels, 3, "a picture has three channels");
+    data_to_images(samples.into_data(), [height, width])
+}
+
+/// The same of numbers that were read: pictures of three channels.
+pub(crate) fn data_to_images(samples: TensorData, [height, width]: [usize; 2]) -> Vec<RgbImage> {
     let values: Vec<f32> = samples
-        .into_data()
         .convert::<f32>()
         .try_into_vec()
         .expect("the data was converted to f32");

@@ -11,6 +11,7 @@ use crate::{
         Region, Request, Silent,
         conditioning::{condition, frame},
         denoise::evaluate,
+        finite,
         locate::locate,
         memory,
         plan::mask_source,
@@ -101,7 +102,7 @@ pub(in crate::pipeline) fn look<F: Family + ?Sized>(
     })?;
     let size = Grid::new(picture.height() as usize, picture.width() as usize);
     let values = sum.resized(size, ResizeFilter::Bilinear).values().clone();
-    let mut values: Vec<f32> = values.into_data().iter::<f32>().collect();
+    let mut values: Vec<f32> = finite::read(values)?.iter::<f32>().collect();
     let peak = values.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     values
         .iter_mut()
