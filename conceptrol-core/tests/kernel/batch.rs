@@ -210,9 +210,12 @@ fn sizes_of_models() {
             let weight = inputs([d_out, d_in], 2, dtype);
             rows_do_not_see_each_other(batch, |rows| linear(cut(&x, rows), weight.clone(), None));
         }
-        for (batch, c_in, c_out, side, kernel) in
-            [(5, 320, 64, 8, 3), (3, 4, 64, 16, 3), (7, 130, 100, 5, 1)]
-        {
+        for (batch, c_in, c_out, side, kernel) in [
+            (5, 320, 64, 8, 3),
+            (5, 130, 64, 13, 3),
+            (3, 4, 64, 16, 3),
+            (7, 130, 100, 5, 1),
+        ] {
             let x = inputs([batch, c_in, side, side], 1, dtype);
             let weight = inputs([c_out, c_in, kernel, kernel], 2, dtype);
             let padding = [(kernel / 2, kernel / 2); 2];
