@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::Grid;
 use conceptrol_core::kernel::{
-    LogitBias, add_gated, attention, conv2d, geglu, gelu, gelu_tanh, group_norm, layer_norm,
+    LogitBias, add, add_gated, attention, conv2d, geglu, gelu, gelu_tanh, group_norm, layer_norm,
     linear, quick_gelu, rms_norm, rotary, silu, softmax, text_map, upsample_nearest2x,
 };
 use conceptrol_core::mask::{ConceptMask, MaskNorm, ResizeFilter};
@@ -170,6 +170,8 @@ proptest! {
         rows_do_not_see_each_other(batch, |rows| {
             add_gated(cut(&x, rows.clone()), cut(&branch, rows.clone()), &cut(&gate, rows))
         });
+        let other = inputs([batch, tokens, width], 2, dtype);
+        rows_do_not_see_each_other(batch, |rows| add(cut(&x, rows.clone()), cut(&other, rows)));
         let [cos, sin] = [4, 5].map(|seed| inputs([1, tokens, 1, width], seed, dtype));
         rows_do_not_see_each_other(batch, |rows| {
             rotary(cut(&x, rows).unsqueeze_dim(2), &cos, &sin)
