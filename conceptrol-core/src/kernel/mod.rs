@@ -35,7 +35,7 @@ pub use compact::{BlockFormat, CompactError, CompactFormat, CompactMatrix};
 pub use conv::{conv2d, upsample_nearest2x};
 pub use linear::{linear, linear_compact};
 pub use norm::{group_norm, layer_norm, rms_norm};
-pub use residual::add_gated;
+pub use residual::{add, add_gated, add_weighted};
 pub use rotary::rotary;
 pub use softmax::softmax;
 pub use text_map::text_map;

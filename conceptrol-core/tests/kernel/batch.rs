@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::{FloatDType, Tensor};
 use conceptrol_core::Grid;
 use conceptrol_core::kernel::{
-    LogitBias, add_gated, attention, conv2d, geglu, gelu, gelu_tanh, group_norm, layer_norm,
+    LogitBias, add, add_gated, attention, conv2d, geglu, gelu, gelu_tanh, group_norm, layer_norm,
     linear, quick_gelu, rms_norm, rotary, silu, softmax, text_map, upsample_nearest2x,
 };
 use conceptrol_core::mask::{ConceptMask, MaskNorm, ResizeFilter};
@@ -170,6 +170,8 @@ proptest! {
         rows_do_not_see_each_other(batch, |rows| {
             add_gated(cut(&x, rows.clone()), cut(&branch, rows.clone()), &cut(&gate, rows))
         });
+        let other = inputs([batch, tokens, width], 2, dtype);
+        rows_do_not_see_each_other(batch, |rows| add(cut(&x, rows.clone()), cut(&other, rows)));
         let [cos, sin] = [4, 5].map(|seed| inputs([1, tokens, 1, width], seed, dtype));
         rows_do_not_see_each_other(batch, |rows| {
             rotary(cut(&x, rows).unsqueeze_dim(2), &cos, &sin)
@@ -210,9 +212,12 @@ fn sizes_of_models() {
             let weight = inputs([d_out, d_in], 2, dtype);
             rows_do_not_see_each_other(batch, |rows| linear(cut(&x, rows), weight.clone(), None));
         }
-        for (batch, c_in, c_out, side, kernel) in
-            [(5, 320, 64, 8, 3), (3, 4, 64, 16, 3), (7, 130, 100, 5, 1)]
-        {
+        for (batch, c_in, c_out, side, kernel) in [
+            (5, 320, 64, 8, 3),
+            (5, 130, 64, 13, 3),
+            (3, 4, 64, 16, 3),
+            (7, 130, 100, 5, 1),
+        ] {
             let x = inputs([batch, c_in, side, side], 1, dtype);
             let weight = inputs([c_out, c_in, kernel, kernel], 2, dtype);
             let padding = [(kernel / 2, kernel / 2); 2];

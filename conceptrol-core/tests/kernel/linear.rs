@@ -128,6 +128,10 @@ fn minimal_filtering_agrees_with_the_definition() {
         (3, 33, 5, 9),
         (1, 300, 12, 7),
         (1, 32, 40, 66),
+        // tiles of 4x4
+        (2, 130, 21, 17),
+        (1, 128, 12, 12),
+        (3, 300, 13, 14),
     ] {
         check_conv(
             [batch, channels, height, width],
@@ -138,6 +142,8 @@ fn minimal_filtering_agrees_with_the_definition() {
     }
     check_conv([1, 32, 9, 8], [32, 32, 3, 3], 1, [(0, 0); 2]);
     check_conv([1, 32, 9, 8], [32, 32, 3, 3], 1, [(0, 2), (3, 1)]);
+    check_conv([1, 130, 15, 17], [32, 130, 3, 3], 1, [(0, 0); 2]);
+    check_conv([1, 130, 11, 130], [32, 130, 3, 3], 1, [(0, 5), (7, 1)]);
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn results(dtype: FloatDType) -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("text map", bits(text_map(q, k))),
         ("minimal filtering", conv(40, 3, 1)),
+        ("minimal filtering of large tiles", conv(130, 3, 1)),
         ("convolution", conv(7, 3, 1)),
         ("strided convolution", conv(40, 3, 2)),
         ("pointwise convolution", conv(40, 1, 1)),

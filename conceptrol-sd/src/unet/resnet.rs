@@ -1,5 +1,6 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
+use conceptrol_core::kernel;
 use conceptrol_core::models::nn::{Activation, Conv2d, GroupNorm, Linear};
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{Ground, Session};
@@ -56,7 +57,7 @@ impl ResnetBlock {
         let shift = (self.time_emb_proj).adapted(time.clone(), Ground::Whole, session); // [batch or 1, c_out]
         let hidden = hidden + shift.unsqueeze_dims::<4>(&[2, 3]);
         let hidden = self.activated(&self.norm2, hidden);
-        self.conv2.adapted(hidden, session) + residual
+        kernel::add(self.conv2.adapted(hidden, session), residual)
     }
 
     fn activated(&self, norm: &GroupNorm, x: Tensor<4>) -> Tensor<4> {

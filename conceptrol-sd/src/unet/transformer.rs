@@ -2,6 +2,7 @@ use std::slice;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use conceptrol_core::kernel;
 use conceptrol_core::models::nn::{GroupNorm, LayerNorm};
 use conceptrol_core::models::weights::Weights;
 use conceptrol_core::{AttentionError, AttentionSite, Grid, Session};
@@ -66,7 +67,7 @@ impl Transformer2d {
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, context, grid, session)?;
         }
-        Ok(self.proj_out.pixels(tokens, grid, session) + x)
+        Ok(kernel::add(self.proj_out.pixels(tokens, grid, session), x))
     }
 }
 
@@ -110,15 +111,11 @@ impl TransformerBlock {
         grid: Grid,
         session: &mut Session,
     ) -> Result<Tensor<3>, AttentionError> {
-        let x = self
-            .attn1
-            .forward(self.norm1.forward(x.clone()), context, grid, session)?
-            + x;
-        let x = self
-            .attn2
-            .forward(self.norm2.forward(x.clone()), context, grid, session)?
-            + x;
-        let fed = (self.ff).forward(self.norm3.forward(x.clone()), grid, session);
-        Ok(fed + x)
+        let normal = self.norm1.forward(x.clone());
+        let x = kernel::add(self.attn1.forward(normal, context, grid, session)?, x);
+        let normal = self.norm2.forward(x.clone());
+        let x = kernel::add(self.attn2.forward(normal, context, grid, session)?, x);
+        let normal = self.norm3.forward(x.clone());
+        Ok(kernel::add(self.ff.forward(normal, grid, session), x))
     }
 }

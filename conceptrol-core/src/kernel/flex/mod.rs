@@ -13,6 +13,7 @@ mod conv;
 mod elementwise;
 mod gemm;
 mod norm;
+mod pages;
 mod residual;
 mod rotary;
 mod scalar;
@@ -24,6 +25,6 @@ mod tensor_ops;
 
 pub(crate) use elementwise::{Gelu, GeluTanh, QuickGelu, Silu};
 pub(crate) use tensor_ops::{
-    add_gated, attention, conv2d, geglu, group_norm, linear, linear_compact, map, rotary, row_norm,
-    softmax, text_map,
+    add, add_gated, add_weighted, attention, conv2d, geglu, group_norm, linear, linear_compact,
+    map, rotary, row_norm, softmax, text_map,
 };

@@ -9,7 +9,7 @@ use super::{
     simd::{Job, Simd, vectorised},
 };
 
-/// Numbers widened at a time; their partial sums are added up in `f64`.
+/// Numbers whose sums are taken at a time, and widened where needed.
 const BUFFER: usize = 512;
 
 /// Shape and parameters of a group normalisation.
@@ -137,48 +137,75 @@ impl Affine {
     }
 }
 
-/// Mean and (biased) variance, in two passes.
+/// Mean and (biased) variance. Both are taken of a piece at a time, while it is in the nearest cache, and merged in `f64` (Chan et al.
+/// 1979).
 #[inline(always)]
 fn moments<S: Simd, E: Scalar>(s: S, x: &[E]) -> (f64, f64) {
-    let mean = total::<S, E, 1>(s, x, 0.0) / x.len() as f64;
-    // Deviations from the rounded mean; the second term takes the rounding back out.
-    let rounded = mean as f32;
-    let squares = total::<S, E, 2>(s, x, rounded) / x.len() as f64;
-    let error = mean - f64::from(rounded);
-    (mean, (squares - error * error).max(0.0))
+    let mut buffer = [0.0f32; BUFFER];
+    let (mut before, mut mean, mut squares) = (0.0, 0.0, 0.0);
+    for x in x.chunks(BUFFER) {
+        let count = x.len() as f64;
+        let own = total::<S, 1>(s, whole(s, x, 0.0, &mut buffer), 0.0) / count;
+        // Deviations from the rounded mean; the second term takes the rounding back out.
+        let rounded = own as f32;
+        let deviations = total::<S, 2>(s, whole(s, x, rounded, &mut buffer), rounded);
+        let error = own - f64::from(rounded);
+        let distance = own - mean;
+        let share = count / (before + count);
+        squares += deviations - count * error * error + distance * distance * before * share;
+        mean += distance * share;
+        before += count;
+    }
+    (mean, (squares / before).max(0.0))
+}
+
+/// The mean of the squares.
+#[inline(always)]
+fn mean_square<S: Simd, E: Scalar>(s: S, x: &[E]) -> f64 {
+    let mut buffer = [0.0f32; BUFFER];
+    let mut squares = 0.0;
+    for x in x.chunks(BUFFER) {
+        squares += total::<S, 2>(s, whole(s, x, 0.0, &mut buffer), 0.0);
+    }
+    squares / x.len() as f64
+}
+
+/// At most [`BUFFER`] numbers in `f32`, filled up to four vectors, or a multiple, with `filling`; in `buffer` where they are not so already.
+#[inline(always)]
+fn whole<'a, S: Simd, E: Scalar>(
+    _: S,
+    x: &'a [E],
+    filling: f32,
+    buffer: &'a mut [f32; BUFFER],
+) -> &'a [f32] {
+    let whole = x.len().next_multiple_of(4 * S::LANES);
+    match E::as_f32(x) {
+        Some(x) if x.len() == whole => x,
+        _ => {
+            widen(x, buffer);
+            buffer[x.len()..whole].fill(filling);
+            &buffer[..whole]
+        }
+    }
 }
 
 /// The sum of `(x - centre)^POWER`, where `POWER` is 1 or 2.
 #[inline(always)]
-fn total<S: Simd, E: Scalar, const POWER: usize>(s: S, x: &[E], centre: f32) -> f64 {
-    let mut total = 0.0;
-    let mut buffer = [0.0f32; BUFFER];
-    for x in x.chunks(BUFFER) {
-        let whole = x.len().next_multiple_of(4 * S::LANES);
-        let x = match E::as_f32(x) {
-            Some(x) if x.len() == whole => x,
-            _ => {
-                widen(x, &mut buffer);
-                buffer[x.len()..whole].fill(centre); // contributes nothing
-                &buffer[..whole]
-            }
-        };
-        let mut sums = [s.splat(0.0); 4];
-        for four in x.chunks_exact(4 * S::LANES) {
-            for (sum, x) in sums.iter_mut().zip(four.chunks_exact(S::LANES)) {
-                // SAFETY: `x` is a vector.
-                let x = s.sub(unsafe { s.load(x.as_ptr()) }, s.splat(centre));
-                *sum = if POWER == 1 {
-                    s.add(*sum, x)
-                } else {
-                    s.mul_add(x, x, *sum)
-                };
-            }
+fn total<S: Simd, const POWER: usize>(s: S, x: &[f32], centre: f32) -> f64 {
+    let mut sums = [s.splat(0.0); 4];
+    for four in x.chunks_exact(4 * S::LANES) {
+        for (sum, x) in sums.iter_mut().zip(four.chunks_exact(S::LANES)) {
+            // SAFETY: `x` is a vector.
+            let x = s.sub(unsafe { s.load(x.as_ptr()) }, s.splat(centre));
+            *sum = if POWER == 1 {
+                s.add(*sum, x)
+            } else {
+                s.mul_add(x, x, *sum)
+            };
         }
-        let [a, b, c, d] = sums;
-        total += f64::from(s.sum(s.add(s.add(a, b), s.add(c, d))));
     }
-    total
+    let [a, b, c, d] = sums;
+    f64::from(s.sum(s.add(s.add(a, b), s.add(c, d))))
 }
 
 /// Parameters of a normalisation of rows.
@@ -223,7 +250,7 @@ impl<E: Scalar> Job for Rows<'_, E> {
             let (mean, square) = if norm.centred {
                 moments(s, from)
             } else {
-                (0.0, total::<S, E, 2>(s, from, 0.0) / norm.width as f64)
+                (0.0, mean_square(s, from))
             };
             let scale = (1.0 / (square + norm.eps).sqrt()) as f32;
             let mean = mean as f32;

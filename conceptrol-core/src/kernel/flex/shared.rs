@@ -2,6 +2,8 @@
 
 use std::{marker::PhantomData, mem::MaybeUninit};
 
+use super::pages::prefer_huge;
+
 /// A mutable slice handed to tasks that write disjoint parts of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a, T> {
@@ -21,6 +23,19 @@ impl<'a, T> Shared<'a, T> {
             start: slice.as_mut_ptr(),
             len: slice.len(),
             slice: PhantomData,
+        }
+    }
+
+    /// What is left of it from `from` on.
+    ///
+    /// # Panics
+    /// If it ends before.
+    pub(crate) fn from(self, from: usize) -> Self {
+        assert!(from <= self.len, "element {from} of {}", self.len);
+        Self {
+            start: self.start.wrapping_add(from),
+            len: self.len - from,
+            ..self
         }
     }
 
@@ -45,7 +60,9 @@ impl<'a, T> Shared<'a, T> {
 
 /// A buffer of `len` elements for tasks to fill, without zeroing it first.
 pub(crate) fn unfilled<T>(len: usize) -> Vec<MaybeUninit<T>> {
-    Box::new_uninit_slice(len).into_vec()
+    let buffer = Box::new_uninit_slice(len).into_vec();
+    prefer_huge(&buffer);
+    buffer
 }
 
 /// The buffer, once every element is written.

@@ -88,7 +88,7 @@ impl SpatialAttention {
         let v = head(self.to_v.forward(tokens));
         let out = chunked_attention(q, &k, &v, MAX_SCORES).reshape([batch, cells, channels]);
         let out = self.to_out.forward(out).swap_dims(1, 2);
-        x + out.reshape([batch, channels, height, width])
+        kernel::add(out.reshape([batch, channels, height, width]), x)
     }
 }
 

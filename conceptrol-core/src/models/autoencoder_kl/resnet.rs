@@ -3,6 +3,7 @@ use burn::tensor::Tensor;
 
 use super::AutoencoderError;
 use crate::cancel::Cancel;
+use crate::kernel;
 use crate::models::nn::{Conv2d, GroupNorm};
 use crate::models::weights::Weights;
 
@@ -43,7 +44,7 @@ impl ResnetBlock {
         go_on()?;
         let hidden = self.conv2.forward(self.norm2.forward_silu(hidden));
         go_on()?;
-        Ok(residual + hidden)
+        Ok(kernel::add(hidden, residual))
     }
 }
 

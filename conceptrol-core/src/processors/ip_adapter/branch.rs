@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 
-use crate::seam::{BatchLayout, Gate, TokenLayout};
+use crate::{
+    kernel,
+    seam::{BatchLayout, Gate, TokenLayout},
+};
 
 /// The rows of a call that look at a picture: the latents, and the text before them if it looks as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,30 +57,46 @@ impl Rows {
     }
 }
 
-/// `out` with `term` added at its rows.
-pub(super) fn add_to_rows(out: Tensor<4>, term: Tensor<4>, rows: &Rows) -> Tensor<4> {
+/// `out` with the branch times its weights added at its rows.
+pub(super) fn add_to_rows(
+    out: Tensor<4>,
+    branch: Tensor<4>,
+    weights: Tensor<2>,
+    rows: &Rows,
+) -> Tensor<4> {
     let queries = out.dims()[2];
     let Range { start, end } = rows.all;
     if (start, end) == (0, queries) {
-        return out + term;
+        let [batch, heads, tokens, dim] = out.dims();
+        // Attention gives heads side by side, so joining them costs nothing.
+        let joined = |x: Tensor<4>| x.swap_dims(1, 2).reshape([batch, tokens, heads * dim]);
+        let sum = kernel::add_weighted(joined(out), joined(branch), weights);
+        return sum.reshape([batch, tokens, heads, dim]).swap_dims(1, 2);
     }
     let part = |range: Range<usize>| out.clone().slice_dim(2, range);
     let parts = [
         (start > 0).then(|| part(0..start)),
-        Some(part(start..end) + term),
+        Some(part(start..end) + weighted(branch, weights)),
         (end < queries).then(|| part(end..queries)),
     ];
     Tensor::cat(parts.into_iter().flatten().collect(), 2)
 }
 
-/// The branch times `scale` and the gate, the rows of a picture alike, in f32 as masks are. On text rows the gate is 1.
-pub(super) fn gated(
-    branch: Tensor<4>,
-    gate: &Gate,
-    rows: &Rows,
-    batch: BatchLayout,
-    scale: f32,
-) -> Tensor<4> {
+/// The branch times a number for each row.
+pub(super) fn weighted(branch: Tensor<4>, weights: Tensor<2>) -> Tensor<4> {
+    let dtype = FloatDType::from(branch.dtype());
+    let [rows, tokens] = weights.dims();
+    branch * weights.reshape([rows, 1, tokens, 1]).cast(dtype)
+}
+
+/// What rows of a branch without a gate are multiplied with.
+pub(super) fn ungated(branch: &Tensor<4>, scale: f32) -> Tensor<2> {
+    let options = (&branch.device(), DType::F32);
+    Tensor::full([1, branch.dims()[2]], scale, options)
+}
+
+/// The gate times `scale`, for all pictures alike or for each row, in f32 as masks are. On text rows the gate is 1.
+pub(super) fn gated(gate: &Gate, rows: &Rows, batch: BatchLayout, scale: f32) -> Tensor<2> {
     let mask = gate.mask.clone() * scale;
     let [images, _] = mask.dims();
     let mask = match rows.text {
@@ -88,11 +107,8 @@ pub(super) fn gated(
         }
     };
     // one mask for all rows broadcasts
-    let mask = match images {
+    match images {
         1 => mask,
         _ => batch.by_role(&mask, || mask.clone()),
-    };
-    let dtype = FloatDType::from(branch.dtype());
-    let [rows, tokens] = mask.dims();
-    branch * mask.reshape([rows, 1, tokens, 1]).cast(dtype)
+    }
 }

@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 
 use super::{
     IpProjection,
-    branch::{Rows, add_to_rows, gated},
+    branch::{Rows, add_to_rows, gated, ungated, weighted},
 };
 use crate::{
     concept::{Concept, ReferenceTokens},
@@ -52,15 +52,15 @@ impl AttentionProcessor for IpAdapter {
             };
             let branch = self.branch(projection, query.clone(), index, reference, cx)?; // [rows, heads, q, d]
             let gate = gates.iter().find(|gate| gate.concept == index);
-            let term = match gate {
-                Some(gate) => gated(branch, gate, &rows, cx.batch, scale),
-                None => branch * scale,
+            let weights = match gate {
+                Some(gate) => gated(gate, &rows, cx.batch, scale),
+                None => ungated(&branch, scale),
             };
             if self.after_block {
-                cx.block_end
-                    .add(cx.site.id, merge_heads(rows.latents(term)));
+                let term = rows.latents(weighted(branch, weights));
+                cx.block_end.add(cx.site.id, merge_heads(term));
             } else {
-                out = add_to_rows(out, term, &rows);
+                out = add_to_rows(out, branch, weights, &rows);
             }
         }
         Ok(out)

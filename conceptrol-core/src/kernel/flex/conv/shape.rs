@@ -41,4 +41,10 @@ impl ConvShape {
     pub(crate) fn suits_winograd(&self) -> bool {
         self.kernel == [3, 3] && self.stride == 1 && self.c_in >= 32 && self.c_out >= 32
     }
+
+    /// Whether tiles of 4x4 pixels pay: small images would leave most of them empty, and few channels would not be worth their
+    /// transforms. It is a matter of one image, so that an image has the same bits in any batch.
+    pub(crate) fn suits_large_tiles(&self) -> bool {
+        self.c_in >= 128 && self.c_out >= 32 && self.output.iter().all(|length| *length >= 12)
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     panels::{Matrix, Panels, Weight},
 };
 use crate::kernel::flex::{
-    aligned::Aligned,
+    aligned::{Aligned, with_buffer},
     scalar::{Scalar, narrow},
     shared::Shared,
     simd::{Job, Simd, vectorised},
@@ -25,9 +25,9 @@ const MC: usize = 288;
 const PANELS: usize = 12;
 /// Panels of a task that packs them itself: fewer, so that the smallest layers still make several tasks.
 const OWN_PANELS: usize = 4;
-/// Numbers of packed weights for each thread at a time: so they are still in the cache when they are used, and a large layer needs no
-/// second copy.
-const PACKED_AT_ONCE: usize = 2 << 20;
+/// Numbers of packed weights for each thread at a time, or [`PANELS`] panels if they are more: so they are still in the cache when they are
+/// used, and a large layer needs no second copy.
+const PACKED_AT_ONCE: usize = 1 << 19;
 
 /// `x weight^T + bias` into `out`, a contiguous `[x.rows, columns of the weight]`.
 pub(crate) fn linear<E: Scalar>(
@@ -111,48 +111,50 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
         let cancel = Cancel::current();
         let panel = self.nr * self.x.cols;
         let group = PACKED_AT_ONCE * rayon::current_num_threads() / panel.max(1);
-        let group = group.clamp(1, self.panels.max(1));
-        let mut packed = Aligned::zeros(group * panel);
+        let group = group.max(PANELS).min(self.panels.max(1));
         let rows = self.x.rows;
         let block = rows
             .div_ceil(rows.div_ceil(MC))
             .next_multiple_of(T::Packed::mr());
         let blocks = rows.div_ceil(block);
-        for first in (0..self.panels).step_by(group) {
-            let group = group.min(self.panels - first);
-            packed[..group * panel]
-                .par_chunks_exact_mut(panel.max(1))
-                .enumerate()
-                .for_each_init(W::Scratch::default, |scratch, (index, to)| {
-                    vectorised(PackPanel {
-                        weight: self.weight,
-                        index: first + index,
-                        nr: self.nr,
-                        depth: self.x.cols,
-                        to,
-                        scratch,
+        with_buffer(group * panel, |packed: &mut [T::Packed]| {
+            for first in (0..self.panels).step_by(group) {
+                let group = group.min(self.panels - first);
+                packed[..group * panel]
+                    .par_chunks_exact_mut(panel.max(1))
+                    .enumerate()
+                    .for_each_init(W::Scratch::default, |scratch, (index, to)| {
+                        vectorised(PackPanel {
+                            weight: self.weight,
+                            index: first + index,
+                            nr: self.nr,
+                            depth: self.x.cols,
+                            to,
+                            scratch,
+                        });
                     });
-                });
-            let strips = group.div_ceil(PANELS);
-            let strip = group.div_ceil(strips);
-            (0..blocks * strips).into_par_iter().for_each_init(
-                Scratch::<W>::default,
-                |scratch, task| {
-                    if cancel.is_cancelled() {
-                        return;
-                    }
-                    let (row, start) = (task / strips * block, task % strips * strip);
-                    let end = (start + strip).min(group);
-                    vectorised(Block {
-                        layer: self,
-                        rows: row..(row + block).min(rows),
-                        panels: first + start..first + end,
-                        packed: Some(&packed[start * panel..end * panel]),
-                        scratch,
-                    });
-                },
-            );
-        }
+                let packed = &*packed;
+                let strips = group.div_ceil(PANELS);
+                let strip = group.div_ceil(strips);
+                (0..blocks * strips).into_par_iter().for_each_init(
+                    Scratch::<W>::default,
+                    |scratch, task| {
+                        if cancel.is_cancelled() {
+                            return;
+                        }
+                        let (row, start) = (task / strips * block, task % strips * strip);
+                        let end = (start + strip).min(group);
+                        vectorised(Block {
+                            layer: self,
+                            rows: row..(row + block).min(rows),
+                            panels: first + start..first + end,
+                            packed: Some(&packed[start * panel..end * panel]),
+                            scratch,
+                        });
+                    },
+                );
+            }
+        });
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Init {
     Zero,
     /// The numbers already in the output.
     Out,
+    /// Zero, and the numbers already in the output are added at the end: sums of parts are more accurate than one long sum.
+    Later,
     /// A number for each row.
     RowBias(*const f32),
     /// A number for each column.
@@ -87,7 +89,7 @@ pub(crate) unsafe fn micro_kernel<S: Simd, P: Packed, const ROWS: usize, const V
     // SAFETY: all offsets lie in the operands promised by the caller.
     unsafe {
         match gemm.init {
-            Init::Zero => {}
+            Init::Zero | Init::Later => {}
             Init::Out => {
                 for (row, sums) in sums.iter_mut().enumerate() {
                     for (vector, sum) in sums.iter_mut().enumerate() {
@@ -119,6 +121,14 @@ pub(crate) unsafe fn micro_kernel<S: Simd, P: Packed, const ROWS: usize, const V
         }
         for k in 0..gemm.k % UNROLL {
             rank_one_update(s, &mut sums, lhs.add(k), rhs.add(k * gemm.rhs_stride));
+        }
+        if matches!(gemm.init, Init::Later) {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                for (vector, sum) in sums.iter_mut().enumerate() {
+                    let out = gemm.out.add(row * gemm.out_stride + vector * S::LANES);
+                    *sum = s.add(s.load(out), *sum);
+                }
+            }
         }
         for (row, sums) in sums.iter().enumerate() {
             for (vector, sum) in sums.iter().enumerate() {

@@ -90,22 +90,11 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn columns(self, rows: *const f32, stride: usize) -> [__m256; 4] {
-        unsafe {
-            // Rows `i` and `i + 4` in the halves of a vector; then 4x4 blocks are transposed within halves.
-            let pair = |i: usize| {
-                let row = |i: usize| _mm_loadu_ps(rows.add(i * stride));
-                _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(row(i)), row(i + 4))
-            };
-            let [a, b, c, d] = [pair(0), pair(1), pair(2), pair(3)];
-            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
-            let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
-            [
-                _mm256_shuffle_ps::<0x44>(ab, cd),
-                _mm256_shuffle_ps::<0xee>(ab, cd),
-                _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
-                _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
-            ]
-        }
+        unsafe { columns(|row| rows.add(row * stride)) }
+    }
+    #[inline(always)]
+    unsafe fn columns_at(self, rows: *const f32, offsets: &[usize]) -> [__m256; 4] {
+        unsafe { columns(|row| rows.add(*offsets.get_unchecked(row))) }
     }
     #[inline(always)]
     fn sum(self, x: __m256) -> f32 {
@@ -119,5 +108,29 @@ impl Simd for Avx2 {
         let mut lanes = [0.0f32; 8];
         unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), x) };
         lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+}
+
+/// The first four columns of the rows that `row` points to.
+///
+/// # Safety
+/// The processor has these vectors; each row holds four readable numbers.
+#[inline(always)]
+unsafe fn columns(row: impl Fn(usize) -> *const f32) -> [__m256; 4] {
+    unsafe {
+        // Rows `i` and `i + 4` in the halves of a vector; then 4x4 blocks are transposed within halves.
+        let pair = |i: usize| {
+            let row = |i: usize| _mm_loadu_ps(row(i));
+            _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(row(i)), row(i + 4))
+        };
+        let [a, b, c, d] = [pair(0), pair(1), pair(2), pair(3)];
+        let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+        let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+        [
+            _mm256_shuffle_ps::<0x44>(ab, cd),
+            _mm256_shuffle_ps::<0xee>(ab, cd),
+            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+        ]
     }
 }

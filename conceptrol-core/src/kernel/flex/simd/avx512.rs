@@ -92,24 +92,34 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn columns(self, rows: *const f32, stride: usize) -> [__m512; 4] {
+        unsafe { columns(|row| rows.add(row * stride)) }
+    }
+    #[inline(always)]
+    unsafe fn columns_at(self, rows: *const f32, offsets: &[usize]) -> [__m512; 4] {
+        unsafe { columns(|row| rows.add(*offsets.get_unchecked(row))) }
+    }
+    #[inline(always)]
+    unsafe fn store_rows(self, to: *mut f32, [a, b, c, d]: [__m512; 4]) {
         unsafe {
-            // Rows `i`, `i + 4`, `i + 8` and `i + 12` in the quarters of a vector; then 4x4 blocks are transposed within quarters.
-            let four = |i: usize| {
-                let row = |i: usize| _mm_loadu_ps(rows.add(i * stride));
-                let x = _mm512_castps128_ps512(row(i));
-                let x = _mm512_insertf32x4::<1>(x, row(i + 4));
-                let x = _mm512_insertf32x4::<2>(x, row(i + 8));
-                _mm512_insertf32x4::<3>(x, row(i + 12))
-            };
-            let [a, b, c, d] = [four(0), four(1), four(2), four(3)];
             let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
             let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
-            [
-                _mm512_shuffle_ps::<0x44>(ab, cd),
-                _mm512_shuffle_ps::<0xee>(ab, cd),
-                _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
-                _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
-            ]
+            // Rows `i`, `i + 4`, `i + 8` and `i + 12` in the quarters of a vector; then the quarters are transposed.
+            let zero = _mm512_shuffle_ps::<0x44>(ab, cd);
+            let one = _mm512_shuffle_ps::<0xee>(ab, cd);
+            let two = _mm512_shuffle_ps::<0x44>(ab_high, cd_high);
+            let three = _mm512_shuffle_ps::<0xee>(ab_high, cd_high);
+            let (low, high) = (
+                _mm512_shuffle_f32x4::<0x44>(zero, one),
+                _mm512_shuffle_f32x4::<0x44>(two, three),
+            );
+            _mm512_storeu_ps(to, _mm512_shuffle_f32x4::<0x88>(low, high));
+            _mm512_storeu_ps(to.add(16), _mm512_shuffle_f32x4::<0xdd>(low, high));
+            let (low, high) = (
+                _mm512_shuffle_f32x4::<0xee>(zero, one),
+                _mm512_shuffle_f32x4::<0xee>(two, three),
+            );
+            _mm512_storeu_ps(to.add(32), _mm512_shuffle_f32x4::<0x88>(low, high));
+            _mm512_storeu_ps(to.add(48), _mm512_shuffle_f32x4::<0xdd>(low, high));
         }
     }
     #[inline(always)]
@@ -119,5 +129,32 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn largest(self, x: __m512) -> f32 {
         unsafe { _mm512_reduce_max_ps(x) }
+    }
+}
+
+/// The first four columns of the rows that `row` points to.
+///
+/// # Safety
+/// The processor has these vectors; each row holds four readable numbers.
+#[inline(always)]
+unsafe fn columns(row: impl Fn(usize) -> *const f32) -> [__m512; 4] {
+    unsafe {
+        // Rows `i`, `i + 4`, `i + 8` and `i + 12` in the quarters of a vector; then 4x4 blocks are transposed within quarters.
+        let four = |i: usize| {
+            let row = |i: usize| _mm_loadu_ps(row(i));
+            let x = _mm512_castps128_ps512(row(i));
+            let x = _mm512_insertf32x4::<1>(x, row(i + 4));
+            let x = _mm512_insertf32x4::<2>(x, row(i + 8));
+            _mm512_insertf32x4::<3>(x, row(i + 12))
+        };
+        let [a, b, c, d] = [four(0), four(1), four(2), four(3)];
+        let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+        let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+        [
+            _mm512_shuffle_ps::<0x44>(ab, cd),
+            _mm512_shuffle_ps::<0xee>(ab, cd),
+            _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+        ]
     }
 }

@@ -55,6 +55,27 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// Each row holds four readable numbers.
     unsafe fn columns(self, rows: *const f32, stride: usize) -> [Self::V; 4];
+    /// The same of rows that begin at the first `LANES` of `offsets`.
+    ///
+    /// # Safety
+    /// Each row holds four readable numbers, and there are as many offsets as lanes.
+    unsafe fn columns_at(self, rows: *const f32, offsets: &[usize]) -> [Self::V; 4];
+    /// `LANES` rows of four numbers, one after the other, of their columns.
+    ///
+    /// # Safety
+    /// `to` points to `4 * LANES` writable numbers.
+    unsafe fn store_rows(self, to: *mut f32, columns: [Self::V; 4]) {
+        let mut lanes = [0.0f32; 16];
+        for (column, x) in columns.into_iter().enumerate() {
+            // SAFETY: no vector is wider; the caller's promise.
+            unsafe {
+                self.store(lanes.as_mut_ptr(), x);
+                for (row, x) in lanes[..Self::LANES].iter().enumerate() {
+                    to.add(4 * row + column).write(*x);
+                }
+            }
+        }
+    }
     fn sum(self, x: Self::V) -> f32;
     fn largest(self, x: Self::V) -> f32;
 }

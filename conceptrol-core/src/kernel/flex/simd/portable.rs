@@ -79,6 +79,11 @@ impl Simd for Portable {
         from_fn(|column| from_fn(|row| unsafe { rows.add(row * stride + column).read() }))
     }
     #[inline(always)]
+    unsafe fn columns_at(self, rows: *const f32, offsets: &[usize]) -> [[f32; N]; 4] {
+        // SAFETY: the caller's promise.
+        from_fn(|column| from_fn(|row| unsafe { rows.add(offsets[row] + column).read() }))
+    }
+    #[inline(always)]
     fn sum(self, [a, b, c, d, e, f, g, h]: [f32; N]) -> f32 {
         ((a + e) + (b + f)) + ((c + g) + (d + h))
     }

@@ -15,6 +15,6 @@ pub(crate) use conv::conv2d;
 pub(crate) use elementwise::{geglu, map};
 pub(crate) use linear::{linear, linear_compact};
 pub(crate) use norm::{group_norm, row_norm};
-pub(crate) use residual::add_gated;
+pub(crate) use residual::{add, add_gated, add_weighted};
 pub(crate) use rotary::rotary;
 pub(crate) use softmax::softmax;

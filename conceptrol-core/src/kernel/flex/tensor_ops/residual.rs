@@ -1,5 +1,5 @@
-use burn::tensor::Tensor;
-use burn_flex::FlexTensor;
+use burn::tensor::{Bytes, Tensor};
+use burn_flex::{FlexTensor, Layout};
 
 use crate::kernel::flex::{
     residual,
@@ -31,4 +31,80 @@ fn run_add_gated<E: Scalar>(x: &FlexTensor, branch: &FlexTensor, gate: &[f32]) -
             residual::add_gated(numbers, branch, gate, dims, to)
         })
     }
+}
+
+/// [`add`](crate::kernel::add); in the place of `x` if nobody else holds it.
+pub(crate) fn add<const D: usize>(
+    x: Tensor<D>,
+    y: Tensor<D>,
+) -> Result<Tensor<D>, (Tensor<D>, Tensor<D>)> {
+    if x.dims() != y.dims() || x.dtype() != y.dtype() {
+        return Err((x, y)); // the portable form broadcasts, or says what is wrong
+    }
+    let (Some(left), Some(right)) = (on_flex(&x), on_flex(&y)) else {
+        return Err((x, y));
+    };
+    let dtype = x.dtype();
+    drop(x); // else its memory would be shared
+    Ok(from_flex(with_scalar!(dtype, run_add(left, &right))))
+}
+
+fn run_add<E: Scalar>(x: FlexTensor, y: &FlexTensor) -> FlexTensor {
+    let mut copy = None;
+    let y = contiguous::<E>(y, &mut copy);
+    in_place(x, |x: &mut [E]| residual::add(x, y))
+}
+
+/// [`add_weighted`](crate::kernel::add_weighted); in the place of `x` if nobody else holds it.
+pub(crate) fn add_weighted(
+    x: Tensor<3>,
+    term: Tensor<3>,
+    weights: &Tensor<2>,
+) -> Result<Tensor<3>, (Tensor<3>, Tensor<3>)> {
+    let [batch, tokens, width] = x.dims();
+    let rows = weights.dims();
+    let fits = x.dims() == term.dims() && (rows == [batch, tokens] || rows == [1, tokens]);
+    if !fits || x.dtype() != term.dtype() || width == 0 {
+        return Err((x, term)); // the portable form says what is wrong
+    }
+    let (Some(left), Some(right)) = (on_flex(&x), on_flex(&term)) else {
+        return Err((x, term));
+    };
+    let Some(weights) = on_flex(weights) else {
+        return Err((x, term));
+    };
+    let (dtype, weights) = (x.dtype(), widened(&weights));
+    drop(x); // else its memory would be shared
+    let sum = with_scalar!(dtype, run_add_weighted(left, &right, &weights, width));
+    Ok(from_flex(sum))
+}
+
+fn run_add_weighted<E: Scalar>(
+    x: FlexTensor,
+    term: &FlexTensor,
+    weights: &[f32],
+    width: usize,
+) -> FlexTensor {
+    let mut copy = None;
+    let term = contiguous::<E>(term, &mut copy);
+    in_place(x, |x: &mut [E]| {
+        residual::add_weighted(x, term, weights, width);
+    })
+}
+
+/// `change` of the numbers of `x`, or of a copy where they are not in order or others hold them, too.
+fn in_place<E: Scalar>(x: FlexTensor, change: impl FnOnce(&mut [E])) -> FlexTensor {
+    let mut x = match x.as_slice::<E>() {
+        Some(_) => x,
+        None => x.to_contiguous(),
+    };
+    let (start, len) = (x.layout().start_offset(), x.layout().num_elements());
+    if let Some(numbers) = x.try_storage_mut::<E>() {
+        change(&mut numbers[start..start + len]);
+        return x;
+    }
+    let mut numbers = x.as_slice::<E>().expect("contiguous").to_vec();
+    change(&mut numbers);
+    let layout = Layout::contiguous(x.layout().shape().clone());
+    FlexTensor::new(Bytes::from_elems(numbers), layout, E::dtype())
 }

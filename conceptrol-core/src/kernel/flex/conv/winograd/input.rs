@@ -1,111 +1,146 @@
-use super::scheme::{self, FREQUENCIES, IN, OUT, both_axes};
+use std::marker::PhantomData;
+
+use super::{
+    layout::Layout,
+    place::{Place, WIDEST, runs},
+    scheme::{Line, MOST, Scheme, Transform},
+};
 use crate::kernel::flex::{
     conv::ConvShape,
-    scalar::Scalar,
+    scalar::{Scalar, widen},
+    shared::Shared,
     simd::{Job, Simd},
 };
 
-/// Panels are at most this wide.
-pub(super) const WIDEST: usize = 32;
-
-/// A panel of tiles of some input channels, transformed: `[frequency][channel of all][nr]`.
-pub(super) struct Panel<'a, E> {
+/// A panel of tiles of all input channels, transformed.
+pub(super) struct Panel<'a, E, W> {
+    pub(super) scheme: PhantomData<W>,
     pub(super) shape: ConvShape,
     pub(super) x: &'a [E],
     /// Index of the first tile, over all images.
     pub(super) first: usize,
-    /// Tiles of the panel; the rest up to `nr` are zeros.
+    /// Tiles of the panel; what is beyond them up to `nr` is never used.
     pub(super) tiles: usize,
-    pub(super) nr: usize,
-    pub(super) to: &'a mut [f32],
+    pub(super) layout: Layout,
+    /// Its strip, and which panel of it.
+    pub(super) to: Shared<'a, f32>,
+    pub(super) panel: usize,
 }
 
-/// Where a tile lies.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) image: usize,
-    /// Its first output row and column.
-    pub(super) row: usize,
-    pub(super) column: usize,
+/// Lanes of the widest vector.
+const LANES: usize = 16;
+
+/// A run of pixels that tiles of the panel meet: where it begins in the first channel of all images and among the patches.
+#[derive(Clone, Copy, Default)]
+struct Pixels {
+    from: usize,
+    to: usize,
+    len: usize,
 }
 
-impl Place {
-    /// The tile `index` of images cut into tiles, row by row.
+/// What the tiles of a panel meet, with zeros around the image: for each run of tiles side by side, `IN` rows.
+struct Patches {
+    /// Where each tile begins, and the distance between its rows.
+    tiles: [usize; WIDEST],
+    pitches: [usize; WIDEST],
+    pixels: Vec<Pixels>,
+}
+
+impl Patches {
+    fn of<W: Scheme>(shape: &ConvShape, places: &[Place]) -> Self {
+        let mut patches = Self {
+            tiles: [0; WIDEST],
+            pitches: [0; WIDEST],
+            pixels: Vec::with_capacity(WIDEST * MOST),
+        };
+        let [height, width] = shape.input;
+        let mut start = 0;
+        for run in runs(places) {
+            let place = places[run.start];
+            let pitch = run.len() * W::OUT + 2;
+            for (index, tile) in run.enumerate() {
+                patches.tiles[tile] = start + index * W::OUT;
+                patches.pitches[tile] = pitch;
+            }
+            // In padded coordinates the run is at `place`.
+            let left = shape.before[1].saturating_sub(place.column).min(pitch);
+            let column = (place.column + left).saturating_sub(shape.before[1]);
+            let len = (pitch - left).min(width.saturating_sub(column));
+            for row in 0..W::IN {
+                let y = (place.row + row).wrapping_sub(shape.before[0]);
+                if y < height && len > 0 {
+                    patches.pixels.push(Pixels {
+                        from: place.image * shape.c_in * height * width + y * width + column,
+                        to: start + row * pitch + left,
+                        len,
+                    });
+                }
+            }
+            start += W::IN * pitch;
+        }
+        patches
+    }
+
+    /// A vector of tiles from tile `at` on.
+    ///
+    /// # Safety
+    /// `numbers` holds the tiles.
     #[inline(always)]
-    pub(super) fn new(shape: &ConvShape, index: usize) -> Self {
-        let [rows, columns] = shape.output.map(|length| length.div_ceil(OUT));
-        let (image, tile) = (index / (rows * columns), index % (rows * columns));
-        Self {
-            image,
-            row: tile / columns * OUT,
-            column: tile % columns * OUT,
+    unsafe fn load<S: Simd, W: Scheme>(
+        &self,
+        s: S,
+        numbers: &[f32],
+        at: usize,
+        square: &mut [Line<S::V>; MOST],
+    ) {
+        let mut tiles = [0; LANES];
+        tiles[..S::LANES].copy_from_slice(&self.tiles[at..][..S::LANES]);
+        let pitches = &self.pitches[at..][..S::LANES];
+        for line in &mut square[..W::IN] {
+            let numbers = numbers.as_ptr();
+            // SAFETY: the caller's promise; rows have four or six numbers.
+            unsafe {
+                let [a, b, c, d] = s.columns_at(numbers, &tiles);
+                let [.., e, f] = if W::IN == MOST {
+                    s.columns_at(numbers.add(2), &tiles)
+                } else {
+                    [a; 4]
+                };
+                *line = [a, b, c, d, e, f];
+            }
+            for (tile, pitch) in tiles.iter_mut().zip(pitches) {
+                *tile += pitch;
+            }
         }
     }
 }
 
-impl<E: Scalar> Job for Panel<'_, E> {
+impl<E: Scalar, W: Scheme> Job for Panel<'_, E, W> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Panel {
-            shape,
-            x,
-            first,
-            tiles,
-            nr,
-            to,
-        } = self;
-        let [height, image_width] = shape.input;
-        let plane = height * image_width;
-        let mut places = [Place {
-            image: 0,
-            row: 0,
-            column: 0,
-        }; WIDEST];
-        for (tile, place) in places.iter_mut().enumerate().take(tiles) {
-            *place = Place::new(&shape, first + tile);
-        }
-        let mut patches = [0.0f32; FREQUENCIES * WIDEST]; // [row][column][tile]
+        let Self { shape, layout, .. } = self;
+        let places = Place::several::<W>(&shape, self.first, self.tiles);
+        let patches = Patches::of::<W>(&shape, &places[..self.tiles]);
+        let plane = shape.input[0] * shape.input[1];
+        let mut numbers = [0.0f32; MOST * MOST * WIDEST];
+        let mut tiles = [[s.splat(0.0); MOST]; MOST];
         for channel in 0..shape.c_in {
-            for (tile, place) in places[..tiles].iter().enumerate() {
-                let plane = &x[(place.image * shape.c_in + channel) * plane..][..plane];
-                let (top, left) = (
-                    place.row.wrapping_sub(shape.before[0]),
-                    place.column.wrapping_sub(shape.before[1]),
-                );
-                for row in 0..IN {
-                    let y = top.wrapping_add(row);
-                    let line = if y < height {
-                        &plane[y * image_width..][..image_width]
-                    } else {
-                        &[]
-                    };
-                    let to = &mut patches[row * IN * nr + tile..];
-                    match line.get(left..left.wrapping_add(IN)) {
-                        Some(line) => {
-                            for (column, x) in line.iter().enumerate() {
-                                to[column * nr] = x.widen();
-                            }
-                        }
-                        None => {
-                            for column in 0..IN {
-                                let x = line.get(left.wrapping_add(column));
-                                to[column * nr] = x.map_or(0.0, |x| x.widen());
-                            }
-                        }
+            for pixels in &patches.pixels {
+                let from = &self.x[pixels.from + channel * plane..][..pixels.len];
+                widen(from, &mut numbers[pixels.to..][..pixels.len]);
+            }
+            let to = layout.at(channel, 0, self.panel);
+            for at in (0..self.tiles).step_by(S::LANES) {
+                // SAFETY: each tile has `IN` numbers in each of `IN` rows.
+                unsafe { patches.load::<S, W>(s, &numbers, at, &mut tiles) };
+                W::Input::square(s, &mut tiles);
+                for y in 0..W::IN {
+                    for x in 0..W::IN {
+                        let to = to + (y * W::IN + x) * layout.frequency() + at;
+                        // SAFETY: the panel belongs to this task; room for a vector.
+                        unsafe { s.store(self.to.part(to, S::LANES).as_mut_ptr(), tiles[y][x]) };
                     }
                 }
-            }
-            for at in (0..nr).step_by(S::LANES) {
-                let load = |position: usize| {
-                    // SAFETY: `nr <= WIDEST` is a whole number of vectors.
-                    unsafe { s.load(patches[position * nr + at..][..S::LANES].as_ptr()) }
-                };
-                let store = |position: usize, x| {
-                    let to = &mut to[(position * shape.c_in + channel) * nr + at..][..S::LANES];
-                    // SAFETY: a slice of `LANES` numbers.
-                    unsafe { s.store(to.as_mut_ptr(), x) };
-                };
-                both_axes(s, (IN, IN), |x| scheme::input(s, x), load, store);
             }
         }
     }

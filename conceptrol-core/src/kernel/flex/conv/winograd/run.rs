@@ -1,19 +1,23 @@
-use std::{mem::MaybeUninit, ops::Range};
+use std::{marker::PhantomData, mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
 use crate::cancel::Cancel;
 
 use super::{
-    input::{Panel, Place},
+    four::Four,
+    input::Panel,
+    layout::{APART, Layout},
     output::{self, Sums},
-    scheme::{FREQUENCIES, OUT},
-    weights,
+    place::Place,
+    scheme::Scheme,
+    two::Two,
+    weights::{self, Operands},
 };
 use crate::kernel::flex::{
-    aligned::Aligned,
+    aligned::{Aligned, with_buffer},
     conv::ConvShape,
-    gemm::{Gemm, Init, KC, LHS_STRIDE, macro_kernel, nr},
+    gemm::{Gemm, Init, macro_kernel, nr},
     scalar::Scalar,
     shared::Shared,
     simd::{Job, Simd, vectorised},
@@ -21,11 +25,8 @@ use crate::kernel::flex::{
 
 /// Output channels of a task; every tile height divides it.
 const CHANNELS: usize = 24;
-/// Panels of tiles of a task: how often a transformed weight is used.
-const PANELS: usize = 8;
-/// Panels transformed at once: bounds the memory.
-const AT_ONCE: usize = 4 * PANELS;
-
+/// Strips of panels transformed at once, or one for each thread if these are more: bounds the memory.
+const STRIPS: usize = 2;
 /// A 3x3 convolution with stride 1 into `out`, a contiguous `[batch, c_out, height, width]`.
 pub(crate) fn winograd<E: Scalar>(
     shape: ConvShape,
@@ -39,112 +40,132 @@ pub(crate) fn winograd<E: Scalar>(
         ([3, 3], 1),
         "a 3x3 convolution with stride 1"
     );
+    if shape.suits_large_tiles() {
+        by_scheme::<Four, E>(shape, x, weight, bias, out);
+    } else {
+        by_scheme::<Two, E>(shape, x, weight, bias, out);
+    }
+}
+
+fn by_scheme<W: Scheme, E: Scalar>(
+    shape: ConvShape,
+    x: &[E],
+    weight: &[E],
+    bias: Option<&[f32]>,
+    out: &mut [MaybeUninit<E>],
+) {
     let nr = nr();
     let tiles = shape.batch
         * shape
             .output
-            .map(|length| length.div_ceil(OUT))
+            .map(|length| length.div_ceil(W::OUT))
             .iter()
             .product::<usize>();
     let panels = tiles.div_ceil(nr);
-    let panel = FREQUENCIES * shape.c_in * nr;
-    let mut transformed = Aligned::zeros(panels.min(AT_ONCE) * panel);
+    let strips = panels.div_ceil(W::PANELS);
+    let layout = Layout::of::<W>(shape.c_in, panels.div_ceil(strips.max(1)), nr);
+    let at_once = STRIPS.max(rayon::current_num_threads());
     let out = Shared::new(out);
     let cancel = Cancel::current();
     let blocks = shape.c_out.div_ceil(CHANNELS);
-    for start in (0..panels).step_by(AT_ONCE) {
-        let count = AT_ONCE.min(panels - start);
-        let transformed = &mut transformed[..count * panel];
-        transformed
-            .par_chunks_exact_mut(panel)
-            .enumerate()
-            .for_each(|(index, to)| {
+    with_buffer(strips.min(at_once) * layout.strip(), |transformed| {
+        for start in (0..panels).step_by(at_once * layout.panels) {
+            let panels = (at_once * layout.panels).min(panels - start);
+            let to = Shared::new(transformed);
+            (0..panels).into_par_iter().for_each(|index| {
                 let first = (start + index) * nr;
-                let tiles = nr.min(tiles - first);
+                let (strip, panel) = (index / layout.panels, index % layout.panels);
                 vectorised(Panel {
+                    scheme: PhantomData::<W>,
                     shape,
                     x,
                     first,
-                    tiles,
-                    nr,
-                    to,
+                    tiles: nr.min(tiles - first),
+                    layout,
+                    to: to.from(strip * layout.strip()),
+                    panel,
                 });
             });
-        let strips = count.div_ceil(PANELS);
-        let strip = count.div_ceil(strips);
-        (0..strips * blocks)
-            .into_par_iter()
-            .for_each_init(Scratch::default, |scratch, task| {
-                if cancel.is_cancelled() {
-                    return;
-                }
-                let (first, block) = (task / blocks * strip, task % blocks);
-                vectorised(Block {
-                    shape,
-                    weight,
-                    bias,
-                    transformed: &transformed[first * panel..(first + strip).min(count) * panel],
-                    first: (start + first) * nr,
-                    tiles,
-                    channels: block * CHANNELS..((block + 1) * CHANNELS).min(shape.c_out),
-                    nr,
-                    scratch,
-                    out,
-                });
-            });
-    }
+            let transformed = &*transformed;
+            let strips = panels.div_ceil(layout.panels);
+            (0..strips * blocks).into_par_iter().for_each_init(
+                Scratch::default,
+                |scratch, task| {
+                    if cancel.is_cancelled() {
+                        return;
+                    }
+                    let (strip, block) = (task / blocks, task % blocks);
+                    let first = (start + strip * layout.panels) * nr;
+                    vectorised(Block {
+                        scheme: PhantomData::<W>,
+                        shape,
+                        weight,
+                        bias,
+                        transformed: &transformed[strip * layout.strip()..][..layout.strip()],
+                        layout,
+                        tiles: first..tiles.min(first + layout.panels * nr),
+                        channels: block * CHANNELS..((block + 1) * CHANNELS).min(shape.c_out),
+                        scratch,
+                        out,
+                    });
+                },
+            );
+        }
+    });
 }
 
 #[derive(Default)]
 struct Scratch {
-    /// `[frequency][CHANNELS][LHS_STRIDE]`
+    /// As [`Operands`] lie.
     lhs: Aligned,
     /// `[frequency][CHANNELS][panels * nr]`
     sums: Aligned,
 }
 
-/// Some output channels over some panels of tiles.
-struct Block<'a, E> {
+/// Some output channels over a strip of panels of tiles.
+struct Block<'a, E, W> {
+    scheme: PhantomData<W>,
     shape: ConvShape,
     weight: &'a [E],
     bias: Option<&'a [f32]>,
-    /// `[panels][frequency][c_in][nr]`
     transformed: &'a [f32],
-    /// Index of the first tile.
-    first: usize,
+    layout: Layout,
     /// Of all images.
-    tiles: usize,
+    tiles: Range<usize>,
     channels: Range<usize>,
-    nr: usize,
     scratch: &'a mut Scratch,
     out: Shared<'a, MaybeUninit<E>>,
 }
 
-impl<E: Scalar> Job for Block<'_, E> {
+impl<E: Scalar, W: Scheme> Job for Block<'_, E, W> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (c_in, nr, rows) = (self.shape.c_in, self.nr, self.channels.len());
-        let panel = FREQUENCIES * c_in * nr;
-        let stride = self.transformed.len() / panel * nr;
+        let Self { shape, layout, .. } = self;
+        let (nr, rows) = (layout.nr, self.channels.len());
+        let row = layout.panels * nr;
+        let stride = CHANNELS * row + APART;
         let Scratch { lhs, sums } = self.scratch;
-        lhs.reserve(FREQUENCIES * CHANNELS * LHS_STRIDE);
-        sums.reserve(FREQUENCIES * CHANNELS * stride);
-        let slice = c_in.div_ceil(c_in.div_ceil(KC));
-        for from in (0..c_in).step_by(slice) {
-            let len = slice.min(c_in - from);
-            weights::transform(
+        let operands = Operands::new(CHANNELS, layout.run);
+        lhs.reserve(operands.len(W::FREQUENCIES));
+        sums.reserve(W::FREQUENCIES * stride);
+        for from in (0..shape.c_in).step_by(layout.run) {
+            let len = layout.run.min(shape.c_in - from);
+            let (channels, inputs) = (self.channels.clone(), from..from + len);
+            weights::transform::<S, E, W>(
                 s,
                 self.weight,
-                c_in,
-                self.channels.clone(),
-                (from, len),
-                CHANNELS,
+                shape.c_in,
+                channels,
+                inputs,
+                operands,
                 lhs,
             );
-            for (frequency, lhs) in lhs.chunks_exact(CHANNELS * LHS_STRIDE).enumerate() {
-                for (index, panel) in self.transformed.chunks_exact(panel).enumerate() {
-                    let rhs = &panel[(frequency * c_in + from) * nr..][..len * nr];
-                    let sums = &mut sums[frequency * CHANNELS * stride..][..CHANNELS * stride];
+            for frequency in 0..W::FREQUENCIES {
+                let lhs = &lhs[operands.at(frequency)..];
+                for (panel, first) in self.tiles.clone().step_by(nr).enumerate() {
+                    let tiles = nr.min(self.tiles.end - first);
+                    let rhs = &self.transformed[layout.at(from, frequency, panel)..][..len * nr];
+                    let sums = &mut sums[frequency * stride + panel * nr..];
                     // SAFETY: `lhs` and `sums` hold `rows <= CHANNELS` rows, `rhs` `len` rows of `nr`.
                     unsafe {
                         let gemm = Gemm {
@@ -152,29 +173,28 @@ impl<E: Scalar> Job for Block<'_, E> {
                             lhs: lhs.as_ptr(),
                             rhs: rhs.as_ptr(),
                             rhs_stride: nr,
-                            out: sums.as_mut_ptr().add(index * nr),
-                            out_stride: stride,
-                            init: if from == 0 { Init::Zero } else { Init::Out },
+                            out: sums.as_mut_ptr(),
+                            out_stride: row,
+                            init: if from == 0 { Init::Zero } else { Init::Later },
                         };
-                        macro_kernel(s, rows, S::NR_VECTORS, gemm);
+                        macro_kernel(s, rows, tiles.div_ceil(S::LANES), gemm);
                     }
                 }
             }
         }
-        let last = self.tiles.min(self.first + stride);
-        let places = (self.first..last).map(|tile| Place::new(&self.shape, tile));
-        let places: Vec<Place> = places.collect();
-        for (row, channel) in self.channels.enumerate() {
-            for (panel, places) in places.chunks(nr).enumerate() {
+        for (panel, first) in self.tiles.clone().step_by(nr).enumerate() {
+            let tiles = nr.min(self.tiles.end - first);
+            let places = Place::several::<W>(&shape, first, tiles);
+            for (index, channel) in self.channels.clone().enumerate() {
                 let sums = Sums {
-                    sums: &sums[row * stride + panel * nr..],
-                    stride: CHANNELS * stride,
-                    places,
+                    sums: &sums[index * row + panel * nr..],
+                    stride,
+                    places: &places[..tiles],
                     channel,
                     bias: self.bias.map_or(0.0, |bias| bias[channel]),
                 };
                 // SAFETY: these tiles of this channel belong to this task.
-                unsafe { output::transform(s, &self.shape, sums, self.out) };
+                unsafe { output::transform::<S, E, W>(s, &shape, sums, self.out) };
             }
         }
     }

@@ -78,6 +78,7 @@ unsafe fn initialise(rows: usize, columns: usize, gemm: &Gemm<Bf16x2>) -> Init {
             let out = gemm.out.add(row * gemm.out_stride);
             match gemm.init {
                 Init::Zero | Init::Out => return gemm.init,
+                Init::Later => return Init::Out, // never asked of pairs
                 Init::RowBias(values) => {
                     std::slice::from_raw_parts_mut(out, columns).fill(*values.add(row));
                 }
