@@ -18,9 +18,9 @@ use super::flex;
 /// ```
 pub fn add<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
     #[cfg(feature = "flex")]
-    let (x, y) = match flex::add(x, y) {
+    let x = match flex::add(x, &y) {
         Ok(sum) => return sum,
-        Err(terms) => terms,
+        Err(x) => x,
     };
     x + y
 }
@@ -46,9 +46,9 @@ pub fn add<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
 /// ```
 pub fn add_weighted(x: Tensor<3>, term: Tensor<3>, weights: Tensor<2>) -> Tensor<3> {
     #[cfg(feature = "flex")]
-    let (x, term) = match flex::add_weighted(x, term, &weights) {
+    let x = match flex::add_weighted(x, &term, &weights) {
         Ok(sum) => return sum,
-        Err(terms) => terms,
+        Err(x) => x,
     };
     let weights = weights.cast(FloatDType::from(x.dtype()));
     x + term * weights.unsqueeze_dim(2)

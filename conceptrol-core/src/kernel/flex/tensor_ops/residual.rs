@@ -33,16 +33,13 @@ fn run_add_gated<E: Scalar>(x: &FlexTensor, branch: &FlexTensor, gate: &[f32]) -
     }
 }
 
-/// [`add`](crate::kernel::add); in the place of `x` if nobody else holds it.
-pub(crate) fn add<const D: usize>(
-    x: Tensor<D>,
-    y: Tensor<D>,
-) -> Result<Tensor<D>, (Tensor<D>, Tensor<D>)> {
+/// [`add`](crate::kernel::add); in the place of `x` if nobody else holds it. Gives `x` back where the portable form must serve.
+pub(crate) fn add<const D: usize>(x: Tensor<D>, y: &Tensor<D>) -> Result<Tensor<D>, Tensor<D>> {
     if x.dims() != y.dims() || x.dtype() != y.dtype() {
-        return Err((x, y)); // the portable form broadcasts, or says what is wrong
+        return Err(x); // the portable form broadcasts, or says what is wrong
     }
-    let (Some(left), Some(right)) = (on_flex(&x), on_flex(&y)) else {
-        return Err((x, y));
+    let (Some(left), Some(right)) = (on_flex(&x), on_flex(y)) else {
+        return Err(x);
     };
     let dtype = x.dtype();
     drop(x); // else its memory would be shared
@@ -55,23 +52,21 @@ fn run_add<E: Scalar>(x: FlexTensor, y: &FlexTensor) -> FlexTensor {
     in_place(x, |x: &mut [E]| residual::add(x, y))
 }
 
-/// [`add_weighted`](crate::kernel::add_weighted); in the place of `x` if nobody else holds it.
+/// [`add_weighted`](crate::kernel::add_weighted); as [`add`].
 pub(crate) fn add_weighted(
     x: Tensor<3>,
-    term: Tensor<3>,
+    term: &Tensor<3>,
     weights: &Tensor<2>,
-) -> Result<Tensor<3>, (Tensor<3>, Tensor<3>)> {
+) -> Result<Tensor<3>, Tensor<3>> {
     let [batch, tokens, width] = x.dims();
     let rows = weights.dims();
     let fits = x.dims() == term.dims() && (rows == [batch, tokens] || rows == [1, tokens]);
-    if !fits || x.dtype() != term.dtype() || width == 0 {
-        return Err((x, term)); // the portable form says what is wrong
+    if !fits || x.dtype() != term.dtype() || width == 0 || tokens == 0 {
+        return Err(x); // the portable form says what is wrong
     }
-    let (Some(left), Some(right)) = (on_flex(&x), on_flex(&term)) else {
-        return Err((x, term));
-    };
-    let Some(weights) = on_flex(weights) else {
-        return Err((x, term));
+    let (Some(left), Some(right), Some(weights)) = (on_flex(&x), on_flex(term), on_flex(weights))
+    else {
+        return Err(x);
     };
     let (dtype, weights) = (x.dtype(), widened(&weights));
     drop(x); // else its memory would be shared
