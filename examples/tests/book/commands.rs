@@ -18,7 +18,8 @@ const RUN: [(&str, bool); 6] = [
     ("plug_in_your_model", false),
 ];
 /// Options of cargo and of other programs that pages mention.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
+    "--baseline-rev",
     "--bench",
     "--cpu",
     "--example",
