@@ -18,19 +18,22 @@ const RUN: [(&str, bool); 6] = [
     ("plug_in_your_model", false),
 ];
 /// Options of cargo and of other programs that pages mention.
-const OTHERS: [&str; 16] = [
+const OTHERS: [&str; 19] = [
     "--baseline-rev",
     "--bench",
     "--cpu",
     "--example",
     "--features",
     "--ignored",
+    "--json",
     "--locked",
     "--nocapture",
     "--no-default-features",
     "--path",
     "--release",
+    "--rounds",
     "--sanitizer",
+    "--small",
     "--test",
     "--threads",
     "--work",
