@@ -18,7 +18,8 @@ const RUN: [(&str, bool); 6] = [
     ("plug_in_your_model", false),
 ];
 /// Options of cargo and of other programs that pages mention.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 22] = [
+    "--baseline-rev",
     "--bench",
     "--bin",
     "--cpu",
@@ -26,10 +27,11 @@ const OTHERS: [&str; 20] = [
     "--example",
     "--features",
     "--ignored",
+    "--json",
     "--listen",
     "--locked",
-    "--nocapture",
     "--no-default-features",
+    "--nocapture",
     "--path",
     "--release",
     "--rounds",
