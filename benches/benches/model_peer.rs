@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, BufRead, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Instant,
 };
 
@@ -177,8 +177,8 @@ fn plans(
     let adapter = adapter(folder, sites)?;
     let plain = AttentionPlan::builder(sites).layer(SiteSelector::cross(), adapter.clone());
     let model = match config.added {
-        None => RandomModel::sd15(),
-        Some(_) => RandomModel::sdxl(),
+        None => RandomModel::sd15(&Device::flex()),
+        Some(_) => RandomModel::sdxl(&Device::flex()),
     };
     Ok([
         ("text", AttentionPlan::plain(sites)),
