@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p conceptrol-benches --bench flux_accuracy [-- [--dir DIR] [--keep]]`: one double and one single block with random
 //! weights between embeddings and output layer, 128 tokens of text and 16 x 16 of latents, computed in f32. Prints the root mean square
-//! of the difference of what is predicted, in parts of the prediction's, for 16-bit floats, fp8 with a factor a weight, `Q8_0` and `Q4_0` as
-//! they are rounded here, and for every other file in DIR whose name begins with `double` or `single`: with `--keep` the f32 files stay
+//! of the difference of what is predicted, in parts of what the block changes of it, for its weights as 16-bit floats, fp8 with a factor a
+//! weight, `Q8_0` and `Q4_0` as they are rounded here, and for every other file in DIR whose name begins with `double` or `single`: with `--keep` the f32 files stay
 //! there for other tools to convert (`sd-cli -M convert -m double.safetensors -o double-q4_K.gguf --type q4_K`).
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Bytes, Device, FloatDType, Tensor, bf16, f16};
 use conceptrol_benches::{Failure, numbers};
 use conceptrol_core::{
     AttentionPlan, BatchLayout, Grid, Session, TokenLayout,
@@ -69,24 +69,33 @@ impl Block {
     fn all(&self, name: &str, folder: &Path) -> Result<(), Failure> {
         let exact = Checkpoint::open(&self.path)?;
         let expected = self.predict(&exact, Keep::Computed)?;
+        let none = FluxConfig {
+            num_layers: 0,
+            num_single_layers: 0,
+            ..self.config.clone()
+        };
+        let without = predict(&none, &exact, Keep::Computed)?;
+        let added = distance(&expected, &without);
         let print = |format: &str, found: &[f32]| {
-            println!("{name} {format:12} {:.5}", difference(found, &expected));
+            println!(
+                "{name} {format:12} {:.5}",
+                distance(found, &expected) / added
+            );
         };
         for (format, keep) in [("Q8_0", Keep::Q8_0), ("Q4_0", Keep::Q4_0)] {
             print(format, &self.predict(&exact, keep)?);
         }
-        for (format, dtype) in [("f16", FloatDType::F16), ("bf16", FloatDType::BF16)] {
-            let path = folder.join("flux-accuracy-half.safetensors");
-            exact.write(&path, Some(dtype))?;
-            print(
-                format,
-                &self.predict(&Checkpoint::open(&path)?, Keep::Stored)?,
-            );
-            fs::remove_file(path)?;
+        let tensors = tensors(&self.config)?;
+        let stored: [(&str, Store); 3] = [
+            ("F16", f16_bytes),
+            ("BF16", bf16_bytes),
+            ("F8_E4M3", fp8_bytes),
+        ];
+        for (dtype, bytes) in stored {
+            let file = file(&tensors, dtype, bytes)?;
+            let file = Checkpoint::from_bytes(dtype, Format::Safetensors, file)?;
+            print(dtype, &self.predict(&file, Keep::Stored)?);
         }
-        let fp8 = file(&tensors(&self.config)?, "F8_E4M3", fp8_bytes)?;
-        let fp8 = Checkpoint::from_bytes("fp8", Format::Safetensors, fp8)?;
-        print("fp8 e4m3", &self.predict(&fp8, Keep::Stored)?);
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             let stem = path
@@ -105,34 +114,44 @@ impl Block {
     }
 
     fn predict(&self, file: &Checkpoint, keep: Keep) -> Result<Vec<f32>, Failure> {
-        let (config, device) = (&self.config, Device::flex());
-        let file = transformer_checkpoint(file)?;
-        let weights = Weights::from_checkpoint(file, &device, FloatDType::F32).keeping(keep);
-        let model = weights.build(|weights| FluxTransformer::new(config, weights))?;
-        let grid = Grid::new(EDGE, EDGE);
-        let mut positions = text_positions(TEXT);
-        positions.extend(grid_positions(grid));
-        let plan = AttentionPlan::plain(&attention_sites(config));
-        let mut session = Session::new(&plan, BatchLayout::unguided(1), [])?;
-        let input = FluxInput {
-            latents: numbers([1, grid.cells(), config.in_channels], 1, &device),
-            text: numbers([1, TEXT, config.joint_attention_dim], 2, &device),
-            pooled: numbers([1, config.pooled_projection_dim], 3, &device),
-            condition: None,
-            sigma: 0.75,
-            guidance: 3.5,
-            rotary: &Rotary::new(&positions, config.axes_dims_rope, &device, FloatDType::F32),
-            layout: &TokenLayout::joint(TEXT, grid, []),
-        };
-        let predicted = model.forward(input, &mut session)?;
-        Ok(predicted.into_data().try_to_vec()?)
+        predict(&self.config, file, keep)
     }
 }
 
-fn difference(found: &[f32], expected: &[f32]) -> f64 {
+/// What a model with these blocks of the file predicts.
+fn predict(config: &FluxConfig, file: &Checkpoint, keep: Keep) -> Result<Vec<f32>, Failure> {
+    let device = Device::flex();
+    let file = transformer_checkpoint(file)?;
+    let weights = Weights::from_checkpoint(file, &device, FloatDType::F32).keeping(keep);
+    let model = weights.read(|weights| FluxTransformer::new(config, weights))?;
+    // without blocks, those of the file are left over
+    if config.num_layers + config.num_single_layers > 0 {
+        weights.finish()?;
+    }
+    let grid = Grid::new(EDGE, EDGE);
+    let mut positions = text_positions(TEXT);
+    positions.extend(grid_positions(grid));
+    let plan = AttentionPlan::plain(&attention_sites(config));
+    let mut session = Session::new(&plan, BatchLayout::unguided(1), [])?;
+    let input = FluxInput {
+        latents: numbers([1, grid.cells(), config.in_channels], 1, &device),
+        text: numbers([1, TEXT, config.joint_attention_dim], 2, &device),
+        pooled: numbers([1, config.pooled_projection_dim], 3, &device),
+        condition: None,
+        sigma: 0.75,
+        guidance: 3.5,
+        rotary: &Rotary::new(&positions, config.axes_dims_rope, &device, FloatDType::F32),
+        layout: &TokenLayout::joint(TEXT, grid, []),
+    };
+    let predicted = model.forward(input, &mut session)?;
+    Ok(predicted.into_data().try_to_vec()?)
+}
+
+/// Root of the sum of squares of the difference.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
     let square = |x: f32| f64::from(x) * f64::from(x);
-    let off: f64 = found.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
-    (off / expected.iter().map(|x| square(*x)).sum::<f64>()).sqrt()
+    let squares: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
+    squares.sqrt()
 }
 
 fn tensors(config: &FluxConfig) -> Result<Vec<TensorInfo>, Failure> {
@@ -141,12 +160,11 @@ fn tensors(config: &FluxConfig) -> Result<Vec<TensorInfo>, Failure> {
     Ok(names.finish()?)
 }
 
+/// Bytes of a weight, and a factor on what they stand for.
+type Store = fn(&[f32]) -> (Vec<u8>, Option<f32>);
+
 /// A safetensors file of random weights; matrices of blocks in the type `dtype`, whose bytes and factor `bytes` gives.
-fn file(
-    tensors: &[TensorInfo],
-    dtype: &str,
-    bytes: impl Fn(&[f32]) -> (Vec<u8>, Option<f32>),
-) -> Result<Vec<u8>, Failure> {
+fn file(tensors: &[TensorInfo], dtype: &str, bytes: Store) -> Result<Vec<u8>, Failure> {
     let weights = Weights::random(1, &Device::flex(), FloatDType::F32);
     let (mut header, mut data) = (Map::new(), Vec::new());
     let mut put = |name: String, dtype: &str, shape: &[usize], bytes: &[u8]| {
@@ -189,9 +207,19 @@ fn f32_bytes(numbers: &[f32]) -> (Vec<u8>, Option<f32>) {
     (numbers.iter().flat_map(|x| x.to_le_bytes()).collect(), None)
 }
 
+fn f16_bytes(numbers: &[f32]) -> (Vec<u8>, Option<f32>) {
+    let halves = numbers.iter().map(|x| f16::from_f32(*x).to_le_bytes());
+    (halves.flatten().collect(), None)
+}
+
+fn bf16_bytes(numbers: &[f32]) -> (Vec<u8>, Option<f32>) {
+    let halves = numbers.iter().map(|x| bf16::from_f32(*x).to_le_bytes());
+    (halves.flatten().collect(), None)
+}
+
 /// The nearest codes, of numbers divided so that the largest is the largest code.
 fn fp8_bytes(numbers: &[f32]) -> (Vec<u8>, Option<f32>) {
-    let codes = burn::tensor::Bytes::from_elems((0..0x7f).collect::<Vec<u8>>());
+    let codes = Bytes::from_elems((0..0x7f).collect::<Vec<u8>>());
     let codes = CompactMatrix::new(CompactFormat::F8E4M3, [1, 0x7f], codes, Vec::new());
     let codes = codes
         .expect("one byte each")
