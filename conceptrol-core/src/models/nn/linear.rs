@@ -10,8 +10,12 @@ use crate::seam::{Ground, Session};
 /// An affine map of the last axis, `y = x W^T + b`.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// `[out, in]`, as stored.
-    weight: Weight,
+    /// `[out, in]`, as stored, of the type that is computed in; absent where it is `compact`. It is a field of its own name, not a
+    /// variant of an enum, whose name would be part of the parameter's path.
+    weight: Option<Param<Tensor<2>>>,
+    /// In fewer bytes.
+    #[module(skip)]
+    compact: Option<CompactMatrix>,
     /// `[out]`
     bias: Option<Param<Tensor<1>>>,
     /// By which a plan finds it.
@@ -19,36 +23,15 @@ pub struct Linear {
     name: String,
 }
 
-/// What a layer multiplies with.
-#[derive(Module, Debug)]
-enum Weight {
-    /// Of the type that is computed in.
-    Computed(Param<Tensor<2>>),
-    /// In fewer bytes.
-    Compact(Compact),
-}
-
-#[derive(Module, Debug)]
-struct Compact {
-    #[module(skip)]
-    matrix: CompactMatrix,
-}
-
-impl Weight {
-    fn new(w: &Weights, shape: [usize; 2]) -> Self {
-        match w.compact("weight", shape) {
-            Some(matrix) => Self::Compact(Compact { matrix }),
-            None => Self::Computed(w.tensor("weight", shape)),
-        }
-    }
-}
-
 impl Linear {
     /// Takes `weight` and, if `bias`, `bias` of the scope `w`. The weight takes the memory that the scope
     /// [says](Weights::keeping).
     pub fn new(w: &Weights, d_in: usize, d_out: usize, bias: bool) -> Self {
+        let shape = [d_out, d_in];
+        let compact = w.compact("weight", shape);
         Self {
-            weight: Weight::new(w, [d_out, d_in]),
+            weight: compact.is_none().then(|| w.tensor("weight", shape)),
+            compact,
             bias: bias.then(|| w.tensor("bias", [d_out])),
             name: w.path(),
         }
@@ -71,9 +54,10 @@ impl Linear {
     /// If the last axis of `x` is not `in`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);
-        match &self.weight {
-            Weight::Computed(weight) => kernel::linear(x, weight.val(), bias),
-            Weight::Compact(weight) => kernel::linear_compact(x, &weight.matrix, bias),
+        match (&self.compact, &self.weight) {
+            (Some(weight), _) => kernel::linear_compact(x, weight, bias),
+            (None, Some(weight)) => kernel::linear(x, weight.val(), bias),
+            (None, None) => unreachable!("a layer has a weight"),
         }
     }
 
