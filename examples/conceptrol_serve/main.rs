@@ -1,7 +1,7 @@
 //! Lends a device of this machine to programs on others: `--backend remote:HOST:PORT` there.
 //!
 //! `cargo run --release --example conceptrol-serve --features remote,cuda -- --backend cuda`, with the token that clients must know in the
-//! environment variable `CONCEPTROL_TOKEN`; `docs/scale.md` says when that pays.
+//! environment variable `CONCEPTROL_TOKEN`; `docs/scale.md` says more. Untested.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 

@@ -13,11 +13,11 @@ use std::{
 };
 
 use conceptrol_core::{
-    burn::tensor::Tensor,
+    burn::tensor::{Device, Tensor},
     pipeline::{ConceptRequest, LoadOptions, Pipeline, PipelineError, Request, Silent},
     remote::{RemoteDevice, RemoteError},
 };
-use conceptrol_sd::StableDiffusion;
+use conceptrol_sd::{StableDiffusion, pipeline::Extra};
 
 const TOKEN: &str = "a token of this test";
 
@@ -119,7 +119,7 @@ fn assets() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets")
 }
 
-fn embedded(device: conceptrol_core::burn::tensor::Device) -> StableDiffusion {
+fn embedded(device: Device) -> StableDiffusion {
     let model = assets().join("tiny-sd");
     let adapter = (
         model.join("ip-adapter.safetensors"),
@@ -129,7 +129,7 @@ fn embedded(device: conceptrol_core::burn::tensor::Device) -> StableDiffusion {
     StableDiffusion::open(&model, options).expect("the embedded model")
 }
 
-fn request() -> Request {
+fn request() -> Request<Extra> {
     let reference = image::RgbImage::from_fn(64, 64, |x, y| {
         image::Rgb([(4 * x) as u8, (4 * y) as u8, 128])
     });
@@ -170,7 +170,7 @@ fn golden_cases_pass_over_loopback() {
 fn a_picture_is_that_of_this_machine() {
     let server = Server::start();
     let remote = server.connect();
-    let here = embedded(conceptrol_core::burn::tensor::Device::flex())
+    let here = embedded(Device::flex())
         .generate(&request(), &mut Silent)
         .expect("a picture");
     let before = remote.traffic();
