@@ -82,7 +82,8 @@ fn dependencies_are_used() {
             .into_iter()
             .map(|path| (path.clone(), read(&path)))
             .collect();
-        for (section, keys) in sections(&read(&folder.join("Cargo.toml"))) {
+        let manifest = read(&folder.join("Cargo.toml"));
+        for (section, keys) in sections(&manifest) {
             if !section.ends_with("dependencies") {
                 continue;
             }
@@ -91,10 +92,10 @@ fn dependencies_are_used() {
             for key in keys {
                 unclaimed.retain(|dependency| *dependency != key);
                 let in_scope = |path: &Path| !of_library || path.starts_with(folder.join("src"));
-                if !all
-                    .iter()
-                    .any(|(path, code)| in_scope(path) && uses(code, &key))
-                {
+                // an optional one may be named to switch a feature of it on, for another that depends on it
+                let switched = manifest.contains(&format!("\"dep:{key}\", \"{key}/"));
+                let used = |(path, code): &(PathBuf, String)| in_scope(path) && uses(code, &key);
+                if !switched && !all.iter().any(used) {
                     unused.push(format!("{name}, {section}: {key}"));
                 }
             }
