@@ -9,12 +9,11 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 use clap::Parser;
 use conceptrol_core::{
     SiteSelector,
-    message::chain,
     models::image::save_png,
     pipeline::{ConceptRequest, LoadOptions, Mode, Pipeline, Silent},
     processors::CaptureLayer,
 };
-use conceptrol_examples::{device::Backend, heat::heat, say, say_err, sheet::sheet};
+use conceptrol_examples::{device::Backend, heat::heat, output::ended, say, say_err, sheet::sheet};
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
 /// Draw where every cross-attention block looks for a word.
@@ -48,13 +47,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.backend.guard(|| run(&arguments)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say_err!("error: {}", chain(&*error));
-            ExitCode::from(2)
-        }
-    }
+    ended(arguments.backend.guard(|| run(&arguments)))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {

@@ -14,12 +14,11 @@ use burn::tensor::Device;
 use clap::Parser;
 use conceptrol_core::{
     SiteSelector, StepWindow,
-    message::chain,
     models::image::{open, save_png},
     pipeline::{ConceptRequest, LoadOptions, Mode, Pipeline, Silent},
     processors::CaptureLayer,
 };
-use conceptrol_examples::{heat::heat, say, say_err, sheet::sheet};
+use conceptrol_examples::{heat::heat, output::ended, say, sheet::sheet};
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
 use image::RgbImage;
 
@@ -40,13 +39,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say_err!("error: {}", chain(&*error));
-            ExitCode::from(2)
-        }
-    }
+    ended(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {

@@ -9,7 +9,6 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 use clap::Parser;
 use conceptrol_core::{
     analysis::sharpness,
-    message::chain,
     models::image::save_png,
     noun_phrases,
     pipeline::{LoadOptions, Pipeline, Request, Silent, localize},
@@ -18,7 +17,8 @@ use conceptrol_examples::{
     device::Backend,
     heat::{first, heat},
     model::{PartArguments, is_flux},
-    say, say_err,
+    output::ended,
+    say,
     sheet::sheet,
 };
 use conceptrol_flux::Flux;
@@ -51,13 +51,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.backend.guard(|| run(&arguments)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say_err!("error: {}", chain(&*error));
-            ExitCode::from(2)
-        }
-    }
+    ended(arguments.backend.guard(|| run(&arguments)))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {

@@ -12,17 +12,14 @@ use std::{
 };
 
 use burn::tensor::{Bytes, Device, FloatDType, Tensor, bf16, f16};
-use conceptrol_benches::{Failure, numbers};
+use conceptrol_benches::{Failure, FluxInputs, numbers};
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Grid, Session, TokenLayout,
+    AttentionPlan, BatchLayout, Session,
     kernel::{CompactFormat, CompactMatrix},
     models::weights::{Checkpoint, Format, Keep, TensorInfo, Weights},
 };
 use conceptrol_flux::{
-    FluxConfig, attention_sites,
-    latents::{grid_positions, text_positions},
-    load::transformer_checkpoint,
-    mmdit::{FluxInput, FluxTransformer, Rotary},
+    FluxConfig, attention_sites, load::transformer_checkpoint, mmdit::FluxTransformer,
 };
 use serde_json::{Map, Value, json};
 
@@ -128,22 +125,16 @@ fn predict(config: &FluxConfig, file: &Checkpoint, keep: Keep) -> Result<Vec<f32
     if config.num_layers + config.num_single_layers > 0 {
         weights.finish()?;
     }
-    let grid = Grid::new(EDGE, EDGE);
-    let mut positions = text_positions(TEXT);
-    positions.extend(grid_positions(grid));
+    let inputs = FluxInputs::of(
+        config,
+        numbers([1, EDGE * EDGE, config.in_channels], 1, &device),
+        None,
+        numbers([1, TEXT, config.joint_attention_dim], 2, &device),
+        numbers([1, config.pooled_projection_dim], 3, &device),
+    );
     let plan = AttentionPlan::plain(&attention_sites(config));
     let mut session = Session::new(&plan, BatchLayout::unguided(1), [])?;
-    let input = FluxInput {
-        latents: numbers([1, grid.cells(), config.in_channels], 1, &device),
-        text: numbers([1, TEXT, config.joint_attention_dim], 2, &device),
-        pooled: numbers([1, config.pooled_projection_dim], 3, &device),
-        condition: None,
-        sigma: 0.75,
-        guidance: 3.5,
-        rotary: &Rotary::new(&positions, config.axes_dims_rope, &device, FloatDType::F32),
-        layout: &TokenLayout::joint(TEXT, grid, []),
-    };
-    let predicted = model.forward(input, &mut session)?;
+    let predicted = inputs.run(&model, &mut session)?;
     Ok(predicted.into_data().try_to_vec()?)
 }
 

@@ -18,17 +18,13 @@ use conceptrol_benches::{
     harness::{Bench, Common, Way, run},
 };
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Concept, Grid, Session, SiteSelector, TokenLayout,
+    AttentionPlan, BatchLayout, Concept, Session, SiteSelector,
     models::weights::{Checkpoint, Weights},
     pipeline::{Fidelity, Residency},
     processors::{ConceptrolLayer, JointConditionLayer},
 };
 use conceptrol_flux::{
-    FluxConfig, attention_sites,
-    latents::{grid_positions, text_positions},
-    load::load_transformer,
-    mmdit::{FluxInput, FluxTransformer, Rotary},
-    pipeline,
+    FluxConfig, attention_sites, load::load_transformer, mmdit::FluxTransformer, pipeline,
 };
 
 #[derive(Debug, Parser)]
@@ -125,44 +121,25 @@ struct Inputs {
     latents: Tensor<3>,
     text: Tensor<3>,
     pooled: Tensor<2>,
-    grid: Grid,
-    place: Place,
 }
 
 impl Inputs {
     fn read(folder: &Path, place: &Place) -> Result<Self, Failure> {
         let file = Checkpoint::open(folder.join("inputs.safetensors"))?;
-        let latents: Tensor<3> = load(&file, "hidden_states", place)?;
-        let edge = latents.dims()[1].isqrt();
         Ok(Self {
+            latents: load(&file, "hidden_states", place)?,
             text: load(&file, "encoder_hidden_states", place)?,
             pooled: load(&file, "pooled_projections", place)?,
-            grid: Grid::new(edge, edge),
-            latents,
-            place: place.clone(),
         })
     }
 
     fn run(&self, model: &FluxTransformer) -> Result<Tensor<3>, Failure> {
-        let (config, Place { device, dtype }) = (model.config(), &self.place);
-        let text_len = self.text.dims()[1];
-        let mut positions = text_positions(text_len);
-        positions.extend(grid_positions(self.grid));
-        let rotary = Rotary::new(&positions, config.axes_dims_rope, device, *dtype);
-        let layout = TokenLayout::joint(text_len, self.grid, []);
+        let config = model.config();
+        let (latents, text) = (self.latents.clone(), self.text.clone());
+        let inputs = FluxInputs::of(config, latents, None, text, self.pooled.clone());
         let plan = AttentionPlan::plain(&attention_sites(config));
         let mut session = Session::new(&plan, BatchLayout::unguided(1), [])?;
-        let input = FluxInput {
-            latents: self.latents.clone(),
-            text: self.text.clone(),
-            pooled: self.pooled.clone(),
-            condition: None,
-            sigma: 0.75,
-            guidance: 3.5,
-            rotary: &rotary,
-            layout: &layout,
-        };
-        Ok(model.forward(input, &mut session)?)
+        inputs.run(model, &mut session)
     }
 }
 

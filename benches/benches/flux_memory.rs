@@ -18,22 +18,17 @@ use std::{
     time::Instant,
 };
 
-use burn::tensor::{Device, FloatDType, Tensor};
-use conceptrol_benches::{Failure, Peak, numbers, processor_time, write_repeating};
+use burn::tensor::{Device, FloatDType};
+use conceptrol_benches::{Failure, FluxInputs, Peak, Place, processor_time, write_repeating};
 use conceptrol_core::{
-    AttentionPlan, BatchLayout, Concept, Grid, Session, SiteSelector, TokenLayout,
+    AttentionPlan, BatchLayout, Concept, Session, SiteSelector,
     models::weights::{Checkpoint, Keep, Weights},
     processors::JointConditionLayer,
 };
-use conceptrol_flux::{
-    FluxConfig, attention_sites,
-    latents::{grid_positions, text_positions},
-    mmdit::{FluxInput, FluxTransformer, Rotary},
-    omini::Placement,
-};
+use conceptrol_flux::{FluxConfig, attention_sites, mmdit::FluxTransformer};
 
-/// Tokens of a side.
-const EDGE: usize = 32;
+/// Pixels of a side.
+const SIDE: usize = 512;
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -221,8 +216,13 @@ impl Setting {
 
     /// The second evaluation of a model.
     fn step(&self, model: &FluxTransformer) -> Result<Step, Failure> {
-        let inputs = Inputs::new(model.config(), self);
-        let mut session = inputs.session(model.config())?;
+        let (config, device) = (model.config(), Device::flex());
+        let place = Place {
+            device,
+            dtype: self.dtype,
+        };
+        let inputs = FluxInputs::new(config, SIDE, self.text, 1, &place);
+        let mut session = session(config)?;
         inputs.run(model, &mut session)?;
         Step::timed(|| inputs.run(model, &mut session))
     }
@@ -257,56 +257,12 @@ impl Step {
     }
 }
 
-struct Inputs {
-    latents: Tensor<3>,
-    text: Tensor<3>,
-    pooled: Tensor<2>,
-    condition: Tensor<3>,
-    rotary: Rotary,
-    layout: TokenLayout,
-}
-
-impl Inputs {
-    fn new(config: &FluxConfig, setting: &Setting) -> Self {
-        let Setting { text, dtype, .. } = *setting;
-        let device = &Device::flex();
-        let grid = Grid::new(EDGE, EDGE);
-        let mut positions = text_positions(text);
-        positions.extend(grid_positions(grid));
-        let beside = Placement::RightOfPicture.positions(grid, &[grid]);
-        positions.extend(beside.into_iter().flatten());
-        let tokens = |count, width, seed| numbers::<3>([1, count, width], seed, device).cast(dtype);
-        Self {
-            latents: tokens(grid.cells(), config.in_channels, 1),
-            condition: tokens(grid.cells(), config.in_channels, 2),
-            text: tokens(text, config.joint_attention_dim, 3),
-            pooled: numbers([1, config.pooled_projection_dim], 4, device).cast(dtype),
-            rotary: Rotary::new(&positions, config.axes_dims_rope, device, dtype),
-            layout: TokenLayout::joint(text, grid, [grid]),
-        }
-    }
-
-    fn session(&self, config: &FluxConfig) -> Result<Session, Failure> {
-        let plan = AttentionPlan::builder(&attention_sites(config))
-            .layer(SiteSelector::joint(), JointConditionLayer::new())
-            .build()?;
-        let concept = Concept::new("a concept", [vec![0..1]]);
-        Ok(Session::new(&plan, BatchLayout::unguided(1), [concept])?)
-    }
-
-    fn run(&self, model: &FluxTransformer, session: &mut Session) -> Result<Tensor<3>, Failure> {
-        let input = FluxInput {
-            latents: self.latents.clone(),
-            text: self.text.clone(),
-            pooled: self.pooled.clone(),
-            condition: Some(self.condition.clone()),
-            sigma: 0.75,
-            guidance: 3.5,
-            rotary: &self.rotary,
-            layout: &self.layout,
-        };
-        Ok(model.forward(input, session)?)
-    }
+fn session(config: &FluxConfig) -> Result<Session, Failure> {
+    let plan = AttentionPlan::builder(&attention_sites(config))
+        .layer(SiteSelector::joint(), JointConditionLayer::new())
+        .build()?;
+    let concept = Concept::new("a concept", [vec![0..1]]);
+    Ok(Session::new(&plan, BatchLayout::unguided(1), [concept])?)
 }
 
 /// Writes weights of the model's names and shapes, in the order a step reads them.

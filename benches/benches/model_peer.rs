@@ -13,10 +13,10 @@ use std::{
 };
 
 use burn::tensor::{Device, FloatDType, Tensor};
-use conceptrol_benches::{Failure, Peak, RandomModel};
+use conceptrol_benches::{Failure, FluxInputs, Peak, RandomModel};
 use conceptrol_core::{
-    AttentionPlan, AttentionSites, BatchLayout, Concept, Grid, ReferenceTokens, Session, SiteKind,
-    SiteSelector, StepInfo, TokenLayout,
+    AttentionPlan, AttentionSites, BatchLayout, Concept, ReferenceTokens, Session, SiteKind,
+    SiteSelector, StepInfo,
     models::{
         autoencoder_kl::{AutoencoderKl, AutoencoderKlConfig},
         weights::{Checkpoint, Weights},
@@ -25,10 +25,7 @@ use conceptrol_core::{
     processors::{IpAdapterLayer, IpProjection},
 };
 use conceptrol_flux::{
-    FluxConfig, attention_sites,
-    latents::{grid_positions, text_positions},
-    load::load_transformer,
-    mmdit::{FluxInput, FluxTransformer, Rotary},
+    FluxConfig, attention_sites, load::load_transformer, mmdit::FluxTransformer,
 };
 use conceptrol_sd::{
     config::UNetConfig,
@@ -228,7 +225,6 @@ struct Flux {
     latents: Tensor<3>,
     text: Tensor<3>,
     pooled: Tensor<2>,
-    device: Device,
 }
 
 impl Flux {
@@ -239,7 +235,6 @@ impl Flux {
             latents: folder.read(inputs, "hidden_states")?,
             text: folder.read(inputs, "encoder_hidden_states")?,
             pooled: folder.read(inputs, "pooled_projections")?,
-            device: folder.device.clone(),
         })
     }
 }
@@ -247,25 +242,10 @@ impl Flux {
 impl Model for Flux {
     fn run(&mut self, _: &str) -> Result<Vec<f32>, Failure> {
         let config = self.model.config();
-        let (text_len, edge) = (self.text.dims()[1], self.latents.dims()[1].isqrt());
-        let grid = Grid::new(edge, edge);
-        let mut positions = text_positions(text_len);
-        positions.extend(grid_positions(grid));
-        let axes = config.axes_dims_rope;
-        let rotary = Rotary::new(&positions, axes, &self.device, FloatDType::F32);
-        let layout = TokenLayout::joint(text_len, grid, []);
+        let (latents, text) = (self.latents.clone(), self.text.clone());
+        let inputs = FluxInputs::of(config, latents, None, text, self.pooled.clone());
         let plan = AttentionPlan::plain(&attention_sites(config));
         let mut session = Session::new(&plan, BatchLayout::unguided(1), [])?;
-        let input = FluxInput {
-            latents: self.latents.clone(),
-            text: self.text.clone(),
-            pooled: self.pooled.clone(),
-            condition: None,
-            sigma: 0.75,
-            guidance: 3.5,
-            rotary: &rotary,
-            layout: &layout,
-        };
-        numbers(self.model.forward(input, &mut session)?)
+        numbers(inputs.run(&self.model, &mut session)?)
     }
 }

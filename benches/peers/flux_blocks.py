@@ -11,7 +11,6 @@ agree.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -19,6 +18,7 @@ import tempfile
 import time
 
 import numpy as np
+from built import benchmark
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--threads", type=int, default=2)
@@ -35,14 +35,6 @@ torch.set_num_threads(args.threads)
 TEXT, EDGE = 512, 32
 # Between the rounding of two orders of summation over 15360 terms (1e-5) and any real difference.
 TOLERANCE = 1e-4
-
-
-def build():
-    """Builds the benchmark and gives the path of its binary."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    command = ["cargo", "bench", "-p", "conceptrol-benches", "--bench", "flux_blocks", "--no-run", "--message-format=json"]
-    lines = subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return [path for path in (json.loads(line).get("executable") for line in lines) if path][-1]
 
 
 def make(folder, double, single):
@@ -104,7 +96,7 @@ def compare(name, binary, double, single):
 
 
 def main():
-    binary = args.binary or build()
+    binary = args.binary or benchmark("flux_blocks")
     print(f"torch {torch.__version__}, {args.threads} threads, {args.rounds} rounds of {args.repeats}")
     print(f"{'block':<14} {'torch ms':>9} {'ours ms':>9} {'median':>7}  {'range':<12}   deviation")
     compare("double", binary, 1, 0)

@@ -14,7 +14,6 @@ Its UNets are plain: text only. Ours are asked for each of `--work`; with an ada
 
 import argparse
 import contextlib
-import json
 import os
 import resource
 import subprocess
@@ -36,11 +35,11 @@ parser.add_argument("--alone", action="store_true", help="only OpenVINO")
 args = parser.parse_args()
 
 import numpy as np  # noqa: E402
+from built import benchmark  # noqa: E402
 
 EDGE = args.edge or (1024 if args.model == "sdxl" else 512)
 TEXT, IMAGE = 77, 16
 FOLDER = args.scratch / (args.model if EDGE == 512 else f"{args.model}-{EDGE}")
-PEERS = Path(__file__).resolve().parent
 SD15 = dict(
     sample_size=64,
     cross_attention_dim=768,
@@ -168,7 +167,7 @@ class Ours:
 
     def __init__(self):
         environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
-        command = [args.binary or build(), FOLDER, args.dtype]
+        command = [args.binary or benchmark("model_peer"), FOLDER, args.dtype]
         self.process = subprocess.Popen([str(part) for part in command], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
@@ -176,12 +175,6 @@ class Ours:
         print(request, file=self.process.stdin, flush=True)
         seconds, peak = map(float, self.process.stdout.readline().split()[:2])
         return seconds, np.fromfile(FOLDER / "output.bin", "<f4"), peak
-
-
-def build():
-    command = ["cargo", "bench", "-p", "conceptrol-benches", "--bench", "model_peer", "--no-run", "--message-format=json"]
-    lines = subprocess.run(command, cwd=PEERS.parent.parent, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return [path for path in (json.loads(line).get("executable") for line in lines) if path][-1]
 
 
 def resident():

@@ -7,12 +7,12 @@ them in every call, as in a step. Prints the best time of each side, the ratio o
 """
 
 import argparse
-import json
 import os
 import subprocess
 import time
 
 import numpy as np
+from built import benchmark
 import openvino as ov
 from openvino import opset13 as ops
 
@@ -90,14 +90,6 @@ OPERATIONS = [
 ]
 
 
-def build():
-    """Builds the benchmark and gives the path of its binary."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    command = ["cargo", "bench", "-p", "conceptrol-benches", "--bench", "operations", "--no-run", "--message-format=json"]
-    lines = subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return [path for path in (json.loads(line).get("executable") for line in lines) if path][-1]
-
-
 def best_of(run):
     run()
     best = float("inf")
@@ -117,7 +109,7 @@ def prepare(shapes, graph):
 
 def main():
     environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
-    binary = args.binary or build()
+    binary = args.binary or benchmark("operations")
     ours = subprocess.Popen([binary, "--serve"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     print(f"OpenVINO {ov.__version__}, {args.threads} threads, {args.rounds} rounds of {args.repeats}")
     print(f"{'operation':<46} {'theirs ms':>9} {'ours ms':>9} {'ratio':>6} {'range':>13}")

@@ -9,12 +9,12 @@ absolute outputs must agree.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import time
 
 import numpy as np
+from built import benchmark
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--threads", type=int, default=2)
@@ -122,14 +122,6 @@ OPERATIONS = [
 ]
 
 
-def build():
-    """Builds the benchmark and gives the path of its binary."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    command = ["cargo", "bench", "-p", "conceptrol-benches", "--bench", "operations", "--no-run", "--message-format=json"]
-    lines = subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return [path for path in (json.loads(line).get("executable") for line in lines) if path][-1]
-
-
 def best_of(run, repeats):
     run()
     best = float("inf")
@@ -150,7 +142,7 @@ def processor_time(run, repeats):
 
 def main():
     environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
-    binary = args.binary or build()
+    binary = args.binary or benchmark("operations")
     ours = subprocess.Popen([binary, "--serve"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     clock = "processor time" if args.cpu else "wall time"
     print(f"torch {torch.__version__}, {args.threads} threads, {clock}, {args.rounds} rounds of {args.repeats}")

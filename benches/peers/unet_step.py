@@ -19,7 +19,6 @@ moves the mean of the output by less than 1e-6.
 import argparse
 import contextlib
 import importlib.util
-import json
 import math
 import os
 import resource
@@ -49,8 +48,9 @@ from diffusers import UNet2DConditionModel  # noqa: E402
 from diffusers.models.attention_processor import AttnProcessor2_0  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from built import PEERS, benchmark, build  # noqa: E402
+
 torch.set_num_threads(args.threads)
-PEERS = Path(__file__).resolve().parent
 TEXT, IMAGE, CONTEXT = 77, 16, 768
 WORDS = [3, 5]  # as in `unet_peer.rs`
 CONCEPT_SITE = "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
@@ -187,18 +187,6 @@ class Rust:
         self.process.wait()
 
 
-def build(folder, *command, flags=None):
-    """Has cargo build what `command` says and gives the path of its binary."""
-    environment = os.environ if flags is None else {**os.environ, "RUSTFLAGS": flags}
-    command = ["cargo", *command, "--message-format=json"]
-    lines = subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return [path for path in (json.loads(line).get("executable") for line in lines) if path][-1]
-
-
-def build_ours():
-    return build(PEERS.parent.parent, "bench", "-p", "conceptrol-benches", "--bench", "unet_peer", "--no-run")
-
-
 def build_candle():
     return build(PEERS / "candle", "build", "--release", "--locked", flags="-Ctarget-cpu=native")
 
@@ -251,7 +239,7 @@ def run(comparisons):
 def main():
     args.scratch.mkdir(parents=True, exist_ok=True)
     write_files(args.scratch)
-    ours = Rust(args.binary or build_ours(), args.scratch, args.dtype)
+    ours = Rust(args.binary or benchmark("unet_peer"), args.scratch, args.dtype)
     print(f"torch {torch.__version__}, {args.threads} threads, {args.dtype}, {args.edge}x{args.edge}, {args.rounds} rounds")
     print(f"{'work':<12} {'peer':<12} {'peer s':>8} {'ours s':>8} {'ratio':>6} {'range':>13} {'peer GB':>9} {'ours GB':>8}", flush=True)
     near = 1e-4 if args.dtype == "f32" else 2e-2
@@ -263,7 +251,7 @@ def main():
         return
     ways = [work for work in ("load", "map") if work in args.work]
     if ways:
-        command = args.binary or build_ours()
+        command = args.binary or benchmark("unet_peer")
         theirs = partial(load, sys.executable, "-c", LOAD, args.scratch / "unet", args.threads)
         run([Comparison(way, "load", theirs, partial(load, command, args.scratch, args.dtype, way), math.inf)
              for way in ways])  # sums of 860 M numbers around zero

@@ -47,22 +47,48 @@ impl FluxInputs {
         references: usize,
         place: &Place,
     ) -> Self {
-        let edge = side / PIXELS_PER_TOKEN;
+        let cells = (side / PIXELS_PER_TOKEN).pow(2);
+        let tokens = |count, seed| numbers::<3>([1, count, config.in_channels], seed, place);
+        Self::of(
+            config,
+            tokens(cells, 1),
+            (references > 0).then(|| tokens(references * cells, 2)),
+            numbers([1, text, config.joint_attention_dim], 3, place),
+            numbers([1, config.pooled_projection_dim], 4, place),
+        )
+    }
+
+    /// Of tensors.
+    ///
+    /// # Shapes
+    /// - latents: `[1, tokens of the picture, channels]`
+    /// - condition: `[1, tokens of all references, channels]`
+    /// - text: `[1, tokens, width of T5]`
+    /// - pooled: `[1, width of CLIP]`
+    pub fn of(
+        config: &FluxConfig,
+        latents: Tensor<3>,
+        condition: Option<Tensor<3>>,
+        text: Tensor<3>,
+        pooled: Tensor<2>,
+    ) -> Self {
+        let edge = latents.dims()[1].isqrt();
         let grid = Grid::new(edge, edge);
+        let references = (condition.as_ref()).map_or(0, |tokens| tokens.dims()[1] / grid.cells());
         let grids = vec![grid; references];
-        let mut positions = text_positions(text);
+        let words = text.dims()[1];
+        let mut positions = text_positions(words);
         positions.extend(grid_positions(grid));
         let beside = Placement::RightOfPicture.positions(grid, &grids);
         positions.extend(beside.into_iter().flatten());
-        let tokens = |count, seed| numbers::<3>([1, count, config.in_channels], seed, place);
-        let Place { device, dtype } = place;
+        let Place { device, dtype } = Place::of(&latents);
         Self {
-            latents: tokens(grid.cells(), 1),
-            condition: (references > 0).then(|| tokens(references * grid.cells(), 2)),
-            text: numbers([1, text, config.joint_attention_dim], 3, place),
-            pooled: numbers([1, config.pooled_projection_dim], 4, place),
-            rotary: Rotary::new(&positions, config.axes_dims_rope, device, *dtype),
-            layout: TokenLayout::joint(text, grid, grids),
+            rotary: Rotary::new(&positions, config.axes_dims_rope, &device, dtype),
+            layout: TokenLayout::joint(words, grid, grids),
+            latents,
+            condition,
+            text,
+            pooled,
         }
     }
 

@@ -9,6 +9,16 @@ pub struct Place {
     pub dtype: FloatDType,
 }
 
+impl Place {
+    /// Where a tensor lies.
+    pub(crate) fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
+        Self {
+            device: tensor.device(),
+            dtype: tensor.dtype().into(),
+        }
+    }
+}
+
 /// In `f32`.
 impl From<&Device> for Place {
     fn from(device: &Device) -> Self {

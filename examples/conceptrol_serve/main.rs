@@ -16,9 +16,9 @@ use std::{
 
 use burn::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
 use clap::Parser;
-use conceptrol_core::message::chain;
 use conceptrol_examples::{
     device::{Backend, TOKEN},
+    output::ended,
     say, say_err,
 };
 
@@ -38,13 +38,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say_err!("error: {}", chain(&*error));
-            ExitCode::from(2)
-        }
-    }
+    ended(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {

@@ -20,14 +20,14 @@ use std::{
 use burn::tensor::{Device, FloatDType};
 use clap::Parser;
 use conceptrol_core::{
-    message::chain,
     models::{file::write_whole, weights::Checkpoint},
     pipeline::LoadOptions,
 };
 use conceptrol_examples::{
     device::Precision,
     model::{PartArguments, is_flux},
-    say, say_err,
+    output::ended,
+    say,
 };
 use conceptrol_flux::{
     FluxConfig,
@@ -52,13 +52,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say_err!("error: {}", chain(&*error));
-            ExitCode::from(2)
-        }
-    }
+    ended(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {

@@ -2,12 +2,33 @@
 
 use clap::{ArgMatches, parser::ValueSource};
 
+/// What says how rows are made: all common options but where they are written.
+const MAKING: [&str; 17] = [
+    "model",
+    "adapter",
+    "image_encoder",
+    "data",
+    "encoder",
+    "segmenter",
+    "count",
+    "seeds",
+    "seed",
+    "steps",
+    "guidance",
+    "scale",
+    "warmup",
+    "quick",
+    "shard",
+    "backend",
+    "dtype",
+];
+
 /// The identifiers of the common options that do nothing for a command.
-fn without_use(command: &str) -> &'static [&'static str] {
+fn without_use(command: &str) -> Vec<&'static str> {
     match command {
-        "blocks" => &["encoder", "seeds", "scale", "warmup"],
-        "concepts" => &["encoder", "scale", "warmup"],
-        "overhead" => &[
+        "blocks" => vec!["encoder", "seeds", "scale", "warmup"],
+        "concepts" => vec!["encoder", "scale", "warmup"],
+        "overhead" => vec![
             "segmenter",
             "encoder",
             "count",
@@ -16,47 +37,9 @@ fn without_use(command: &str) -> &'static [&'static str] {
             "steps",
             "backend",
         ],
-        "ratings" => &[
-            "model",
-            "adapter",
-            "image_encoder",
-            "data",
-            "encoder",
-            "segmenter",
-            "count",
-            "seeds",
-            "seed",
-            "steps",
-            "guidance",
-            "scale",
-            "warmup",
-            "quick",
-            "shard",
-            "backend",
-            "dtype",
-            "out",
-        ],
-        // it reads rows: what they were made with is written beside them
-        "report" => &[
-            "model",
-            "adapter",
-            "image_encoder",
-            "data",
-            "encoder",
-            "segmenter",
-            "count",
-            "seeds",
-            "seed",
-            "steps",
-            "guidance",
-            "scale",
-            "warmup",
-            "quick",
-            "shard",
-            "backend",
-            "dtype",
-        ],
-        _ => &[],
+        "ratings" => [&MAKING[..], &["out"]].concat(),
+        "report" => MAKING.to_vec(),
+        _ => Vec::new(),
     }
 }
 
@@ -66,7 +49,7 @@ pub(crate) fn unused(matches: &ArgMatches) -> Vec<String> {
         return Vec::new();
     };
     let given = without_use(command)
-        .iter()
+        .into_iter()
         .filter(|option| matches.value_source(option) == Some(ValueSource::CommandLine));
     given
         .map(|option| {

@@ -14,31 +14,8 @@ pub(crate) fn parameters<P: Pipeline>(
     pipeline: &P,
     request: &Request<P::Extra>,
 ) -> Result<Parameters, Box<dyn Error>> {
-    let profile = pipeline.profile();
-    let scheduler = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
-    let sampler = match &arguments.scheduler {
-        Some(name) => name.clone(),
-        None => scheduler.kind()?.to_string(),
-    };
-    let negative = (request.negative_prompts.iter().flatten().next()).map_or("", String::as_str);
-    let said = Parameters::new(
-        &request.prompts[0],
-        negative,
-        request.steps.unwrap_or(profile.defaults.steps),
-        &sampler,
-        request.guidance.scale.unwrap_or(profile.defaults.guidance),
-    );
-
-    let size = pipeline.size(request);
-    let mut after = vec![
-        format!("Size: {}x{}", size.width, size.height),
-        format!("Condition scale: {}", request.scale),
-        format!(
-            "Window: {} to {}",
-            request.window.start(),
-            request.window.end()
-        ),
-    ];
+    let said = Parameters::of(pipeline, request, arguments.scheduler.as_deref())?;
+    let mut after = Vec::new();
     for (sites, factor) in &arguments.site_scales {
         after.push(format!("Site scale: {sites} {factor}"));
     }

@@ -2,6 +2,10 @@
 
 use std::io::Cursor;
 
+use conceptrol_core::{
+    models::scheduler::SchedulerError,
+    pipeline::{Pipeline, Request},
+};
 use sha2::{Digest, Sha256};
 
 /// The keyword of that text.
@@ -29,6 +33,41 @@ impl Parameters {
             before,
             after: String::new(),
         }
+    }
+
+    /// What a request says whatever it is for: prompts, steps, sampler and guidance; size, scale and window. `scheduler` is the
+    /// sampler's name where it was chosen by one.
+    ///
+    /// # Errors
+    ///
+    /// If the scheduler is not known.
+    pub fn of<P: Pipeline>(
+        pipeline: &P,
+        request: &Request<P::Extra>,
+        scheduler: Option<&str>,
+    ) -> Result<Self, SchedulerError> {
+        let profile = pipeline.profile();
+        let sampler = match scheduler {
+            Some(name) => name.to_owned(),
+            None => {
+                let own = request.scheduler.as_ref().unwrap_or(&profile.scheduler);
+                own.kind()?.to_string()
+            }
+        };
+        let negative = request.negative_prompts.iter().flatten().next();
+        let said = Self::new(
+            &request.prompts[0],
+            negative.map_or("", String::as_str),
+            request.steps.unwrap_or(profile.defaults.steps),
+            &sampler,
+            request.guidance.scale.unwrap_or(profile.defaults.guidance),
+        );
+        let (size, window) = (pipeline.size(request), request.window);
+        Ok(said.with([
+            format!("Size: {}x{}", size.width, size.height),
+            format!("Condition scale: {}", request.scale),
+            format!("Window: {} to {}", window.start(), window.end()),
+        ]))
     }
 
     /// Adds entries, each `Name: value`.

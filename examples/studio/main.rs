@@ -9,8 +9,7 @@ mod server;
 use std::{error::Error, net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use conceptrol_core::message::chain;
-use conceptrol_examples::{say, say_err};
+use conceptrol_examples::{output::ended, say, say_err};
 use tokio::net::TcpListener;
 
 use crate::arguments::Arguments;
@@ -19,13 +18,7 @@ use crate::arguments::Arguments;
 const ASSETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say_err!("error: {}", chain(&*error));
-            ExitCode::from(2)
-        }
-    }
+    ended(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {

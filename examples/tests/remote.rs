@@ -2,6 +2,8 @@
 
 #![cfg(all(feature = "flex", feature = "remote"))]
 
+mod common;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
@@ -19,25 +21,12 @@ use conceptrol_core::{
 };
 use conceptrol_sd::{StableDiffusion, pipeline::Extra};
 
+use common::example;
+
 const TOKEN: &str = "a token of this test";
 
 /// Far beyond the seconds in which a connection that is gone must be noticed: the machine may be busy.
 const HANGS: Duration = Duration::from_secs(180);
-
-/// A program of its own, built beside this one.
-fn example(name: &str) -> Command {
-    let this = env::current_exe().expect("the test binary");
-    let profile = this.ancestors().nth(2).expect("deps lies in the profile");
-    let program = profile
-        .join("examples")
-        .join(format!("{name}{}", env::consts::EXE_SUFFIX));
-    assert!(
-        program.is_file(),
-        "{} is not built: run `cargo build --examples` with the features of this test",
-        program.display()
-    );
-    Command::new(program)
-}
 
 /// `conceptrol-serve` on a free port; killed when dropped.
 struct Server {

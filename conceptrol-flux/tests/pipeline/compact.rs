@@ -199,9 +199,8 @@ fn what_the_file_has_in_as_few_bits_is_not_rounded_again() {
     assert!(tree.contains(" Q4_0)"), "{tree}");
 }
 
-/// A style is merged into numbers, and acts beside weights that are kept in fewer bytes.
-#[test]
-fn a_style_acts_beside_compact_weights() {
+/// The model with a transformer in bf16.
+fn in_bf16() -> TempDir {
     let (folder, path) = (copy(), model().join("transformer"));
     let stored = Checkpoint::open(path).expect("a file");
     let to = folder
@@ -209,6 +208,13 @@ fn a_style_acts_beside_compact_weights() {
         .join("transformer/diffusion_pytorch_model.safetensors");
     let half = Some(FloatDType::BF16);
     stored.write(to, half).expect("written");
+    folder
+}
+
+/// A style is merged into numbers, and acts beside weights that are kept in fewer bytes.
+#[test]
+fn a_style_acts_beside_compact_weights() {
+    let folder = in_bf16();
     let run = |keep, strength: Option<f64>| {
         let mut options = keeping(keep);
         if let Some(strength) = strength {
@@ -279,13 +285,7 @@ fn a_file_that_shrinks_while_it_is_streamed() {
 /// Independent of where weights are and of how many bytes they take.
 #[test]
 fn references_are_read_with_compact_weights() {
-    let (folder, path) = (copy(), model().join("transformer"));
-    let stored = Checkpoint::open(path).expect("a file");
-    let to = folder
-        .path()
-        .join("transformer/diffusion_pytorch_model.safetensors");
-    let half = Some(FloatDType::BF16);
-    stored.write(to, half).expect("written");
+    let folder = in_bf16();
     let run = |keep, residency| {
         let options = options().extra(FluxOptions::default().weights(keep));
         let flux = Flux::open(folder.path(), options.residency(residency));

@@ -194,16 +194,7 @@ impl<P: Pipeline> Open<P> {
         request: &Request<P::Extra>,
     ) -> Result<String, PipelineError> {
         let settings = &job.order.settings;
-        let size = self.pipeline.size(request);
-        let mut entries = vec![
-            format!("Size: {}x{}", size.width, size.height),
-            format!("Condition scale: {}", request.scale),
-            format!(
-                "Window: {} to {}",
-                request.window.start(),
-                request.window.end()
-            ),
-        ];
+        let mut entries = Vec::new();
         if let (Some(phrase), Some(picture)) = (settings.phrase(), &job.reference) {
             let named = occurrence(
                 &settings.prompt,
@@ -224,18 +215,8 @@ impl<P: Pipeline> Open<P> {
         );
         entries.extend(self.machine.entries());
         entries.push(format!("Version: conceptrol {}", env!("CARGO_PKG_VERSION")));
-        let sampler = match &settings.scheduler {
-            Some(name) => name.clone(),
-            None => self.pipeline.profile().scheduler.kind()?.to_string(),
-        };
-        let (prompt, negative) = (&settings.prompt, &settings.negative_prompt);
-        let said = Parameters::new(
-            prompt,
-            negative,
-            settings.steps,
-            &sampler,
-            settings.guidance,
-        );
+        let scheduler = settings.scheduler.as_deref();
+        let said = Parameters::of(&self.pipeline, request, scheduler)?;
         let label = match method {
             Method::Adapter => self.plain,
             Method::Conceptrol => "conceptrol",

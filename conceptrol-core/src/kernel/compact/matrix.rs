@@ -49,7 +49,9 @@ impl CompactMatrix {
                 block,
             });
         }
-        let expected = (columns / block * format.bytes()).saturating_mul(rows);
+        let expected = (columns / block)
+            .saturating_mul(format.bytes())
+            .saturating_mul(rows);
         if bytes.len() != expected {
             return Err(CompactError::Length {
                 format,

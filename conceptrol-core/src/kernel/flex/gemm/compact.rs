@@ -90,8 +90,8 @@ impl<T: Stored> Panels for Widened<'_, T> {
         to: &mut [T::Packed],
         scratch: &mut Self::Scratch,
     ) {
-        let [rows, columns] = self.matrix.shape();
-        let rows = index * nr..((index + 1) * nr).min(rows);
+        let [_, columns] = self.matrix.shape();
+        let rows = self.columns_of(index, nr);
         let k = k.start * T::SCALARS..k.end * T::SCALARS;
         let block = self.matrix.format().elements();
         scratch.widened.reserve(nr * CHUNK);

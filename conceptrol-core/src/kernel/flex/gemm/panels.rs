@@ -19,6 +19,12 @@ pub(crate) trait Panels: Copy + Send + Sync {
     /// Columns of all panels: the outputs of the layer.
     fn columns(&self) -> usize;
 
+    /// The columns of panel `index`.
+    #[inline(always)]
+    fn columns_of(&self, index: usize, nr: usize) -> Range<usize> {
+        index * nr..((index + 1) * nr).min(self.columns())
+    }
+
     /// Packs the elements `k` along the inner dimension of panel `index` as `to[k][nr]`, zeros where there is no column.
     fn pack_panel<S: Simd>(
         &self,
@@ -86,8 +92,7 @@ impl<T: Stored> Panels for Matrix<'_, T> {
         to: &mut [T::Packed],
         (): &mut (),
     ) {
-        let rows = index * nr..((index + 1) * nr).min(self.rows);
-        let rows = rows.map(|row| &self.row(row)[k.clone()]);
+        let rows = (self.columns_of(index, nr)).map(|row| &self.row(row)[k.clone()]);
         pack_rhs(s, to, nr, k.len(), rows);
     }
 }

@@ -1,64 +1,15 @@
 //! What linear layers with weights in fewer bytes allocate, counted: never the whole weight as numbers.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
-
 use burn::tensor::{Device, FloatDType, Tensor};
 use bytes::Bytes;
+use conceptrol_benches::Counting;
 use conceptrol_core::{
     kernel::{BlockFormat, CompactMatrix, linear_compact},
     models::weights::{Checkpoint, Format, Keep},
 };
 
-/// The system's allocator, counting.
-struct Counting {
-    now: AtomicUsize,
-    highest: AtomicUsize,
-}
-
-impl Counting {
-    fn peak_of<T>(&self, work: impl FnOnce() -> T) -> (usize, T) {
-        let before = self.now.load(Relaxed);
-        self.highest.store(before, Relaxed);
-        let result = work();
-        (self.highest.load(Relaxed) - before, result)
-    }
-
-    fn grow(&self, bytes: usize) {
-        let now = self.now.fetch_add(bytes, Relaxed) + bytes;
-        self.highest.fetch_max(now, Relaxed);
-    }
-}
-
-// SAFETY: all requests go to the system's allocator unchanged.
-#[allow(unsafe_code, reason = "an allocator is")]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.grow(layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.grow(layout.size());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        self.now.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting {
-    now: AtomicUsize::new(0),
-    highest: AtomicUsize::new(0),
-};
+static ALLOCATOR: Counting = Counting::new();
 
 const MB: usize = 1 << 20;
 /// Of the weight.
