@@ -5,16 +5,24 @@ mod scene;
 #[path = "../plug_in_your_model/unet.rs"]
 mod unet;
 
+use std::sync::{Mutex, PoisonError};
+
 use burn::tensor::{Device, Tensor};
 use conceptrol_core::{AttentionPlan, SiteSelector, processors::CaptureLayer};
 use scene::{SIDE, Scene, change};
 
 const CONCEPT_BLOCK: &str = "up.attn2";
 
+/// Random numbers are drawn from one state of the whole process, and Burn draws those of a layer when it is first used. So one scene is
+/// made at a time, and every layer of it is used before the next.
 fn scene(seed: u64) -> Scene {
+    static DRAWING: Mutex<()> = Mutex::new(());
+    let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     let device = Device::flex();
     device.seed(seed);
-    Scene::new(&device)
+    let scene = Scene::new(&device);
+    latents(&scene, &AttentionPlan::plain(scene.sites()));
+    scene
 }
 
 fn latents(scene: &Scene, plan: &AttentionPlan) -> Tensor<4> {
