@@ -5,6 +5,9 @@ identity; text, image or both are dropped 5 % of the time each. So the plain ada
 
 `--repaint P` (default 0): in that share of the medium noise levels the noisy picture shows the object in another identity, as text
 alone may have begun it before the warm-up ended, and the adapter learns to lead it back.
+
+`--together`: the UNet is trained, too, so that it learns to use what a reference says; in `ALONE` of the samples the adapter is off,
+so that the UNet stays as good at words alone. It begins with `model/unet_start` and writes `model/unet`.
 """
 
 import sys
@@ -22,12 +25,14 @@ import settings
 import trainer
 import world
 from text import TextStates
-from unet import noise_levels
+from unet import SCHEDULE, noise_levels
 
 IMAGE_TOKENS = 4
 ITSELF = 0.2  # share of references that are the target picture itself
 REPAINT = float(sys.argv[sys.argv.index("--repaint") + 1]) if "--repaint" in sys.argv else 0.0
 REPAINT_AT = (225, 530)  # noise levels at which a wrong identity can be seen and still be changed
+TOGETHER = "--together" in sys.argv
+ALONE = 0.4 if TOGETHER else 0.0  # share of samples without the adapter
 PULL = 0.2  # how far, of the way to the right identity; guidance goes the rest
 FILE = settings.MODEL / "ip-adapter.safetensors"
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
@@ -72,6 +77,16 @@ class ImageAttention(nn.Module):
         return attn.to_out[0](out.transpose(1, 2).flatten(2))
 
 
+class Together(nn.Module):
+    """A UNet and its adapter. The adapter's sites are parts of the UNet's processors, so it is counted once, by itself."""
+
+    def __init__(self, unet: UNet2DConditionModel, adapter: "Adapter") -> None:
+        super().__init__()
+        sites = {id(p) for p in adapter.parameters()}
+        self.own = nn.ParameterList(p for p in unet.parameters() if id(p) not in sites)
+        self.adapter = adapter
+
+
 class Adapter(nn.Module):
     """The trainable parts, installed into `unet`. State names are those of the published adapters."""
 
@@ -100,6 +115,13 @@ class Adapter(nn.Module):
 
 def normalized(images: torch.Tensor) -> torch.Tensor:
     return (images - MEAN) / DEVIATION
+
+
+def plain(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """A copy of the UNet without an adapter."""
+    copy = UNet2DConditionModel.from_config(unet.config)
+    copy.load_state_dict({name: unet.state_dict()[name] for name in copy.state_dict()})
+    return copy
 
 
 @torch.no_grad()
@@ -140,7 +162,7 @@ def make_pool(rank: int, text: TextStates, width: int) -> dict:
 def main(rank: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(settings.SEED)
-    unet = UNet2DConditionModel.from_pretrained(settings.MODEL / "unet").requires_grad_(False)
+    unet = UNet2DConditionModel.from_pretrained(settings.MODEL / ("unet_start" if TOGETHER else "unet")).requires_grad_(TOGETHER)
     text = TextStates()
     empty, width = text([""]), 128
     fast.accelerate(unet)
@@ -154,7 +176,8 @@ def main(rank: int) -> None:
     pool = torch.load(path, weights_only=True)
     text.prepare(pool["captions"])
     count = settings.BATCH["adapter"]
-    alphas = DDIMScheduler.from_pretrained(settings.MODEL / "scheduler").alphas_cumprod
+    scheduler = DDIMScheduler(**SCHEDULE) if TOGETHER else DDIMScheduler.from_pretrained(settings.MODEL / "scheduler")
+    alphas = scheduler.alphas_cumprod
 
     def loss(step: int) -> dict[str, torch.Tensor]:
         pick = torch.randint(0, len(pool["captions"]), (count,))
@@ -164,9 +187,13 @@ def main(rank: int) -> None:
         drop = torch.rand(count)  # < 0.05 image, < 0.10 both, < 0.15 text
         embedding = embedding * (drop >= 0.10).float()[:, None]
         states[(drop >= 0.05) & (drop < 0.15)] = empty
+        alone = torch.rand(count) < ALONE
+        states[alone & (torch.rand(count) < 0.1)] = empty
+        for site in adapter.sites.values():
+            site.scale = (~alone).float().view(-1, 1, 1, 1)
         t, noise = noise_levels(count), torch.randn_like(clean)
         alpha = alphas[t].view(-1, 1, 1, 1)
-        repaint = (torch.rand(count) < REPAINT) & (drop >= 0.15) & (t >= REPAINT_AT[0]) & (t < REPAINT_AT[1])
+        repaint = (torch.rand(count) < REPAINT) & (drop >= 0.15) & ~alone & (t >= REPAINT_AT[0]) & (t < REPAINT_AT[1])
         shown = torch.where(repaint[:, None, None, None], pool["others"][pick], clean)
         clean = torch.lerp(shown, clean, PULL).where(repaint[:, None, None, None], clean)
         noisy = alpha.sqrt() * shown + (1 - alpha).sqrt() * noise
@@ -175,11 +202,15 @@ def main(rank: int) -> None:
         wrong = (unet(noisy, t, both).sample.float() - target).square().mean((1, 2, 3))
         return {"total": wrong.mean(), "repaint": wrong[repaint].mean() if repaint.any() else torch.tensor(0.0)}
 
-    def publish(trained: Adapter) -> str:
-        save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, FILE)
+    def publish(_: nn.Module) -> str:
+        save_file({name: value.contiguous() for name, value in adapter.state_dict().items()}, FILE)
+        if TOGETHER:
+            plain(unet).save_pretrained(settings.MODEL / "unet")
+            scheduler.save_pretrained(settings.MODEL / "scheduler")
         return ""
 
-    trainer.train("adapter", rank, adapter, loss, publish, peak=1e-3, muon=0.02)
+    trained = Together(unet, adapter) if TOGETHER else adapter
+    trainer.train("adapter", rank, trained, loss, publish, peak=6e-4 if TOGETHER else 1e-3, muon=0.01 if TOGETHER else 0.02)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ TOKENS = 77  # text window
 
 # steps of each stage and pictures per process and step
 STEPS = {"clip": 2400, "vae": 3000, "unet": 2800, "adapter": 1200, "segmenter": 1200, "identity": 1000, "scorer": 2000}
-BATCH = {"clip": 48, "vae": 8, "unet": 64, "adapter": 32, "segmenter": 32, "identity": 24, "scorer": 48}
+BATCH = {"clip": 48, "vae": 8, "unet": 64, "adapter": 64, "segmenter": 32, "identity": 24, "scorer": 48}
 POOL = {"vae": 6000, "unet": 4000, "adapter": 8000}  # pre-made samples per process
 if QUICK:
     STEPS = {"clip": 12, "vae": 24, "unet": 24, "adapter": 24, "segmenter": 24, "identity": 24, "scorer": 12}

@@ -136,10 +136,10 @@ def as_noisy(scheduler: DDIMScheduler, level: int) -> int:
 
 
 def noise_levels(count: int) -> torch.Tensor:
-    """Most around the middle (logit-normal), one in seven anywhere."""
-    middle = torch.sigmoid(torch.randn(count))
+    """Half around log SNR 0 (logit-normal), where a drawing is decided, half anywhere, as sampling has it."""
+    middle = torch.sigmoid(torch.randn(count) - 0.85)
     anywhere = torch.rand(count)
-    return (torch.where(torch.rand(count) < 1 / 7, anywhere, middle) * 1000).long().clamp(0, 999)
+    return (torch.where(torch.rand(count) < 1 / 2, anywhere, middle) * 1000).long().clamp(0, 999)
 
 
 @torch.no_grad()
