@@ -31,9 +31,9 @@ IMAGE_TOKENS = 4
 ITSELF = 0.2  # share of references that are the target picture itself
 REPAINT = float(sys.argv[sys.argv.index("--repaint") + 1]) if "--repaint" in sys.argv else 0.0
 REPAINT_AT = (225, 530)  # noise levels at which a wrong identity can be seen and still be changed
+PULL = 0.2  # how far, of the way to the right identity; guidance goes the rest
 TOGETHER = "--together" in sys.argv
 ALONE = 0.4 if TOGETHER else 0.0  # share of samples without the adapter
-PULL = 0.2  # how far, of the way to the right identity; guidance goes the rest
 FILE = settings.MODEL / "ip-adapter.safetensors"
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -119,8 +119,8 @@ def normalized(images: torch.Tensor) -> torch.Tensor:
 
 def plain(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """A copy of the UNet without an adapter."""
-    copy = UNet2DConditionModel.from_config(unet.config)
-    copy.load_state_dict({name: unet.state_dict()[name] for name in copy.state_dict()})
+    copy, weights = UNet2DConditionModel.from_config(unet.config), unet.state_dict()
+    copy.load_state_dict({name: weights[name] for name in copy.state_dict()})
     return copy
 
 
