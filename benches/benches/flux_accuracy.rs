@@ -3,8 +3,9 @@
 //! `cargo bench -p conceptrol-benches --bench flux_accuracy [-- [--dir DIR] [--keep]]`: one double and one single block with random
 //! weights between embeddings and output layer, 128 tokens of text and 16 x 16 of latents, computed in f32. Prints the root mean square
 //! of the difference of what is predicted, in parts of what the block changes of it, for its weights as 16-bit floats, fp8 with a factor a
-//! weight, `Q8_0` and `Q4_0` as they are rounded here, and for every other file in DIR whose name begins with `double` or `single`: with `--keep` the f32 files stay
-//! there for other tools to convert (`sd-cli -M convert -m double.safetensors -o double-q4_K.gguf --type q4_K`).
+//! weight, `Q8_0` and `Q4_0` as they are rounded here, and for every other file in DIR whose name begins with `double` or `single`: with
+//! `--keep` the f32 files stay there for other tools to convert (`sd-cli -M convert -m double.safetensors -o double-q4_K.gguf --type q4_K`).
+//! Of those only the weights of the block are taken, since tools round the layers around it as well.
 
 use std::{
     fs,
@@ -101,10 +102,8 @@ impl Block {
                 .to_string_lossy()
                 .into_owned();
             if stem.starts_with(name) && path != self.path {
-                print(
-                    &stem,
-                    &self.predict(&Checkpoint::open(&path)?, Keep::Stored)?,
-                );
+                let converted = with_block_of(&exact, &Checkpoint::open(&path)?)?;
+                print(&stem, &self.predict(&converted, Keep::Stored)?);
             }
         }
         Ok(())
@@ -113,6 +112,16 @@ impl Block {
     fn predict(&self, file: &Checkpoint, keep: Keep) -> Result<Vec<f32>, Failure> {
         predict(&self.config, file, keep)
     }
+}
+
+/// The weights of `exact` around the block, those of `converted` in it.
+fn with_block_of(exact: &Checkpoint, converted: &Checkpoint) -> Result<Checkpoint, Failure> {
+    let part = |file: &Checkpoint, of_block: bool| -> Result<Checkpoint, Failure> {
+        let kept = |name: &str| (name.contains("blocks.") == of_block).then(|| name.to_owned());
+        Ok(transformer_checkpoint(file)?.rename(kept))
+    };
+    let parts = [("", part(exact, false)?), ("", part(converted, true)?)];
+    Ok(Checkpoint::together(converted.path(), parts)?)
 }
 
 /// What a model with these blocks of the file predicts.

@@ -3,14 +3,14 @@
 //! `cargo bench -p conceptrol-benches --bench flux_memory [-- [--dir DIR] [--dtype f32|bf16] [--blocks DOUBLE SINGLE] [--text 512] [ROW..]]`:
 //! 512 x 512 pixels and a reference of as many (2560 tokens), random weights. Rows, the first four if none is named:
 //!
-//! - `computing`: one double and one single block with bf16 weights in memory, then two more double and four more single ones, best of
-//!   three steps each; a step by their numbers
+//! - `computing`: a step by the numbers of the blocks, from the mean of five steps with two double blocks, with four single ones and with
+//!   none, bf16 weights in memory
 //! - `reading`: all tensors of a bf16 file, one after the other
-//! - `streamed`: a step with that file, each block read while the one before it computes
+//! - `streamed`: a step with that file, each block read while the one before it computes; `waited` is what of it blocks were waited for
 //! - `q4_0`, or `q8_0`: a step with rounded weights in memory; `bf16`: with those of the file, for fewer blocks or more memory
 //!
 //! The file, 24 GB with all blocks, is written to DIR (the system's temporary folder) and removed. Each row is a process of its own,
-//! so that its peak is not that of another; seconds are of a second step, whose processor time stands beside them.
+//! so that its peak is not that of another; seconds are of a second step, whose processor time and waiting stand beside them.
 
 use std::{
     fs,
@@ -58,7 +58,7 @@ fn main() -> Result<(), Failure> {
     if setting.rows.iter().any(needs_file) {
         write(&file, config)?;
     }
-    println!("row        loading s   step s   processor s   peak GB");
+    println!("row        loading s   step s   waited s   processor s   peak GB");
     let outcome = (setting.rows.iter()).try_for_each(|row| setting.in_child(row));
     let _ = fs::remove_file(file);
     outcome
@@ -192,7 +192,7 @@ impl Setting {
         Ok(())
     }
 
-    /// A step of all blocks: one of each kind, and for the others what further ones of their kind add.
+    /// A step of all blocks with weights in memory, from models of few: all 57 do not fit into the memory of most machines.
     fn computing(&self) -> Result<(), Failure> {
         let peak = Peak::start();
         let of = |double, single| {
@@ -201,27 +201,25 @@ impl Setting {
                 num_single_layers: single,
                 ..self.config.clone()
             };
-            // differences of steps need steadier steps than their sum does
-            self.step(&FluxTransformer::new(&config, &self.weights()?), 3)
+            self.step(&FluxTransformer::new(&config, &self.weights()?), 5)
         };
-        let ([further_double, further_single], one) = ([2, 4], of(1, 1)?);
-        let [double, single] = [of(1 + further_double, 1)?, of(1, 1 + further_single)?];
-        let further = [
-            (double, further_double, self.config.num_layers),
-            (single, further_single, self.config.num_single_layers),
-        ];
-        let sum = further.into_iter().fold(one, |sum, (more, further, all)| {
-            let times = (all as f64 - 1.0) / further as f64;
-            Step {
-                seconds: sum.seconds + times * (more.seconds - one.seconds),
-                processor: sum.processor + times * (more.processor - one.processor),
-            }
-        });
+        let [double, single] = [self.config.num_layers, self.config.num_single_layers];
+        let [few_double, few_single] = [double.min(2), single.min(4)];
+        let around = of(0, 0)?;
+        let mut sum = around;
+        for (few, all, step) in [
+            (few_double, double, of(few_double, 0)?),
+            (few_single, single, of(0, few_single)?),
+        ] {
+            let times = all as f64 / few.max(1) as f64;
+            sum.seconds += times * (step.seconds - around.seconds);
+            sum.processor += times * (step.processor - around.processor);
+        }
         self.print(0.0, sum, &peak);
         Ok(())
     }
 
-    /// The best of some evaluations of a model, after one that warms up.
+    /// The mean of some evaluations of a model, after one that warms up.
     fn step(&self, model: &FluxTransformer, evaluations: usize) -> Result<Step, Failure> {
         let (config, device) = (model.config(), Device::flex());
         let place = Place {
@@ -231,21 +229,24 @@ impl Setting {
         let inputs = FluxInputs::new(config, SIDE, self.text, 1, &place);
         let mut session = session(config)?;
         inputs.run(model, &mut session)?;
-        let mut best = Step::timed(|| inputs.run(model, &mut session))?;
-        for _ in 1..evaluations {
-            let next = Step::timed(|| inputs.run(model, &mut session))?;
-            if next.seconds < best.seconds {
-                best = next;
-            }
-        }
-        Ok(best)
+        let waited = model.waited();
+        let all = Step::timed(|| {
+            (0..evaluations).try_for_each(|_| inputs.run(model, &mut session).map(drop))
+        })?;
+        let of = |all: f64| all / evaluations as f64;
+        Ok(Step {
+            seconds: of(all.seconds),
+            processor: of(all.processor),
+            waited: of((model.waited() - waited).as_secs_f64()),
+        })
     }
 
     fn print(&self, loading: f64, step: Step, peak: &Peak) {
         println!(
-            "{:9} {loading:10.1} {:8.1} {:13.1} {:9.2}",
+            "{:9} {loading:10.1} {:8.1} {:10.1} {:13.1} {:9.2}",
             self.rows[0],
             step.seconds,
+            step.waited,
             step.processor,
             peak.total().unwrap_or(0) as f64 / 1e9
         );
@@ -257,6 +258,8 @@ impl Setting {
 struct Step {
     seconds: f64,
     processor: f64,
+    /// Seconds in which blocks were waited for.
+    waited: f64,
 }
 
 impl Step {
@@ -267,6 +270,7 @@ impl Step {
         Ok(Self {
             seconds: start.elapsed().as_secs_f64(),
             processor: processor.unwrap_or(0.0) / 1e3,
+            waited: 0.0,
         })
     }
 }

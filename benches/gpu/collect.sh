@@ -3,7 +3,7 @@
 #
 #     benches/gpu/collect.sh FOLDER [CASES]
 #
-# CASES holds the golden cases; those of this repository's tests if absent. FEATURES are cargo's (cuda,vulkan,fusion,autotune if
+# CASES holds the golden cases; those among this repository's fixtures if absent. FEATURES are cargo's (cuda,vulkan,fusion,autotune if
 # absent). With CARGO=.ci/cuda and FEATURES=cuda-cpp,vulkan,fusion,autotune nothing of LLVM is downloaded; kernels of CUDA are then
 # compiled by NVRTC, which the other machine must have. PROFILE is cargo's.
 set -euo pipefail
@@ -46,9 +46,10 @@ done
 if [ -n "$cases" ]; then
   cp -r "$cases/." "$folder/cases"
 else
-  for crate in sd flux; do
-    mkdir -p "$folder/cases/$crate"
-    cp -r "conceptrol-$crate/tests/fixtures/." "$folder/cases/$crate"
+  # cases name what they share as ../models and ../images; other fixtures are of tests
+  cp -r conceptrol-*/tests/fixtures/{models,images} "$folder/cases"
+  grep -l '"kind"' conceptrol-*/tests/fixtures/*/case.json | while read -r case; do
+    cp -r "$(dirname "$case")" "$folder/cases"
   done
 fi
 cp benches/gpu/run.sh benches/gpu/peer.py "$folder"

@@ -46,7 +46,7 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 /// Milliseconds of processor time a run of `work` takes, all threads together, over `repeats` runs; nothing where the system does
-/// not tell (Linux does). On a machine that others use too this says more than the clock on the wall.
+/// not tell (Unix does). On a machine that others use too this says more than the clock on the wall.
 pub fn processor_time<T>(repeats: usize, mut work: impl FnMut() -> T) -> Option<f64> {
     let before = consumed()?;
     for _ in 0..repeats {
@@ -55,12 +55,15 @@ pub fn processor_time<T>(repeats: usize, mut work: impl FnMut() -> T) -> Option<
     Some((consumed()? - before) as f64 / 1e6 / repeats as f64)
 }
 
-/// Nanoseconds all threads of the process have run.
+/// Nanoseconds all threads of the process have run, those that ended included.
+#[cfg(unix)]
 pub(crate) fn consumed() -> Option<u64> {
-    let threads = std::fs::read_dir("/proc/self/task").ok()?;
-    let run = |thread: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
-        let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        stat.split_whitespace().next()?.parse().ok()
-    };
-    Some(threads.filter_map(run).sum())
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// Not told here.
+#[cfg(not(unix))]
+pub(crate) fn consumed() -> Option<u64> {
+    None
 }

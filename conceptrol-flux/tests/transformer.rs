@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use burn::tensor::{Device, FloatDType, Tensor};
 use common::{Case, fixtures};
 use conceptrol_core::mask::ConceptMaskSource;
@@ -71,6 +73,11 @@ fn check(name: &str) {
 
     case.check("out", run(&case, &model));
     case.check("out", run(&case, &streamed));
+    assert_eq!(model.waited(), Duration::ZERO);
+    assert!(
+        streamed.waited() > Duration::ZERO,
+        "the first block at least"
+    );
 }
 
 #[test]

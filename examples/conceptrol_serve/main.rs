@@ -1,7 +1,7 @@
 //! Lends a device of this machine to programs on others: `--backend remote:HOST:PORT` there.
 //!
 //! `cargo run --release --example conceptrol-serve --features remote,cuda -- --backend cuda`, with the token that clients must know in the
-//! environment variable `CONCEPTROL_TOKEN`; `docs/scale.md` says more. Untested.
+//! environment variable `CONCEPTROL_TOKEN`; `docs/scale.md` says more.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 

@@ -13,7 +13,7 @@
 //! # Ok::<(), conceptrol_core::remote::RemoteError>(())
 //! ```
 //!
-//! Untested: its tests are in `examples/tests/remote.rs` and were not run yet; counting messages is tested here.
+//! Tested over loopback (`examples/tests/remote.rs`), with the CPU behind the server; with a GPU there, untested.
 //!
 //! Nothing is encrypted: weights, prompts, pictures and the token can be read by whoever sees the traffic. Beyond one machine or a
 //! network you trust, lead it through a tunnel (`ssh -L 3000:127.0.0.1:3000 gpu`).

@@ -1,6 +1,10 @@
 //! The blocks of the transformer: in memory, or read from disk when their turn comes.
 
 use std::borrow::Cow;
+use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use conceptrol_core::AttentionError;
 use conceptrol_core::models::weights::{WeightError, Weights};
@@ -15,8 +19,10 @@ use crate::config::FluxConfig;
 #[derive(Debug, Clone)]
 pub(super) struct OnDisk {
     /// The scope of the whole model.
-    pub(super) weights: Weights,
-    pub(super) config: FluxConfig,
+    weights: Weights,
+    config: FluxConfig,
+    /// Nanoseconds for which evaluations waited for blocks.
+    waited: Arc<AtomicU64>,
 }
 
 /// A block that has been read.
@@ -66,13 +72,39 @@ fn next(
 }
 
 impl OnDisk {
+    /// `weights` is the scope of the whole model.
+    pub(super) fn new(config: &FluxConfig, weights: &Weights) -> Self {
+        Self {
+            weights: weights.clone(),
+            config: config.clone(),
+            waited: Arc::default(),
+        }
+    }
+
+    /// How long all passes so far waited for blocks.
+    pub(super) fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited.load(Ordering::Relaxed))
+    }
+
     /// Calls `pass` with all blocks, each read while the one before it computes.
     pub(super) fn pass<R>(&self, adapters: &Adapters, pass: impl FnOnce(Blocks<'_>) -> R) -> R {
-        let Self { weights, config } = self;
-        let weights = &weights.until(&Cancel::current());
+        let Self {
+            weights,
+            config,
+            waited,
+        } = self;
+        let weights = &weights.until(&Cancel::current()).recycling();
         let count = config.num_layers + config.num_single_layers;
         let read = |index| move || weights.read(|weights| block(config, weights, adapters, index));
-        read_ahead((0..count).map(read), |blocks| pass(Blocks::Read(blocks)))
+        read_ahead((0..count).map(read), |blocks| {
+            let mut timed = iter::from_fn(|| {
+                let start = Instant::now();
+                let block = blocks.next();
+                waited.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+                block
+            });
+            pass(Blocks::Read(&mut timed))
+        })
     }
 }
 

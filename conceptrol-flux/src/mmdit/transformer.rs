@@ -1,5 +1,7 @@
 //! The FLUX transformer.
 
+use std::time::Duration;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use conceptrol_core::models::weights::Weights;
@@ -89,10 +91,7 @@ impl FluxTransformer {
     /// has every tensor (the loader does).
     pub fn streamed(config: &FluxConfig, weights: &Weights) -> Self {
         Self {
-            disk: Some(OnDisk {
-                weights: weights.clone(),
-                config: config.clone(),
-            }),
+            disk: Some(OnDisk::new(config, weights)),
             ..Self::without_blocks(config, weights)
         }
     }
@@ -121,6 +120,12 @@ impl FluxTransformer {
     /// The sizes of the model.
     pub fn config(&self) -> &FluxConfig {
         &self.config
+    }
+
+    /// How long all evaluations so far have waited for blocks that were still being read: what
+    /// [`streamed`](Self::streamed) costs in time. Zero where the blocks are in memory.
+    pub fn waited(&self) -> Duration {
+        self.disk.as_ref().map_or(Duration::ZERO, OnDisk::waited)
     }
 
     /// Installs additions for condition tokens in place of those installed before.

@@ -188,7 +188,6 @@ def main(rank: int) -> None:
         embedding = embedding * (drop >= 0.10).float()[:, None]
         states[(drop >= 0.05) & (drop < 0.15)] = empty
         alone = torch.rand(count) < ALONE
-        states[alone & (torch.rand(count) < 0.1)] = empty
         for site in adapter.sites.values():
             site.scale = (~alone).float().view(-1, 1, 1, 1)
         t, noise = noise_levels(count), torch.randn_like(clean)

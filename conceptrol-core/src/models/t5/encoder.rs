@@ -120,7 +120,7 @@ impl T5Encoder {
             let through = |states, block: &T5Block| block.forward(states, &bias);
             return Ok(self.blocks[..blocks].iter().fold(states, through));
         };
-        let weights = &weights.until(&Cancel::current());
+        let weights = &weights.until(&Cancel::current()).recycling();
         let read = |index| move || weights.read(|weights| block(&self.config, weights, index));
         read_ahead((0..blocks).map(read), |blocks| {
             let mut states = states;

@@ -17,7 +17,9 @@ use super::{
     file::WeightFile,
     map::{self, KeyRule},
     open::{self, Files, Format},
-    safetensors, torch, write,
+    safetensors,
+    spares::Spares,
+    torch, write,
 };
 use crate::{kernel::CompactMatrix, models::file::Content};
 
@@ -272,13 +274,24 @@ impl Checkpoint {
         device: &Device,
         dtype: FloatDType,
     ) -> Result<Option<Tensor<D>>, WeightError> {
+        self.load_with(name, device, dtype, None)
+    }
+
+    /// As [`load`](Self::load), into a spare buffer.
+    pub(super) fn load_with<const D: usize>(
+        &self,
+        name: &str,
+        device: &Device,
+        dtype: FloatDType,
+        spares: Option<&Arc<Spares>>,
+    ) -> Result<Option<Tensor<D>>, WeightError> {
         let entry = self
             .entries
             .get(name)
             .filter(|entry| entry.dtype.is_float());
         let found = entry.and_then(|entry| Some((entry, axes::<D>(&entry.shape)?)));
         match found {
-            Some((entry, shape)) => read(entry, shape, device, dtype).map(Some),
+            Some((entry, shape)) => read(entry, shape, device, dtype, spares).map(Some),
             None => Ok(None),
         }
     }
@@ -298,6 +311,18 @@ impl Checkpoint {
         keep: Keep,
         computed: FloatDType,
     ) -> Result<Option<CompactMatrix>, WeightError> {
+        self.load_compact_with(name, shape, keep, computed, None)
+    }
+
+    /// As [`load_compact`](Self::load_compact), into a spare buffer.
+    pub(super) fn load_compact_with(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        keep: Keep,
+        computed: FloatDType,
+        spares: Option<&Arc<Spares>>,
+    ) -> Result<Option<CompactMatrix>, WeightError> {
         let entry = self.entries.get(name).filter(|entry| {
             entry.dtype.is_float() && axes(&entry.shape) == Some(shape) && entry.strides.is_none()
         });
@@ -305,7 +330,7 @@ impl Checkpoint {
         let Some((entry, kept)) = kept else {
             return Ok(None);
         };
-        match compact::read(entry, shape, kept) {
+        match compact::read(entry, shape, kept, spares) {
             Ok(matrix) => Ok(Some(matrix)),
             Err(Failure::Weight(error)) => Err(error),
             Err(Failure::Compact(source)) => Err(WeightError::Compact {
@@ -338,7 +363,7 @@ impl Checkpoint {
                 // of a tensor without elements the axes may be any
                 let columns = columns.try_fold(1_usize, |all, axis| all.checked_mul(*axis));
                 let shape = columns.map(|columns| [*rows, columns]);
-                let loaded = shape.map(|shape| read(entry, shape, device, FloatDType::F32));
+                let loaded = shape.map(|shape| read(entry, shape, device, FloatDType::F32, None));
                 loaded.transpose()
             }
             _ => Ok(None),
@@ -415,8 +440,9 @@ fn read<const D: usize>(
     shape: [usize; D],
     device: &Device,
     dtype: FloatDType,
+    spares: Option<&Arc<Spares>>,
 ) -> Result<Tensor<D>, WeightError> {
-    let (bytes, _, stored) = convert::read(entry, dtype)?.into_parts();
+    let (bytes, _, stored) = convert::read_with(entry, dtype, spares)?.into_parts();
     let data = TensorData::from_bytes(bytes, shape, stored);
     // Weights outlive everything else on the device: keep them out of the pools that are reused.
     Ok(device.memory_persistent_allocations(data, |data| {

@@ -1,5 +1,7 @@
 //! Matrices that stay in memory in fewer bytes than the numbers that are computed with.
 
+use std::sync::Arc;
+
 use burn::tensor::{AllocationProperty, Bytes, Device, FloatDType};
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
     error::WeightError,
     parallel,
     scale::Scale,
+    spares::Spares,
 };
 use crate::kernel::{self, BlockFormat, CompactError, CompactFormat, CompactMatrix};
 
@@ -115,7 +118,12 @@ impl From<CompactError> for Failure {
 }
 
 /// Reads a matrix of `shape`, one piece after the other: nothing is in memory as numbers but a few thousand of them.
-pub(super) fn read(entry: &Entry, shape: [usize; 2], kept: Kept) -> Result<CompactMatrix, Failure> {
+pub(super) fn read(
+    entry: &Entry,
+    shape: [usize; 2],
+    kept: Kept,
+    spares: Option<&Arc<Spares>>,
+) -> Result<CompactMatrix, Failure> {
     entry.verify()?;
     match kept {
         Kept::AsStored(format) => {
@@ -123,7 +131,12 @@ pub(super) fn read(entry: &Entry, shape: [usize; 2], kept: Kept) -> Result<Compa
                 Some(scale) => convert::read_f32(scale)?,
                 None => Vec::new(),
             };
-            Ok(CompactMatrix::new(format, shape, bytes(entry)?, factors)?)
+            Ok(CompactMatrix::new(
+                format,
+                shape,
+                bytes(entry, spares)?,
+                factors,
+            )?)
         }
         Kept::Rounded(format) => {
             let bytes = Bytes::from_elems(rounded(entry, format)?);
@@ -134,14 +147,27 @@ pub(super) fn read(entry: &Entry, shape: [usize; 2], kept: Kept) -> Result<Compa
 }
 
 /// The bytes of all parts; shared where they are in memory in one piece.
-fn bytes(entry: &Entry) -> Result<Bytes, WeightError> {
+fn bytes(entry: &Entry, spares: Option<&Arc<Spares>>) -> Result<Bytes, WeightError> {
     if let [part] = &*entry.parts
         && let Some(shared) = part.file.share(part.offset, part.len)
     {
         return Ok(Bytes::from_shared(shared, AllocationProperty::File));
     }
-    let mut bytes = vec![0u8; entry.stored_bytes()];
-    let mut rest = bytes.as_mut_slice();
+    let len = entry.stored_bytes();
+    if let Some(spares) = spares {
+        let mut buffer = spares.take(len);
+        read_into(entry, buffer.bytes_mut())?;
+        return Ok(Bytes::from_shared(
+            buffer.share(),
+            AllocationProperty::Native,
+        ));
+    }
+    let mut bytes = vec![0u8; len];
+    read_into(entry, &mut bytes)?;
+    Ok(Bytes::from_elems(bytes))
+}
+
+fn read_into(entry: &Entry, mut rest: &mut [u8]) -> Result<(), WeightError> {
     for part in &entry.parts {
         let (into, tail) = rest.split_at_mut(part.len);
         rest = tail;
@@ -149,7 +175,7 @@ fn bytes(entry: &Entry) -> Result<Bytes, WeightError> {
             |first: usize, run: &mut [u8]| part.file.read_at(run, part.offset + first as u64);
         parallel::in_runs(into, 1, read).map_err(|source| part.file.error(source))?;
     }
-    Ok(Bytes::from_elems(bytes))
+    Ok(())
 }
 
 /// Elements that are read at a time to be rounded.

@@ -1,6 +1,6 @@
 //! From stored bytes to tensor data, each element touched once.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use burn::tensor::{AllocationProperty, Bytes, Element, FloatDType, TensorData};
 use bytemuck::Pod;
@@ -12,17 +12,27 @@ use super::{
     error::WeightError,
     parallel,
     scale::Scale,
+    spares::Spares,
 };
 use crate::kernel::CompactFormat;
 
 /// Reads the tensor and casts it to `dtype`; one that is in memory as it is wanted is shared.
 pub(super) fn read(entry: &Entry, dtype: FloatDType) -> Result<TensorData, WeightError> {
+    read_with(entry, dtype, None)
+}
+
+/// As [`read`], into a spare buffer.
+pub(super) fn read_with(
+    entry: &Entry,
+    dtype: FloatDType,
+    spares: Option<&Arc<Spares>>,
+) -> Result<TensorData, WeightError> {
     entry.verify()?;
     match dtype {
-        FloatDType::F64 => read_as::<f64>(entry),
-        FloatDType::F32 | FloatDType::Flex32 => read_as::<f32>(entry),
-        FloatDType::F16 => read_as::<f16>(entry),
-        FloatDType::BF16 => read_as::<bf16>(entry),
+        FloatDType::F64 => read_as::<f64>(entry, spares),
+        FloatDType::F32 | FloatDType::Flex32 => read_as::<f32>(entry, spares),
+        FloatDType::F16 => read_as::<f16>(entry, spares),
+        FloatDType::BF16 => read_as::<bf16>(entry, spares),
     }
 }
 
@@ -95,23 +105,40 @@ impl Float for bf16 {
     }
 }
 
-fn read_as<T: Float>(entry: &Entry) -> Result<TensorData, WeightError> {
+fn read_as<T: Float>(
+    entry: &Entry,
+    spares: Option<&Arc<Spares>>,
+) -> Result<TensorData, WeightError> {
     if let Some(shared) = share::<T>(entry) {
         return Ok(shared);
     }
-    let scale = Scale::of(entry)?;
     let elements: usize = Piece::of(entry, None).map(|piece| piece.elements()).sum();
+    if let Some(spares) = spares.filter(|_| entry.strides.is_none()) {
+        let mut buffer = spares.take(elements * size_of::<T>());
+        read_into::<T>(entry, bytemuck::cast_slice_mut(buffer.bytes_mut()))?;
+        return Ok(shared::<T>(
+            entry,
+            buffer.share(),
+            AllocationProperty::Native,
+        ));
+    }
     let mut values: Vec<T> = bytemuck::zeroed_vec(elements);
-    let mut rest = values.as_mut_slice();
+    read_into(entry, &mut values)?;
+    if let Some(strides) = &entry.strides {
+        values = gather(&values, &entry.shape, strides);
+    }
+    Ok(TensorData::new(values, entry.shape.clone()))
+}
+
+/// Reads all parts, one after the other.
+fn read_into<T: Float>(entry: &Entry, mut rest: &mut [T]) -> Result<(), WeightError> {
+    let scale = Scale::of(entry)?;
     for piece in Piece::of(entry, scale.as_ref()) {
         let (into, tail) = rest.split_at_mut(piece.elements());
         rest = tail;
         piece.read(into).map_err(|source| piece.error(source))?;
     }
-    if let Some(strides) = &entry.strides {
-        values = gather(&values, &entry.shape, strides);
-    }
-    Ok(TensorData::new(values, entry.shape.clone()))
+    Ok(())
 }
 
 /// The tensor in the memory of its file, if it lies there as a `T` array.
@@ -124,12 +151,12 @@ fn share<T: Float>(entry: &Entry) -> Option<TensorData> {
     }
     let bytes = part.file.share(part.offset, part.len)?;
     bytemuck::try_cast_slice::<u8, T>(&bytes).ok()?; // aligned
-    let bytes = Bytes::from_shared(bytes, AllocationProperty::File);
-    Some(TensorData::from_bytes(
-        bytes,
-        entry.shape.clone(),
-        T::dtype(),
-    ))
+    Some(shared::<T>(entry, bytes, AllocationProperty::File))
+}
+
+fn shared<T: Float>(entry: &Entry, bytes: bytes::Bytes, from: AllocationProperty) -> TensorData {
+    let bytes = Bytes::from_shared(bytes, from);
+    TensorData::from_bytes(bytes, entry.shape.clone(), T::dtype())
 }
 
 /// Puts elements that are `strides` apart into order.

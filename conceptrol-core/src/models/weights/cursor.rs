@@ -17,6 +17,7 @@ use super::{
     error::WeightError,
     ledger::Ledger,
     random,
+    spares::Spares,
 };
 use crate::{
     cancel::Cancel,
@@ -56,6 +57,8 @@ pub struct Weights {
     keep: Keep,
     /// What is added to weights as they are read.
     deltas: Option<Arc<Deltas>>,
+    /// Where memory comes from.
+    spares: Option<Arc<Spares>>,
 }
 
 #[derive(Debug)]
@@ -118,6 +121,7 @@ impl Weights {
             cancel: None,
             keep: Keep::default(),
             deltas: None,
+            spares: None,
         }
     }
 
@@ -211,6 +215,16 @@ impl Weights {
         }
     }
 
+    /// The same scope, whose tensors are read into the memory of tensors that it has read before and that are gone: for blocks
+    /// that are alike and read one after the other. When the scope and its children go, spare memory does.
+    #[must_use]
+    pub fn recycling(&self) -> Self {
+        Self {
+            spares: Some(Arc::default()),
+            ..self.clone()
+        }
+    }
+
     fn reads(&self) -> bool {
         let cancelled = self.cancel.as_ref().is_some_and(Cancel::is_cancelled);
         self.reads && !cancelled
@@ -270,7 +284,9 @@ impl Weights {
         let matrix = match &self.shared.source {
             Source::Checkpoint(checkpoint) => {
                 let stored = self.ledger().resolve(checkpoint, &name)?;
-                let loaded = checkpoint.load_compact(&stored, shape, self.keep, self.dtype);
+                let spares = self.spares.as_ref();
+                let loaded =
+                    checkpoint.load_compact_with(&stored, shape, self.keep, self.dtype, spares);
                 let matrix = loaded.transpose()?;
                 self.locate(checkpoint, &name, shape)?;
                 matrix
@@ -301,7 +317,8 @@ impl Weights {
             .get(&stored)
             .map_or(self.dtype, |(dtype, _)| self.loaded_as(dtype));
         let deltas = self.deltas.as_ref().map_or(&[][..], |d| d.of_weight(name));
-        let load = |dtype| checkpoint.load(&stored, &self.device, dtype);
+        let spares = self.spares.as_ref();
+        let load = |dtype| checkpoint.load_with(&stored, &self.device, dtype, spares);
         let loaded = match deltas {
             [] => load(dtype),
             deltas => load(FloatDType::F32).and_then(|weight| {

@@ -26,6 +26,7 @@ mod reader;
 mod safetensors;
 mod scale;
 mod sharded;
+mod spares;
 mod torch;
 mod view;
 mod write;
