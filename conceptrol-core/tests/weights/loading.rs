@@ -1,5 +1,7 @@
 //! Values survive the way from the file to the tensor, whatever they are stored as.
 
+use std::fs;
+
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use bytes::Bytes;
 use conceptrol_core::models::weights::{Checkpoint, Format, StoredDType, Weights};
@@ -193,4 +195,44 @@ fn a_file_in_memory_is_shared_where_it_is_as_wanted() {
         as_stored,
         "nothing writes to the file"
     );
+}
+
+/// What is read into memory that was used before has the same values, and what is still in use keeps its own.
+#[test]
+fn tensors_of_a_recycling_scope() {
+    let names = ["0", "1", "2", "3", "other"];
+    let tensors = names.map(|name| {
+        (
+            name,
+            if name == "other" {
+                &[2usize, 3][..]
+            } else {
+                &[4, 8]
+            },
+        )
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.safetensors");
+    fs::write(&path, counting(&tensors)).expect("written");
+    let counted =
+        |first: usize, len: usize| (first..first + len).map(|x| x as f32).collect::<Vec<_>>();
+    for dtype in [FloatDType::F32, FloatDType::F64, FloatDType::BF16] {
+        let weights = Weights::open(&path, &Device::flex(), dtype).expect("opened");
+        let weights = weights.recycling();
+        let read = |name: &str, shape| weights.tensor::<2>(name, shape).val();
+        let numbers = |tensor: Tensor<2>| {
+            let data = tensor.cast(FloatDType::F32).into_data();
+            data.try_to_vec::<f32>().expect("f32")
+        };
+        let first = read("0", [4, 8]);
+        drop(read("1", [4, 8]));
+        let third = read("2", [4, 8]); // where the second one was
+        let fourth = read("3", [4, 8]);
+        let other = read("other", [2, 3]);
+        drop(weights);
+        assert_eq!(numbers(first), counted(0, 32), "{dtype:?}");
+        assert_eq!(numbers(third), counted(64, 32), "{dtype:?}");
+        assert_eq!(numbers(fourth), counted(96, 32), "{dtype:?}");
+        assert_eq!(numbers(other), counted(128, 6), "{dtype:?}");
+    }
 }
