@@ -117,7 +117,7 @@ fn files_on_disk_and_in_memory_are_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let bytes = counting(&[("a.weight", &[2, 3]), ("a.bias", &[2])]);
-    std::fs::write(&path, &bytes).unwrap();
+    fs::write(&path, &bytes).unwrap();
     let (disk, folder_of) = (
         Checkpoint::open(&path).unwrap(),
         Checkpoint::open(folder.path()).unwrap(),
