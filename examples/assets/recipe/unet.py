@@ -136,11 +136,11 @@ def as_noisy(scheduler: DDIMScheduler, level: int) -> int:
 
 
 def noise_levels(count: int) -> torch.Tensor:
-    """45 % around log SNR 0 (logit-normal), where a drawing is decided, 15 % below -4, where the nouns are placed, the rest anywhere."""
+    """A third around log SNR 0 (logit-normal), where a drawing is decided, a third from -5 to -2, where nouns are placed, the rest anywhere."""
     middle = torch.sigmoid(torch.randn(count) - 0.85)
     anywhere, kind = torch.rand(count), torch.rand(count)
-    noisiest = 0.64 + 0.36 * torch.rand(count)
-    share = torch.where(kind < 0.45, middle, torch.where(kind < 0.6, noisiest, anywhere))
+    nouns = 0.42 + 0.30 * torch.rand(count)
+    share = torch.where(kind < 1 / 3, middle, torch.where(kind < 2 / 3, nouns, anywhere))
     return (share * 1000).long().clamp(0, 999)
 
 
