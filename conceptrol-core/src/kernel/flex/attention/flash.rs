@@ -138,7 +138,6 @@ impl<T: Stored> Job for Block<'_, T> {
         self.pack_head(s);
         self.load_queries();
         let rows = self.queries.len();
-        self.scratch.sums.fill(0.0);
         self.scratch.running.fill(Running::START);
         for from in (0..self.k.len).step_by(KEYS) {
             let keys = from..(from + KEYS).min(self.k.len);
@@ -203,6 +202,8 @@ impl<T: Stored> Block<'_, T> {
                 let first = chunk * GROUPS * T::Packed::mr() + rows.start;
                 let lhs = &scratch.queries[first * LHS_STRIDE..][..rows.len() * LHS_STRIDE];
                 let init = if chunk == 0 { Init::Zero } else { Init::Out };
+                // Of the last panel only the vectors that hold keys.
+                let vectors = (keys.len() - column).div_ceil(S::LANES).min(S::NR_VECTORS);
                 // SAFETY: `lhs` holds the rows; the panel holds `k` rows of `nr` columns; the scores of a group hold `KEYS`
                 // columns, a multiple of `nr`, and `column` is one too.
                 unsafe {
@@ -216,7 +217,7 @@ impl<T: Stored> Block<'_, T> {
                         init,
                     };
                     let kernel = &mut self.kernel;
-                    T::Packed::macro_kernel(kernel, s, rows.len(), S::NR_VECTORS, gemm);
+                    T::Packed::macro_kernel(kernel, s, rows.len(), vectors, gemm);
                 }
             }
         }
@@ -249,7 +250,7 @@ impl<T: Stored> Block<'_, T> {
             // SAFETY: a row of scores holds `KEYS` numbers, at least `vectors * S::LANES`.
             let factor =
                 unsafe { running.update(s, scores.as_mut_ptr(), vectors, self.scale, offset) };
-            if factor != 1.0 {
+            if factor != 1.0 && keys.start > 0 {
                 for sum in &mut scratch.sums[row * width..][..width] {
                     *sum *= factor;
                 }
@@ -267,7 +268,12 @@ impl<T: Stored> Block<'_, T> {
                 rhs_stride: width,
                 out: scratch.sums.as_mut_ptr().add(rows.start * width),
                 out_stride: width,
-                init: Init::Out,
+                // No query skips the first tile.
+                init: if keys.start == 0 {
+                    Init::Zero
+                } else {
+                    Init::Out
+                },
             };
             T::Packed::macro_kernel(&mut self.kernel, s, rows.len(), width / S::LANES, gemm);
         }
@@ -281,10 +287,17 @@ impl<T: Stored> Block<'_, T> {
         for (row, query) in self.queries.clone().enumerate() {
             let sums = &mut self.scratch.sums[row * width..][..dim];
             let scale = 1.0 / self.scratch.running[row].sum;
-            sums.iter_mut().for_each(|x| *x *= scale);
             let at = ((batch * q.len + query) * q.heads + head) * dim;
             // SAFETY: each row of each head belongs to one task.
-            narrow(sums, unsafe { self.out.part(at, dim) });
+            let to = unsafe { self.out.part(at, dim) };
+            if let Some(to) = T::Scalar::as_f32_mut(to) {
+                for (to, x) in to.iter_mut().zip(sums) {
+                    to.write(*x * scale);
+                }
+            } else {
+                sums.iter_mut().for_each(|x| *x *= scale);
+                narrow(sums, to);
+            }
         }
     }
 }

@@ -23,8 +23,10 @@ use crate::kernel::flex::{
 const MC: usize = 288;
 /// Panels of a task: how often the rows are.
 const PANELS: usize = 12;
-/// Panels of a task that packs them itself: fewer, so that the smallest layers still make several tasks.
+/// Panels of a task that packs them itself, at most.
 const OWN_PANELS: usize = 4;
+/// Such tasks for each thread, where there are panels enough: threads then end together, which counts in the smallest layers.
+const OWN_TASKS: usize = 4;
 /// Numbers of packed weights for each thread at a time, or [`PANELS`] panels if they are more: so they are still in the cache when they are
 /// used, and a large layer needs no second copy.
 const PACKED_AT_ONCE: usize = 1 << 19;
@@ -89,17 +91,19 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
     /// One block of rows, so each panel is used once: by the task that packs it, a slice at a time, which stays in the nearest cache.
     fn packing_in_tasks(self) {
         let cancel = Cancel::current();
-        (0..self.panels.div_ceil(OWN_PANELS))
+        let each = self.panels / (OWN_TASKS * rayon::current_num_threads());
+        let each = each.clamp(1, OWN_PANELS);
+        (0..self.panels.div_ceil(each))
             .into_par_iter()
             .for_each_init(Scratch::<W>::default, |scratch, task| {
                 if cancel.is_cancelled() {
                     return;
                 }
-                let first = task * OWN_PANELS;
+                let first = task * each;
                 vectorised(Block {
                     layer: self,
                     rows: 0..self.x.rows,
-                    panels: first..(first + OWN_PANELS).min(self.panels),
+                    panels: first..(first + each).min(self.panels),
                     packed: None,
                     scratch,
                 });
