@@ -22,7 +22,7 @@ use crate::kernel::flex::{
 /// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
 const MC: usize = 288;
 /// Panels of a task: how often the rows are.
-const PANELS: usize = 12;
+const PANELS: usize = 24;
 /// Panels of a task that packs them itself, at most.
 const OWN_PANELS: usize = 4;
 /// Such tasks for each thread, where there are panels enough: threads then end together, which counts in the smallest layers.
