@@ -59,8 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let reference = image::open(model.join("references/purple_elephant.png"))?;
     let request = Request::new("an elephant and a car on the grass")
-        .concept(ConceptRequest::new("elephant", reference))
-        .seed(10);
+        .concept(ConceptRequest::new("elephant", reference));
     let block = pipeline
         .concept_block()
         .ok_or("the model names no concept block")?

@@ -46,8 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let reference = image::open(model.join("references/purple_elephant.png"))?;
     let request = Request::new("an elephant and a car on the grass")
-        .concept(ConceptRequest::new("elephant", reference))
-        .seed(10);
+        .concept(ConceptRequest::new("elephant", reference));
 
     let sharpen = layer_fn(|_site, inner| Sharpen { inner, factor: 1.5 });
     let plan = pipeline.plan_around(&request, SiteSelector::under("mid_block"), sharpen)?;

@@ -180,7 +180,6 @@ impl Arguments {
             return self;
         }
         let folder = assets.join("tiny-sd");
-        self.seed.get_or_insert(10);
         if self.prompt.is_none() {
             self.prompt = Some("an elephant and a car on the grass".into());
             if self.concepts.is_empty() {

@@ -255,7 +255,7 @@ fn bad_requests_are_clear_errors() {
     );
     assert_eq!(
         fails(&|r| r.steps = Some(0)),
-        "DDIMScheduler cannot run 0 steps, the number must lie in 1..=1000"
+        "DPMSolverMultistepScheduler cannot run 0 steps, the number must lie in 1..=999"
     );
     assert_eq!(
         fails(&|r| r.concepts[0].image = None),

@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
@@ -23,17 +23,18 @@ from transformers import CLIPVisionModelWithProjection
 import fast
 import settings
 import trainer
+import unet as denoiser
 import world
 from text import TextStates
-from unet import SCHEDULE, noise_levels
 
 IMAGE_TOKENS = 4
-ITSELF = 0.2  # share of references that are the target picture itself
+SINGLE = 0.2  # share of scenes with one object; nouns are mistaken for each other where there are two
+ITSELF = 0.1  # share of references that are the target picture itself
 REPAINT = float(sys.argv[sys.argv.index("--repaint") + 1]) if "--repaint" in sys.argv else 0.0
-REPAINT_AT = (225, 530)  # noise levels at which a wrong identity can be seen and still be changed
+REPAINT_AT = (265, 620)  # noise levels at which a wrong identity can be seen and still be changed
 PULL = 0.2  # how far, of the way to the right identity; guidance goes the rest
 TOGETHER = "--together" in sys.argv
-ALONE = 0.4 if TOGETHER else 0.0  # share of samples without the adapter
+ALONE = 0.25 if TOGETHER else 0.0  # share of samples without the adapter
 FILE = settings.MODEL / "ip-adapter.safetensors"
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -141,7 +142,7 @@ def make_pool(rank: int, text: TextStates, width: int) -> dict:
     for start in range(0, count, 32):
         scenes, others, chosen = [], [], []
         for _ in range(min(32, count - start)):
-            plan = place.scene(random)
+            plan = place.scene(random, objects=1 if random.random() < SINGLE else 2)
             who = int(random.integers(len(plan.identities)))
             changed = list(plan.identities)
             changed[who] = place.identity(random, changed[who].noun)
@@ -176,7 +177,7 @@ def main(rank: int) -> None:
     pool = torch.load(path, weights_only=True)
     text.prepare(pool["captions"])
     count = settings.BATCH["adapter"]
-    scheduler = DDIMScheduler(**SCHEDULE) if TOGETHER else DDIMScheduler.from_pretrained(settings.MODEL / "scheduler")
+    scheduler = denoiser.scheduler() if TOGETHER else DPMSolverMultistepScheduler.from_pretrained(settings.MODEL / "scheduler")
     alphas = scheduler.alphas_cumprod
 
     def loss(step: int) -> dict[str, torch.Tensor]:
@@ -190,7 +191,7 @@ def main(rank: int) -> None:
         alone = torch.rand(count) < ALONE
         for site in adapter.sites.values():
             site.scale = (~alone).float().view(-1, 1, 1, 1)
-        t, noise = noise_levels(count), torch.randn_like(clean)
+        t, noise = denoiser.noise_levels(count), torch.randn_like(clean)
         alpha = alphas[t].view(-1, 1, 1, 1)
         repaint = (torch.rand(count) < REPAINT) & (drop >= 0.15) & ~alone & (t >= REPAINT_AT[0]) & (t < REPAINT_AT[1])
         shown = torch.where(repaint[:, None, None, None], pool["others"][pick], clean)

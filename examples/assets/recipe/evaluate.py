@@ -160,6 +160,17 @@ def edits(model: Personalizer, place: world.World, count: int) -> list[dict]:
     return rows
 
 
+def wishes(random: np.random.Generator, place: world.World, count: int) -> tuple[list, list[world.Identity], torch.Tensor]:
+    """Held-out prompts with their nouns, a tinted identity for the first noun of each, and a picture of it. [count, 3, SIZE, SIZE]"""
+    prompts = held_out_prompts(random, count)
+    tints = [world.TINT_NAMES[1 + random.integers(3)] for _ in prompts]
+    people, references = [], []
+    for (_, names), tint in zip(prompts, tints):
+        people.append(world.Identity(names[0], place.sprites[names[0]][random.integers(len(place.sprites[names[0]]))], tint))
+        references.append(place.reference(random, people[-1], 1.0))
+    return prompts, people, world.batch(references)
+
+
 def personal(
     model: Personalizer,
     place: world.World,
@@ -176,14 +187,8 @@ def personal(
     `how` goes to `Personalizer.sample`. The sheet shows the first seed of the first twelve prompts.
     """
     random = np.random.default_rng(303)
-    prompts = held_out_prompts(random, count)
-    tints = [world.TINT_NAMES[1 + random.integers(3)] for _ in prompts]
-    pick = lambda noun: place.sprites[noun][random.integers(len(place.sprites[noun]))]
-    people, references = [], []
-    for (_, names), tint in zip(prompts, tints):
-        people.append(world.Identity(names[0], pick(names[0]), tint))
-        references.append(place.reference(random, people[-1], 1.0))
-    references = world.batch(references)
+    prompts, people, references = wishes(random, place, count)
+    tints = [who.tint for who in people]
     asked = identity.questions(random, [identity.kind_of(place, who) for who in people])
     again = lambda rows: rows.repeat_interleave(seeds, 0)  # one row per picture
     embeddings, asked = again(model.embed(references)), again(asked)
@@ -226,10 +231,27 @@ def personal(
     return rows
 
 
+def first_pictures(model: Personalizer, place: world.World, count: int = 9, seeds: int = 4) -> None:
+    """What a person sees first: `count` prompts that nobody chose, seeds 0 to `seeds` - 1, everything else the defaults of the library."""
+    prompts, _, references = wishes(np.random.default_rng(303), place, count)
+    texts, names = ([x for x in row for _ in range(seeds)] for row in ([p for p, _ in prompts], [n[0] for _, n in prompts]))
+    embeddings, numbers = model.embed(references).repeat_interleave(seeds, 0), list(range(seeds)) * count
+    columns = [references[:, None]]
+    for _, scale, gated in DEFAULTS:
+        pictures = model.sample(texts, names, embeddings, numbers, scale, gated, steps=50, warmup=0.2)
+        columns.append(pictures.unflatten(0, (count, seeds)))
+    grid = torch.cat(columns, 1)
+    blank = [""] * (seeds - 1)
+    labels = [t for text, _ in prompts for t in ("reference", text, *blank, "plain", *blank, "Conceptrol", *blank)]
+    sheet = settings.BUILD / "sheets" / "first_pictures.png"
+    sheets.contact(grid.flatten(0, 1).permute(0, 2, 3, 1).numpy(), sheet, columns=grid.shape[1], zoom=2, labels=labels)
+
+
 def main() -> None:
     torch.set_num_threads(settings.PROCESSES)
     model, place, oracle, judge = Personalizer(), world.World(), segmenter.load(), identity.load()
     few = settings.QUICK or "--few" in sys.argv
+    first_pictures(model, place, 2 if few else 9)
     result = {
         "oracle": real_scenes(oracle, place, 16 if few else 400),
         "nouns": nouns(model, oracle, 12 if few else 100, 2 if few else 4),

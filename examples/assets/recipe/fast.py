@@ -92,10 +92,11 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """A matrix with the singular vectors of `matrix` and singular values near 1: five Newton-Schulz steps (Jordan, Muon, 2024)."""
     x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = x / (x.norm() + 1e-7)
+    x = x.bfloat16() if _multiplies_bfloat16() else x
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return x if matrix.shape[0] <= matrix.shape[1] else x.T
+    return (x if matrix.shape[0] <= matrix.shape[1] else x.T).to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):

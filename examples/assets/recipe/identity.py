@@ -1,6 +1,7 @@
 """Stage 8: a judge of identity for the evaluation. Given an object's noun and its cut-out, which drawing and which tint is it?
 
-It is trained on objects of composed scenes, some of them as the autoencoder gives them back, and asked about generated pictures.
+It is trained on objects of composed scenes and asked about generated pictures, which are softer and louder than composed ones; so it
+sees most scenes softened (`softened`), and most objects below the outlines that the oracle draws there. No picture of the UNet is in it.
 `accuracy` says how often it is right about scenes whose answer is known: the upper end of what it can find anywhere else.
 """
 
@@ -90,6 +91,20 @@ def through(vae: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
     return torch.cat([decode(chunk) for chunk in pictures.split(32)]).div(2).add(0.5).clamp(0, 1)
 
 
+def softened(random: np.random.Generator, pictures: torch.Tensor, vae: AutoencoderKL) -> torch.Tensor:
+    """A quarter of the pictures as they are, the others through the autoencoder; two quarters blurred before it."""
+    part = len(pictures) // 4
+    blurred = pictures[: 2 * part]
+    deviation = random.uniform(0.6, 1.6)  # pixels
+    at = torch.arange(-4, 5) / deviation
+    line = torch.softmax(-at.square() / 2, 0)
+    kernel = (line[:, None] * line).expand(3, 1, 9, 9)
+    blurred = F.conv2d(F.pad(blurred, (4, 4, 4, 4), mode="replicate"), kernel, groups=3)
+    given_back = through(vae, torch.cat([blurred, pictures[2 * part : 3 * part]]))
+    contrast = torch.from_numpy(random.uniform(0.9, 1.4, (len(given_back), 1, 1, 1))).float()  # guidance makes colours louder
+    return torch.cat([(given_back - 0.5) * contrast + 0.5, pictures[3 * part :]])
+
+
 def load() -> Judge:
     judge = Judge().eval()
     judge.load_state_dict(torch.load(FILE, weights_only=True))
@@ -99,25 +114,29 @@ def load() -> Judge:
 def main(rank: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(settings.SEED)
-    judge, place = Judge(), world.World()
+    judge, place, oracle = Judge(), world.World(), segmenter.load()
     vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
     fast.accelerate(judge)
+    fast.accelerate(oracle)
     random = np.random.default_rng((settings.SEED, 8, rank))
 
     def loss(step: int) -> dict[str, torch.Tensor]:
         scenes = [place.scene(random) for _ in range(settings.BATCH["identity"])]
         pictures = world.batch([s.image for s in scenes])
-        half = len(scenes) // 2
-        pictures = torch.cat([through(vae, pictures[:half]), pictures[half:]])
+        pictures = softened(random, pictures, vae)
         pictures = (pictures + torch.randn_like(pictures) * random.uniform(0, 0.05)).clamp(0, 1)
+        labels, _ = segmenter.areas(oracle, pictures)
         objects, nouns, kinds = [], [], []
-        for picture, scene in zip(pictures, scenes):
+        for picture, label, scene in zip(pictures, labels, scenes):
             for who, mask in zip(scene.identities, scene.masks):
-                outline = torch.from_numpy(mask > random.uniform(0.2, 0.8))  # the oracle's outlines vary, too
+                noun = world.NOUNS.index(who.noun)
+                outline = label == 1 + noun
+                if random.random() < 0.25 or outline.sum() < metrics.FOUND:
+                    outline = torch.from_numpy(mask > random.uniform(0.2, 0.8))
                 if outline.sum() < metrics.FOUND:
                     continue
                 objects.append(metrics.cut_out(picture, outline))
-                nouns.append(world.NOUNS.index(who.noun))
+                nouns.append(noun)
                 kinds.append(kind_of(place, who))
         logits, kinds = judge(torch.stack(objects)), torch.tensor(kinds)
         logits = logits[torch.arange(len(nouns)), nouns].float()

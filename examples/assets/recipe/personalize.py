@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
@@ -56,7 +56,7 @@ class Personalizer:
         self.adapter = Adapter(self.unet, self.encoder.config.projection_dim)
         if (model / FILE.name).exists():
             self.adapter.load(model / FILE.name)
-        self.scheduler = DDIMScheduler.from_pretrained(model / "scheduler")
+        self.scheduler = DPMSolverMultistepScheduler.from_pretrained(model / "scheduler")
 
     @torch.no_grad()
     def embed(self, images: torch.Tensor) -> torch.Tensor:
@@ -83,7 +83,8 @@ class Personalizer:
         first: int = 0,
         warmup: float = 0.0,
     ) -> torch.Tensor:
-        """Pictures [n, 3, SIZE, SIZE]. With `start`, the noisy latents before step `first`; else fresh noise per seed.
+        """Pictures [n, 3, SIZE, SIZE]. With `start`, the noisy latents before step `first`; else fresh noise per seed. A picture's seed gives
+        the noise of its steps, too.
 
         The reference is without effect in the first `warmup` of the steps.
         """
@@ -96,13 +97,14 @@ class Personalizer:
             site.gate = (lambda s, p, here=name == CONCEPT_SITE: gate(here, p)) if gated else None
         self.scheduler.set_timesteps(steps)
         side = settings.LATENT
-        noise = [torch.randn(1, 4, side, side, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        random = [torch.Generator().manual_seed(s) for s in seeds]
+        noise = [torch.randn(1, 4, side, side, generator=r) for r in random]
         x = torch.cat(noise) if start is None else start
         for k, t in enumerate(self.scheduler.timesteps[first:], first):
             for site in self.adapter.sites.values():
                 site.scale = scale if k >= warmup * steps else 0.0
             without, given = self.unet(torch.cat([x, x]), t, both).sample.chunk(2)
-            x = self.scheduler.step(without + guidance * (given - without), t, x).prev_sample
+            x = self.scheduler.step(without + guidance * (given - without), t, x, generator=random).prev_sample
         decoded = self.vae.decode(x / self.vae.config.scaling_factor).sample
         return ((decoded + 1) / 2).clamp(0, 1)
 

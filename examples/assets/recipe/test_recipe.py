@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -68,6 +68,23 @@ class Recipe(unittest.TestCase):
         self.assertEqual(asked[:, 0].tolist(), [3, 15])
         self.assertEqual([len(set(row.tolist())) for row in asked], [identity.CHOICES] * 2)
 
+    def test_the_judge_sees_soft_pictures_and_a_quarter_as_they_are(self):
+        class Same:  # an autoencoder that loses nothing
+            config = None
+
+            def encode(self, x):
+                return type("Encoded", (), {"latent_dist": type("Latents", (), {"mode": lambda _: x})()})()
+
+            def decode(self, x):
+                return type("Decoded", (), {"sample": x})()
+
+        pictures = torch.rand(8, 3, world.SIZE, world.SIZE)
+        soft = identity.softened(np.random.default_rng(0), pictures, Same())
+        self.assertEqual(soft.shape, pictures.shape)
+        self.assertTrue(torch.equal(soft[6:], pictures[6:]))
+        roughness = lambda x: (x[..., 1:] - x[..., :-1]).square().mean()
+        self.assertLess(roughness(soft[:4]), 0.5 * roughness(pictures[:4]))
+
     def test_an_object_that_is_not_there_is_not_recognised(self):
         judge, picture = identity.Judge().eval(), torch.rand(2, 3, world.SIZE, world.SIZE)
         masks = torch.zeros(2, world.SIZE, world.SIZE, dtype=torch.bool)
@@ -124,7 +141,7 @@ class Recipe(unittest.TestCase):
     def test_a_retimed_embedding_says_what_the_equally_noisy_timestep_said(self):
         torch.manual_seed(0)
         model = UNet2DConditionModel(**unet.CONFIG)
-        old, new = DDIMScheduler(**unet.SD_SCHEDULE), DDIMScheduler(**unet.SCHEDULE)
+        old, new = unet.scheduler(unet.SD_SCHEDULE), unet.scheduler()
         say = lambda t: torch.nn.functional.silu(model.time_embedding(model.time_proj(torch.tensor([float(t)])))).detach()
         t = 500
         before, unlike = say(retime.equally_noisy(old, new)[t]), say(t)
@@ -134,7 +151,7 @@ class Recipe(unittest.TestCase):
 
     def test_noise_levels_reach_where_a_drawing_is_decided_and_where_nouns_are_placed(self):
         torch.manual_seed(0)
-        alpha = DDIMScheduler(**unet.SCHEDULE).alphas_cumprod[unet.noise_levels(20_000)]
+        alpha = unet.scheduler().alphas_cumprod[unet.noise_levels(20_000)]
         signal = (alpha / (1 - alpha)).log()
         share = lambda low, high: ((signal >= low) & (signal < high)).float().mean()
         self.assertGreater(share(-2, 2), 0.3)

@@ -30,7 +30,6 @@ export function begin(start) {
   element("seed").value = "0";
   if (catalogue.models[0].label === start.embedded) {
     element("prompt").value = "an elephant and a car on the grass";
-    element("seed").value = "10";
     setConcept({ start: 3, end: 11 });
     setReference(samples.find((sample) => sample.name.includes("elephant")) ?? samples[0] ?? null);
   }

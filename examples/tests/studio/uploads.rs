@@ -122,7 +122,7 @@ fn a_picture_that_was_made_here_brings_its_settings_back() {
         let mut wanted = order["settings"].clone();
         // what was left to the model is said
         wanted["adapter"] = "ip-adapter (embedded)".into();
-        wanted["scheduler"] = "DDIMScheduler".into();
+        wanted["scheduler"] = "DPMSolverMultistepScheduler".into();
         wanted["width"] = json!(64);
         wanted["height"] = json!(64);
         for beside in ["notes", "reference_name"] {
@@ -206,7 +206,7 @@ fn schedulers_are_restored_and_the_models_own_is_its_own_by_any_name() {
     let pixels = |png: &[u8]| decode(png).expect("a picture").into_raw();
     let (own, named, other) = (
         picture(Value::Null),
-        picture("DDIMScheduler".into()),
+        picture("DPMSolverMultistepScheduler".into()),
         picture("euler".into()),
     );
     assert!(pixels(&own) == pixels(&named) && pixels(&own) != pixels(&other));
