@@ -54,7 +54,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let request = Request::new("a cat and a house on the beach")
         .concept(ConceptRequest::new("cat", reference))
         .steps(arguments.steps)
-        .seed(1);
+        .seed(2);
 
     std::fs::create_dir_all(&arguments.out)?;
     let write = |name: &str, pictures: Vec<(String, RgbImage)>, columns| {

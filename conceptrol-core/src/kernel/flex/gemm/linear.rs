@@ -21,8 +21,10 @@ use crate::kernel::flex::{
 
 /// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
 const MC: usize = 288;
-/// Panels of a task: how often the rows are.
+/// Panels of a task, at most: how often the rows are.
 const PANELS: usize = 24;
+/// Tasks for each thread, at least, as far as there are panels.
+const TASKS: usize = 2;
 /// Panels of a task that packs them itself, at most.
 const OWN_PANELS: usize = 4;
 /// Such tasks for each thread, where there are panels enough: threads then end together, which counts in the smallest layers.
@@ -113,9 +115,13 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
     /// Several blocks of rows use each panel: groups of panels are packed before any is used.
     fn packing_first(self) {
         let cancel = Cancel::current();
+        let threads = rayon::current_num_threads();
         let panel = self.nr * self.x.cols;
-        let group = PACKED_AT_ONCE * rayon::current_num_threads() / panel.max(1);
-        let group = group.max(PANELS).min(self.panels.max(1));
+        let most = (PACKED_AT_ONCE * threads / panel.max(1)).max(PANELS);
+        let group = self
+            .panels
+            .div_ceil(self.panels.div_ceil(most).max(1))
+            .max(1);
         let rows = self.x.rows;
         let block = rows
             .div_ceil(rows.div_ceil(MC))
@@ -138,8 +144,9 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
                         });
                     });
                 let packed = &*packed;
-                let strips = group.div_ceil(PANELS);
-                let strip = group.div_ceil(strips);
+                let strips = (TASKS * threads).div_ceil(blocks);
+                let strip = group.div_ceil(strips).min(PANELS);
+                let strips = group.div_ceil(strip);
                 (0..blocks * strips).into_par_iter().for_each_init(
                     Scratch::<W>::default,
                     |scratch, task| {
