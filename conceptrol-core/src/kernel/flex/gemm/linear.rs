@@ -21,15 +21,13 @@ use crate::kernel::flex::{
 
 /// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
 const MC: usize = 288;
-/// Panels of a task, at most: how often the rows are.
-const PANELS: usize = 24;
 /// Tasks for each thread, at least, as far as there are panels.
 const TASKS: usize = 2;
 /// Panels of a task that packs them itself, at most.
 const OWN_PANELS: usize = 4;
 /// Such tasks for each thread, where there are panels enough: threads then end together, which counts in the smallest layers.
 const OWN_TASKS: usize = 4;
-/// Numbers of packed weights for each thread at a time, or [`PANELS`] panels if they are more: so they are still in the cache when they are
+/// Numbers of packed weights for each thread at a time, or [`Packed::PANELS`] panels if they are more: so they are still in the cache when they are
 /// used, and a large layer needs no second copy.
 const PACKED_AT_ONCE: usize = 1 << 19;
 
@@ -117,7 +115,7 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
         let cancel = Cancel::current();
         let threads = rayon::current_num_threads();
         let panel = self.nr * self.x.cols;
-        let most = (PACKED_AT_ONCE * threads / panel.max(1)).max(PANELS);
+        let most = (PACKED_AT_ONCE * threads / panel.max(1)).max(T::Packed::PANELS);
         let group = self
             .panels
             .div_ceil(self.panels.div_ceil(most).max(1))
@@ -145,7 +143,7 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
                     });
                 let packed = &*packed;
                 let strips = (TASKS * threads).div_ceil(blocks);
-                let strip = group.div_ceil(strips).min(PANELS);
+                let strip = group.div_ceil(strips).min(T::Packed::PANELS);
                 let strips = group.div_ceil(strip);
                 (0..blocks * strips).into_par_iter().for_each_init(
                     Scratch::<W>::default,

@@ -29,6 +29,9 @@ pub(crate) trait Packed: Pod + Send + Sync {
     type Kernel: Default;
     /// The longest inner dimension of one product: what keeps a panel in the nearest cache.
     const KC: usize;
+    /// Panels of a task of a linear layer, at most: how often its rows are used once they are packed. Their sums must stay in the cache, the more so the
+    /// faster a product is.
+    const PANELS: usize;
 
     /// Rows of the left operand that fill every register tile: blocks are multiples of it.
     fn mr() -> usize;
@@ -79,6 +82,7 @@ impl<E: Scalar> Stored for E {
 impl Packed for f32 {
     type Kernel = ();
     const KC: usize = KC;
+    const PANELS: usize = 24;
 
     #[inline(always)]
     fn mr() -> usize {

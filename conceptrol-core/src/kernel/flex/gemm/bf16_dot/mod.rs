@@ -73,6 +73,7 @@ impl Default for Kernel {
 impl Packed for Bf16x2 {
     type Kernel = Kernel;
     const KC: usize = 128;
+    const PANELS: usize = 12;
 
     #[inline(always)]
     fn mr() -> usize {
