@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
@@ -177,7 +177,7 @@ def main(rank: int) -> None:
     pool = torch.load(path, weights_only=True)
     text.prepare(pool["captions"])
     count = settings.BATCH["adapter"]
-    scheduler = denoiser.scheduler() if TOGETHER else DPMSolverMultistepScheduler.from_pretrained(settings.MODEL / "scheduler")
+    scheduler = denoiser.scheduler() if TOGETHER else denoiser.saved_scheduler()
     alphas = scheduler.alphas_cumprod
 
     def loss(step: int) -> dict[str, torch.Tensor]:

@@ -8,7 +8,8 @@
   change inside the object, inside the other object and elsewhere, for the plain and for the gated adapter;
 * personal: free generation with a reference: likeness of the concept (CP) and of the other object (leak) to the reference;
 * defaults: the same at the defaults of the library, four seeds each, and how often the judge of `identity.py` finds the reference's
-  identity among eight on the concept and on the other object.
+  identity among eight on the concept and on the other object;
+* `first_pictures.png`: nine of these prompts with seeds 0 to 3, at the defaults, too.
 """
 
 import json
@@ -30,7 +31,8 @@ from personalize import Personalizer
 
 NOISE_LEVELS = (300, 500, 700, 900)  # of SD's schedule
 METHODS = [("text", 0.0, False)] + [(m, s, m == "gated") for m in ("plain", "gated") for s in (0.6, 1.0, 1.5)]
-DEFAULTS = [m for m in METHODS if m[1] in (0.0, 1.0)]  # with 50 steps and a warm-up of 0.2, what the library does unasked
+DEFAULTS = [m for m in METHODS if m[1] in (0.0, 1.0)]  # what the library does unasked, with the next line
+UNASKED = {"steps": 50, "warmup": 0.2}
 CHUNK = 25  # pictures sampled together
 
 
@@ -238,7 +240,7 @@ def first_pictures(model: Personalizer, place: world.World, count: int = 9, seed
     embeddings, numbers = model.embed(references).repeat_interleave(seeds, 0), list(range(seeds)) * count
     columns = [references[:, None]]
     for _, scale, gated in DEFAULTS:
-        pictures = model.sample(texts, names, embeddings, numbers, scale, gated, steps=50, warmup=0.2)
+        pictures = model.sample(texts, names, embeddings, numbers, scale, gated, **UNASKED)
         columns.append(pictures.unflatten(0, (count, seeds)))
     grid = torch.cat(columns, 1)
     blank = [""] * (seeds - 1)
@@ -260,7 +262,7 @@ def main() -> None:
         "personal": personal(model, place, oracle, judge, 8 if few else 100),
         "judge": identity.accuracy(judge, oracle, model.vae, place, 16 if few else 400),
         "defaults": personal(
-            model, place, oracle, judge, 8 if few else 100, 1 if few else 4, DEFAULTS, "defaults", steps=50, warmup=0.2
+            model, place, oracle, judge, 8 if few else 100, 1 if few else 4, DEFAULTS, "defaults", **UNASKED
         ),
     }
     (settings.BUILD / "evaluation.json").write_text(json.dumps(result, indent=1))

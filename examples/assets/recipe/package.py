@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
@@ -17,6 +17,7 @@ import settings
 import world
 from adapter import FILE
 from personalize import CONCEPT_SITE
+from unet import saved_scheduler
 
 PACKAGE = settings.BUILD / "tiny-sd"
 LIMIT = 25_000_000  # bytes
@@ -47,7 +48,7 @@ def write(folder: Path = PACKAGE) -> None:
         text_encoder=CLIPTextModel.from_pretrained(model / "text_encoder"),
         tokenizer=CLIPTokenizer.from_pretrained(model / "tokenizer"),
         unet=UNet2DConditionModel.from_pretrained(model / "unet"),
-        scheduler=DPMSolverMultistepScheduler.from_pretrained(model / "scheduler"),
+        scheduler=saved_scheduler(),
         safety_checker=None,
         feature_extractor=CLIPImageProcessor.from_pretrained(model / "feature_extractor"),
         image_encoder=CLIPVisionModelWithProjection.from_pretrained(model / "image_encoder"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
@@ -18,6 +18,7 @@ import sheets
 import world
 from adapter import FILE, Adapter, normalized
 from text import TextStates
+from unet import saved_scheduler
 
 CONCEPT_SITE = "up_blocks.2.attentions.0.transformer_blocks.0.attn2"
 
@@ -56,7 +57,7 @@ class Personalizer:
         self.adapter = Adapter(self.unet, self.encoder.config.projection_dim)
         if (model / FILE.name).exists():
             self.adapter.load(model / FILE.name)
-        self.scheduler = DPMSolverMultistepScheduler.from_pretrained(model / "scheduler")
+        self.scheduler = saved_scheduler(model / "scheduler")
 
     @torch.no_grad()
     def embed(self, images: torch.Tensor) -> torch.Tensor:

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 
 import settings
-from unet import scheduler
+from unet import Scheduler, saved_scheduler, scheduler
 
 STEPS = 6000
 
 
-def equally_noisy(old: DPMSolverMultistepScheduler, new: DPMSolverMultistepScheduler) -> torch.Tensor:
+def equally_noisy(old: Scheduler, new: Scheduler) -> torch.Tensor:
     """For every timestep of `new` the (fractional) one of `old` with the same share of signal."""
     signals = (-one.alphas_cumprod.double().log().numpy() for one in (new, old))
     return torch.from_numpy(np.interp(*signals, np.arange(len(old.alphas_cumprod)))).float()
 
 
-def retime(unet: UNet2DConditionModel, old: DPMSolverMultistepScheduler, new: DPMSolverMultistepScheduler, steps: int = STEPS) -> float:
+def retime(unet: UNet2DConditionModel, old: Scheduler, new: Scheduler, steps: int = STEPS) -> float:
     """Refits the time embedding of `unet`; returns the share of its variance that is lost."""
     embedding, wave = unet.time_embedding, unet.time_proj
     with torch.no_grad():
@@ -43,7 +43,7 @@ def retime(unet: UNet2DConditionModel, old: DPMSolverMultistepScheduler, new: DP
 def main() -> None:
     torch.set_num_threads(1)
     unet = UNet2DConditionModel.from_pretrained(Path(sys.argv[1]))
-    lost = retime(unet, DPMSolverMultistepScheduler.from_pretrained(Path(sys.argv[2])), scheduler())
+    lost = retime(unet, saved_scheduler(Path(sys.argv[2])), scheduler())
     unet.save_pretrained(settings.MODEL / "unet_start")
     print(f"{100 * lost:.3f} % of the time embedding's variance lost")
 

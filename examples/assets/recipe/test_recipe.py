@@ -70,8 +70,6 @@ class Recipe(unittest.TestCase):
 
     def test_the_judge_sees_soft_pictures_and_a_quarter_as_they_are(self):
         class Same:  # an autoencoder that loses nothing
-            config = None
-
             def encode(self, x):
                 return type("Encoded", (), {"latent_dist": type("Latents", (), {"mode": lambda _: x})()})()
 

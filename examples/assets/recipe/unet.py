@@ -5,10 +5,12 @@ small loss that pulls the text attention of `up_blocks.1` towards the known mask
 """
 
 import sys
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import DPMSolverMultistepScheduler as Scheduler  # named here alone
 
 import numpy as np
 
@@ -60,9 +62,13 @@ PROMPTS = [
 ]
 
 
-def scheduler(schedule: dict = SCHEDULE) -> DPMSolverMultistepScheduler:
+def scheduler(schedule: dict = SCHEDULE) -> Scheduler:
     """DPM-Solver++ with noise: what a small UNet gets wrong in one step, later ones can mend. Without noise nouns are missed more often."""
-    return DPMSolverMultistepScheduler(**schedule, algorithm_type="sde-dpmsolver++", steps_offset=1)  # the offset as pipelines want it
+    return Scheduler(**schedule, algorithm_type="sde-dpmsolver++", steps_offset=1)  # the offset as pipelines want it
+
+
+def saved_scheduler(folder: Path = settings.MODEL / "scheduler") -> Scheduler:
+    return Scheduler.from_pretrained(folder)
 
 
 class Pool:
@@ -132,7 +138,7 @@ def grounding(probabilities: torch.Tensor, masks: torch.Tensor, spans: torch.Ten
     return (weight * (1 - inside).square()).sum() / (weight.sum() + 1)
 
 
-def as_noisy(steps: DPMSolverMultistepScheduler, level: int) -> int:
+def as_noisy(steps: Scheduler, level: int) -> int:
     """The timestep of `steps` at which a picture is as noisy as at `level` of SD's schedule."""
     signal = scheduler(SD_SCHEDULE).alphas_cumprod[level].log()
     return (steps.alphas_cumprod.log() - signal).abs().argmin().item()
