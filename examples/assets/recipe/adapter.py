@@ -35,6 +35,7 @@ REPAINT_AT = (265, 620)  # noise levels at which a wrong identity can be seen an
 PULL = 0.2  # how far, of the way to the right identity; guidance goes the rest
 TOGETHER = "--together" in sys.argv
 ALONE = 0.25 if TOGETHER else 0.0  # share of samples without the adapter
+WEAKEST = 0.2 if TOGETHER else 1.0  # strength of the image branch, from here to 1: a gate is seldom 1, even on its object
 FILE = settings.MODEL / "ip-adapter.safetensors"
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -189,8 +190,9 @@ def main(rank: int) -> None:
         embedding = embedding * (drop >= 0.10).float()[:, None]
         states[(drop >= 0.05) & (drop < 0.15)] = empty
         alone = torch.rand(count) < ALONE
+        strength = WEAKEST + (1 - WEAKEST) * torch.rand(count)
         for site in adapter.sites.values():
-            site.scale = (~alone).float().view(-1, 1, 1, 1)
+            site.scale = (strength * ~alone).view(-1, 1, 1, 1)
         t, noise = denoiser.noise_levels(count), torch.randn_like(clean)
         alpha = alphas[t].view(-1, 1, 1, 1)
         repaint = (torch.rand(count) < REPAINT) & (drop >= 0.15) & ~alone & (t >= REPAINT_AT[0]) & (t < REPAINT_AT[1])
