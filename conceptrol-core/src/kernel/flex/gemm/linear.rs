@@ -50,7 +50,7 @@ fn blocked<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar>(
     bias: Option<&[f32]>,
     out: &mut [MaybeUninit<E>],
 ) {
-    if x.rows == 0 {
+    if x.rows == 0 || weight.columns() == 0 {
         return;
     }
     let nr = nr();
@@ -116,10 +116,7 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
         let threads = rayon::current_num_threads();
         let panel = self.nr * self.x.cols;
         let most = (PACKED_AT_ONCE * threads / panel.max(1)).max(T::Packed::PANELS);
-        let group = self
-            .panels
-            .div_ceil(self.panels.div_ceil(most).max(1))
-            .max(1);
+        let group = self.panels.div_ceil(self.panels.div_ceil(most));
         let rows = self.x.rows;
         let block = rows
             .div_ceil(rows.div_ceil(MC))
