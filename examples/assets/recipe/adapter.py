@@ -7,7 +7,8 @@ identity; text, image or both are dropped 5 % of the time each. So the plain ada
 alone may have begun it before the warm-up ended, and the adapter learns to lead it back.
 
 `--together`: the UNet is trained, too, so that it learns to use what a reference says; in `ALONE` of the samples the adapter is off,
-so that the UNet stays as good at words alone, and in the others at strengths from `WEAKEST` to 1. It begins with `model/unet_start` and writes `model/unet`.
+so that the UNet stays as good at words alone, and in the others at strengths from `WEAKEST` to 1. It begins with
+`model/unet_start` and writes `model/unet`.
 """
 
 import sys
