@@ -1,9 +1,12 @@
 //! Latents as the transformer sees them: 2 x 2 cells packed into a token, and where each token lies.
 
 use burn::tensor::Tensor;
-use conceptrol_core::{Grid, pipeline::PipelineError};
+use conceptrol_core::{
+    Grid,
+    pipeline::{ImageSize, PipelineError},
+};
 
-/// Pixels along one side of a token: 8 of the autoencoder times 2 of the packing.
+/// Pixels along one side of a token of the published models: 8 of the autoencoder times 2 of the packing.
 pub const PIXELS_PER_TOKEN: usize = 16;
 
 /// Position of a token on the three rotary axes: image index, row, column.
@@ -14,13 +17,15 @@ pub type Position = [f64; 3];
 /// A picture size the model cannot make or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "image size {width}x{height} must be a positive multiple of {PIXELS_PER_TOKEN} on both sides, at most {limit} pixels a side"
+    "image size {width}x{height} must be a positive multiple of {multiple} on both sides, at most {limit} pixels a side"
 )]
 pub struct SizeError {
     /// Width in pixels.
     pub width: usize,
     /// Height in pixels.
     pub height: usize,
+    /// Pixels along one side of a token.
+    pub multiple: usize,
     /// Largest accepted side in pixels.
     pub limit: usize,
 }
@@ -34,32 +39,34 @@ impl From<SizeError> for PipelineError {
 /// Largest side of a picture in pixels.
 pub(crate) const SIDE_LIMIT: usize = 8192;
 
-/// The token grid of a picture of `height` x `width` pixels.
+/// The token grid of a picture, of which a token covers `multiple` x `multiple` pixels.
 ///
 /// # Errors
-/// [`SizeError`] if a side is zero, not a multiple of [`PIXELS_PER_TOKEN`], or beyond 8192 pixels.
+/// [`SizeError`] if a side is zero, not a multiple of `multiple`, or beyond 8192 pixels.
 ///
 /// ```
-/// use conceptrol_flux::latents::token_grid;
+/// use conceptrol_core::pipeline::ImageSize;
+/// use conceptrol_flux::latents::{PIXELS_PER_TOKEN, token_grid};
 ///
-/// let grid = token_grid(512, 768)?;
+/// let grid = token_grid(ImageSize::new(512, 768), PIXELS_PER_TOKEN)?;
 /// assert_eq!((grid.height, grid.width), (32, 48));
-/// assert!(token_grid(512, 770).is_err());
+/// assert!(token_grid(ImageSize::new(512, 770), PIXELS_PER_TOKEN).is_err());
 /// # Ok::<(), conceptrol_flux::latents::SizeError>(())
 /// ```
-pub fn token_grid(height: usize, width: usize) -> Result<Grid, SizeError> {
-    let fits =
-        |side: usize| side > 0 && side <= SIDE_LIMIT && side.is_multiple_of(PIXELS_PER_TOKEN);
+pub fn token_grid(picture: ImageSize, multiple: usize) -> Result<Grid, SizeError> {
+    let ImageSize { height, width } = picture;
+    let fits = |side: usize| side > 0 && side <= SIDE_LIMIT && side.is_multiple_of(multiple);
     if !(fits(height) && fits(width)) {
         return Err(SizeError {
             width,
             height,
+            multiple,
             limit: SIDE_LIMIT,
         });
     }
     Ok(Grid {
-        height: height / PIXELS_PER_TOKEN,
-        width: width / PIXELS_PER_TOKEN,
+        height: height / multiple,
+        width: width / multiple,
     })
 }
 
@@ -113,7 +120,9 @@ pub fn grid_positions(grid: Grid) -> Vec<Position> {
 
 #[cfg(test)]
 mod tests {
-    use super::{grid_positions, pack, token_grid, unpack};
+    use conceptrol_core::pipeline::ImageSize;
+
+    use super::{PIXELS_PER_TOKEN, grid_positions, pack, token_grid, unpack};
     use burn::tensor::{Device, Tensor, TensorData};
     use conceptrol_core::Grid;
 
@@ -160,7 +169,11 @@ mod tests {
     #[test]
     fn sizes_are_checked() {
         for (height, width) in [(0, 16), (16, 8), (24, 16), (16, 1 << 20), (usize::MAX, 16)] {
-            assert!(token_grid(height, width).is_err(), "{height}x{width}");
+            let size = ImageSize::new(height, width);
+            assert!(
+                token_grid(size, PIXELS_PER_TOKEN).is_err(),
+                "{height}x{width}"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use conceptrol_core::{Grid, pipeline::ImageSize};
 
 use crate::kontext::{reference_size, whole_tokens};
-use crate::latents::{PIXELS_PER_TOKEN, Position, SizeError, grid_positions, token_grid};
+use crate::latents::{Position, SizeError, grid_positions, token_grid};
 
 /// Where the condition tokens lie relative to the latents; part of what a checkpoint was trained with.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -128,7 +128,7 @@ impl Placement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConditionSize {
-    /// About this many pixels, aspect kept; both sides become multiples of 16.
+    /// About this many pixels, aspect kept; both sides become multiples of a token's.
     Area(usize),
     /// Exactly this many pixels, whatever the aspect.
     Exact {
@@ -139,7 +139,7 @@ pub enum ConditionSize {
     },
     /// The [size of those Kontext was trained with](crate::kontext::reference_size) whose aspect is nearest.
     Preferred,
-    /// Its own, both sides rounded down to multiples of 16.
+    /// Its own, both sides rounded down to whole tokens.
     Own,
 }
 
@@ -151,32 +151,34 @@ impl Default for ConditionSize {
 }
 
 impl ConditionSize {
-    /// The token grid of a reference picture of `height` x `width` pixels.
+    /// The token grid of a reference picture, of which a token covers `multiple` x `multiple` pixels.
     ///
     /// # Errors
     /// [`SizeError`] if the picture is empty or the size asked for cannot be encoded.
     ///
     /// ```
-    /// use conceptrol_flux::omini::ConditionSize;
+    /// use conceptrol_core::pipeline::ImageSize;
+    /// use conceptrol_flux::{latents::PIXELS_PER_TOKEN, omini::ConditionSize};
     ///
-    /// let grid = ConditionSize::default().grid(600, 800)?;
+    /// let grid = ConditionSize::default().grid(ImageSize::new(600, 800), PIXELS_PER_TOKEN)?;
     /// assert_eq!((grid.height, grid.width), (28, 37)); // 448 x 592 pixels
     /// # Ok::<(), conceptrol_flux::latents::SizeError>(())
     /// ```
-    pub fn grid(self, height: usize, width: usize) -> Result<Grid, SizeError> {
-        let of = |size: ImageSize| token_grid(size.height, size.width);
+    pub fn grid(self, picture: ImageSize, multiple: usize) -> Result<Grid, SizeError> {
+        let of = |size: ImageSize| token_grid(size, multiple);
+        let ImageSize { height, width } = picture;
         match self {
-            Self::Exact { height, width } => token_grid(height, width),
-            _ if height == 0 || width == 0 => token_grid(height, width),
+            Self::Exact { height, width } => of(ImageSize::new(height, width)),
+            _ if height == 0 || width == 0 => of(picture),
             Self::Area(area) => {
                 let scale = (area as f64 / (height as f64 * width as f64)).sqrt();
-                let side =
-                    |pixels: usize| ((pixels as f64 * scale / 16.0).round() as usize).max(1) * 16;
-                token_grid(side(height), side(width))
+                let tokens = |pixels: usize| (pixels as f64 * scale / multiple as f64).round();
+                let side = |pixels: usize| (tokens(pixels) as usize).max(1) * multiple;
+                of(ImageSize::new(side(height), side(width)))
             }
-            Self::Preferred => of(reference_size(ImageSize::new(height, width))),
-            Self::Own if height.min(width) < PIXELS_PER_TOKEN => token_grid(height, width),
-            Self::Own => of(whole_tokens(ImageSize::new(height, width))),
+            Self::Preferred => of(reference_size(picture, multiple)),
+            Self::Own if height.min(width) < multiple => of(picture),
+            Self::Own => of(whole_tokens(picture, multiple)),
         }
     }
 }
@@ -193,7 +195,8 @@ pub struct Condition {
 #[cfg(test)]
 mod tests {
     use super::{ConditionSize, Placement};
-    use conceptrol_core::Grid;
+    use crate::latents::PIXELS_PER_TOKEN;
+    use conceptrol_core::{Grid, pipeline::ImageSize};
 
     #[test]
     fn conditions_do_not_overlap() {
@@ -273,12 +276,15 @@ mod tests {
 
     #[test]
     fn extreme_aspects_keep_a_token_a_side() {
-        let grid = ConditionSize::Area(256).grid(1, 16).expect("a valid size");
-        assert_eq!(grid, Grid::new(1, 4));
+        let grid = |size: ConditionSize, height, width| {
+            size.grid(ImageSize::new(height, width), PIXELS_PER_TOKEN)
+        };
+        let long = grid(ConditionSize::Area(256), 1, 16).expect("a valid size");
+        assert_eq!(long, Grid::new(1, 4));
         assert!(
-            ConditionSize::default().grid(1, 1_000_000).is_err(),
+            grid(ConditionSize::default(), 1, 1_000_000).is_err(),
             "beyond the side limit"
         );
-        assert!(ConditionSize::default().grid(0, 5).is_err());
+        assert!(grid(ConditionSize::default(), 0, 5).is_err());
     }
 }

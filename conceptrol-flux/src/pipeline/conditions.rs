@@ -12,10 +12,13 @@ use crate::pipeline::{
     Flux, Kind, ReduxPictures, Request, readers::Reader, redux::is_redux, sequence::Reference,
 };
 
+/// Side of the references with which the published OminiControl adapters were trained.
+const CONDITION_EDGE: usize = 512;
+
 /// Size at which the authors' code reads every reference picture.
 const AUTHORS_SIZE: ConditionSize = ConditionSize::Exact {
-    height: 512,
-    width: 512,
+    height: CONDITION_EDGE,
+    width: CONDITION_EDGE,
 };
 
 impl Flux {
@@ -64,13 +67,21 @@ impl Flux {
         seeds: &mut Seeds,
     ) -> Result<Condition, PipelineError> {
         let size = request.extra.condition_size;
-        let size = size.unwrap_or_else(|| self.kind().condition_size());
+        let size = size.unwrap_or_else(|| self.condition_size());
         match (self.kind(), request.fidelity) {
             // Their code samples the posterior with the numbers that follow those of the latents.
             (Kind::TextToImage, Fidelity::Authors) => {
                 self.encode_condition(picture, AUTHORS_SIZE, Some(seeds))
             }
             _ => self.encode_condition(picture, size, None),
+        }
+    }
+
+    /// The size at which pictures beside the latents are read where nothing else is asked for.
+    fn condition_size(&self) -> ConditionSize {
+        match self.kind() {
+            Kind::TextToImage => ConditionSize::Area(CONDITION_EDGE.min(self.vae_edge()).pow(2)),
+            Kind::Kontext => ConditionSize::Preferred,
         }
     }
 

@@ -12,10 +12,10 @@ use conceptrol_core::{
         t5::T5Encoder,
         tokenizer::{ClipTokenizer, EncodedPrompt, T5Tokenizer},
     },
-    pipeline::{Frame, PipelineError, Seeds},
+    pipeline::{Frame, ImageSize, PipelineError, Seeds},
 };
 
-use crate::latents::{PIXELS_PER_TOKEN, pack};
+use crate::latents::pack;
 use crate::omini::{Condition, ConditionSize};
 use crate::pipeline::{
     Flux, Kind, Request,
@@ -129,17 +129,15 @@ impl Flux {
     ) -> Result<Encoded, PipelineError> {
         let prompts = self.encode_text(request, frame)?;
         let references = self.read_references(request, seeds)?;
-        let grid = Grid::new(
-            frame.size.height / PIXELS_PER_TOKEN,
-            frame.size.width / PIXELS_PER_TOKEN,
-        );
+        let multiple = self.profile.multiple;
+        let grid = Grid::new(frame.size.height / multiple, frame.size.width / multiple);
         let extra = &self.options.extra;
         let outline = Outline {
             config: self.config(),
             placement: (extra.placement).unwrap_or_else(|| self.kind().placement()),
             position_scale: extra.position_scale,
             rows: frame.batch.rows(),
-            text_tokens: request.extra.text_tokens,
+            text_tokens: self.text_tokens(&request.extra),
             grid,
             device: &self.profile.device,
             dtype: self.profile.dtype,
@@ -209,10 +207,11 @@ impl Flux {
         size: ConditionSize,
         seeds: Option<&mut Seeds>,
     ) -> Result<Condition, PipelineError> {
-        let grid = size.grid(picture.height() as usize, picture.width() as usize)?;
-        let side = |tokens: usize| {
-            u32::try_from(PIXELS_PER_TOKEN * tokens).expect("a grid's sides are limited")
-        };
+        let multiple = self.profile.multiple;
+        let own = ImageSize::new(picture.height() as usize, picture.width() as usize);
+        let grid = size.grid(own, multiple)?;
+        let side =
+            |tokens: usize| u32::try_from(multiple * tokens).expect("a grid's sides are limited");
         let (width, height) = (side(grid.width), side(grid.height));
         let filter = match self.kind() {
             Kind::TextToImage => Filter::Bicubic,

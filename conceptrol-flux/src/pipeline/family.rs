@@ -51,7 +51,10 @@ impl Family for Flux {
     }
 
     fn tokenize(&self, prompt: &str, extra: &Extra) -> Result<EncodedPrompt, PipelineError> {
-        Ok(self.tokenizers().t5.encode(prompt, extra.text_tokens)?)
+        Ok(self
+            .tokenizers()
+            .t5
+            .encode(prompt, self.text_tokens(extra))?)
     }
 
     fn phrase(&self, phrase: &str) -> Result<Vec<Token>, PipelineError> {
@@ -70,7 +73,7 @@ impl Family for Flux {
                 what: "tokens of reference pictures: its own carry a region".into(),
             });
         }
-        let tokens = request.extra.text_tokens;
+        let tokens = self.text_tokens(&request.extra);
         if !(1..=TEXT_LIMIT).contains(&tokens) {
             let name = "the number of text tokens";
             return Err(PipelineError::bad_request(name, tokens, "1 to 512"));
@@ -120,14 +123,15 @@ impl Family for Flux {
                 picture.width() as usize,
             ))
         };
-        let asked = request.own_size(self.profile.multiple);
+        let multiple = self.profile.multiple;
+        let asked = request.own_size(multiple);
         match (asked, request.extra.max_area) {
             (Some(size), None) => size,
             (Some(size), Some(_)) if size.pixels() == 0 => size,
-            (Some(size), Some(area)) => output_size(size, area),
+            (Some(size), Some(area)) => output_size(size, area, multiple),
             (None, area) => match of_reference() {
-                Some(aspect) => output_size(aspect, area.unwrap_or(MAX_AREA)),
-                None => area.map_or(own, |area| output_size(own, area)),
+                Some(aspect) => output_size(aspect, area.unwrap_or(MAX_AREA), multiple),
+                None => area.map_or(own, |area| output_size(own, area, multiple)),
             },
         }
     }

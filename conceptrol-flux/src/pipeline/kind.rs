@@ -1,7 +1,7 @@
 //! Which of the FLUX.1 models a folder holds.
 
 use crate::mmdit::Reading;
-use crate::omini::{ConditionSize, Placement};
+use crate::omini::Placement;
 
 /// A model of the FLUX.1 family. Its tensors do not tell: those of Kontext have the names and shapes of FLUX.1-dev's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,13 +51,6 @@ impl Kind {
         match self {
             Self::TextToImage => Placement::default(),
             Self::Kontext => Placement::Canvas,
-        }
-    }
-
-    pub(super) fn condition_size(self) -> ConditionSize {
-        match self {
-            Self::TextToImage => ConditionSize::default(),
-            Self::Kontext => ConditionSize::Preferred,
         }
     }
 }

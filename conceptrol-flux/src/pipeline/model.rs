@@ -162,13 +162,15 @@ impl Flux {
             false => InputKind::Latents,
         };
         profile.latent_channels = config.latent_channels();
-        profile.multiple = PIXELS_PER_TOKEN;
+        profile.downscale = vae_config.downscale();
+        profile.multiple = 2 * profile.downscale;
         profile.max_edge = SIDE_LIMIT;
         profile.mixes_guidance = false;
-        profile.defaults.size = match kind {
-            Kind::TextToImage => ImageSize::square(512),
-            Kind::Kontext => ImageSize::square(1024),
+        let edge = match kind {
+            Kind::TextToImage => 512,
+            Kind::Kontext => 1024,
         };
+        profile.defaults.size = ImageSize::square(edge.min(vae_config.sample_size));
         profile.defaults.steps = 20;
         profile.defaults.guidance = match config.reads_region() {
             true => 30.0,
@@ -331,7 +333,7 @@ impl Flux {
         let [transformer, vae] = self.bytes;
         let (config, dtype) = (&self.config, self.options.dtype);
         let text = frame.prompts.iter().map(|prompt| prompt.ids.len()).max();
-        let cells = frame.size.pixels() / (PIXELS_PER_TOKEN * PIXELS_PER_TOKEN);
+        let cells = frame.size.pixels() / self.profile.multiple.pow(2);
         let tokens = (2 * cells + text.unwrap_or(0)) as u64; // a reference picture is about as large
         let rows = frame.batch.rows() as u64;
         let width = config.inner_dim() as u64;
@@ -347,6 +349,11 @@ impl Flux {
             decoding: decoding_bytes(&self.vae_config, frame, tile, self.vae_dtype()),
         };
         need.peak(self.options.residency)
+    }
+
+    /// Side of the pictures of the autoencoder's training.
+    pub(super) fn vae_edge(&self) -> usize {
+        self.vae_config.sample_size
     }
 
     pub(super) fn vae_dtype(&self) -> FloatDType {
@@ -389,6 +396,12 @@ fn check_parts(
     t5: &T5Config,
 ) -> Result<(), PipelineError> {
     let channels = "channels";
+    // what Fill reads of a region are the pixels of a token
+    let pixels = 2 * vae.downscale();
+    let fits = match config.reads_region() {
+        true => PIXELS_PER_TOKEN,
+        false => pixels,
+    };
     for (part, axis, found, expected) in [
         (
             "the autoencoder",
@@ -396,12 +409,7 @@ fn check_parts(
             vae.latent_channels,
             config.latent_channels(),
         ),
-        (
-            "the autoencoder",
-            "pixels a token",
-            2 * vae.downscale(),
-            PIXELS_PER_TOKEN,
-        ),
+        ("the autoencoder", "pixels a token", pixels, fits),
         (
             "the text (T5)",
             channels,

@@ -82,9 +82,11 @@ impl FluxOptions {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Extra {
-    /// Number of T5 tokens, diffusers' `max_sequence_length`.
-    pub text_tokens: usize,
-    /// Size at which reference pictures are read. If `None`, about 512 x 512 pixels for OminiControl (where
+    /// Number of T5 tokens, diffusers' `max_sequence_length`. If `None`, what the tokenizer's configuration has as
+    /// `model_max_length`, at most 512.
+    pub text_tokens: Option<usize>,
+    /// Size at which reference pictures are read. If `None`, about 512 x 512 pixels for OminiControl, or those of the
+    /// autoencoder's training where they are fewer (where
     /// [`Fidelity::Authors`](conceptrol_core::pipeline::Fidelity::Authors) always reads 512 x 512), and the
     /// [preferred](ConditionSize::Preferred) size for Kontext.
     pub condition_size: Option<ConditionSize>,
@@ -109,7 +111,7 @@ impl RequestExtra for Extra {}
 impl Default for Extra {
     fn default() -> Self {
         Self {
-            text_tokens: TEXT_LIMIT,
+            text_tokens: None,
             condition_size: None,
             max_area: None,
             references_see: ReferenceSight::default(),
@@ -123,7 +125,7 @@ impl Default for Extra {
 impl Extra {
     /// Sets the number of T5 tokens.
     pub fn text_tokens(mut self, tokens: usize) -> Self {
-        self.text_tokens = tokens;
+        self.text_tokens = Some(tokens);
         self
     }
 

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Tensor};
 use conceptrol_core::pipeline::{Family, Frame, PipelineError};
 
-use crate::pipeline::{Flux, ReduxPictures, ReduxText, Request};
+use crate::pipeline::{Extra, Flux, ReduxPictures, ReduxText, Request, options::TEXT_LIMIT};
 
 /// States of the text stream.
 #[derive(Debug, Clone)]
@@ -155,12 +155,19 @@ impl Flux {
         Ok(Text { tokens, pooled })
     }
 
+    /// Number of T5 tokens of a prompt.
+    pub(super) fn text_tokens(&self, extra: &Extra) -> usize {
+        let own = || self.tokenizers().t5.length();
+        let tokens = extra.text_tokens.or_else(|| Some(own()?.min(TEXT_LIMIT)));
+        tokens.unwrap_or(TEXT_LIMIT)
+    }
+
     /// Zeros in the place of `prompts` prompts.
     fn no_text(&self, request: &Request, prompts: usize) -> Text {
         let (config, device) = (self.config(), &self.profile.device);
         let tokens = [
             prompts,
-            request.extra.text_tokens,
+            self.text_tokens(&request.extra),
             config.joint_attention_dim,
         ];
         let kind = (device, DType::from(self.profile.dtype));

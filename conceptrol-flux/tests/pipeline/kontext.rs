@@ -9,6 +9,7 @@ use conceptrol_core::{
 use conceptrol_flux::{
     Flux,
     kontext::{MAX_AREA, output_size},
+    latents::PIXELS_PER_TOKEN,
     omini::{ConditionSize, Placement},
     pipeline::Kind,
 };
@@ -60,10 +61,10 @@ fn its_pictures_have_the_aspect_of_the_reference() {
         "what is asked for"
     );
     asked.extra.max_area = Some(MAX_AREA);
-    let larger = output_size(ImageSize::new(48, 64), MAX_AREA);
+    let larger = output_size(ImageSize::new(48, 64), MAX_AREA, PIXELS_PER_TOKEN);
     assert_eq!(flux.size(&asked), larger);
     asked.size = None;
-    let first = output_size(ImageSize::new(90, 40), MAX_AREA);
+    let first = output_size(ImageSize::new(90, 40), MAX_AREA, PIXELS_PER_TOKEN);
     assert_eq!(flux.size(&asked), first);
     asked.extra.max_area = None;
     assert_eq!(flux.size(&asked), first);

@@ -122,7 +122,7 @@ fn numbers_out_of_range() {
     );
     for tokens in [0, 513, usize::MAX] {
         assert_eq!(
-            refuse(&flux, |r| r.extra.text_tokens = tokens),
+            refuse(&flux, |r| r.extra.text_tokens = Some(tokens)),
             format!("the number of text tokens is {tokens}, it must be 1 to 512")
         );
     }

@@ -5,13 +5,16 @@ use std::fs;
 use burn::tensor::{DType, Device, Tensor};
 use conceptrol_core::{
     Grid,
+    message::chain,
     models::image::MaskImage,
     pipeline::{ConceptPlace, ImageSize, Pipeline, PipelineError, Silent, Start},
 };
 use conceptrol_flux::{Flux, FluxConfig, pipeline::Request};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use crate::tiny::{bare, copy, flux, generate, latents, one_concept, pictures, reference};
+use crate::tiny::{
+    bare, copy, flux, generate, latents, one_concept, pictures, reference, shallower,
+};
 
 fn mask(inside: impl Fn(usize, usize) -> bool) -> MaskImage {
     let pixels = (0..48).flat_map(|y| (0..64).map(move |x| (x, y)));
@@ -80,6 +83,18 @@ fn fill(further: f32) -> (tempfile::TempDir, Flux) {
     .expect("writable");
     let flux = Flux::open(folder.path(), bare()).expect("a model that repaints");
     (folder, flux)
+}
+
+/// It reads a region pixel by pixel, 16 x 16 a token.
+#[test]
+fn a_model_that_repaints_has_the_published_autoencoders_factor() {
+    let (folder, _) = fill(0.0);
+    shallower(folder.path());
+    let refused = Flux::open(folder.path(), bare()).expect_err("another factor");
+    assert_eq!(
+        chain(&refused),
+        "the autoencoder: 8 pixels a token instead of 16"
+    );
 }
 
 /// Without references: Fill has none.

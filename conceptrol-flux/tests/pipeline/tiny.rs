@@ -150,3 +150,14 @@ fn copy_all(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Takes a level from the autoencoder's configuration.
+pub(crate) fn shallower(model: &Path) {
+    let config = model.join("vae/config.json");
+    let text = fs::read_to_string(&config).expect("text");
+    let mut vae: serde_json::Value = serde_json::from_str(&text).expect("json");
+    for list in ["block_out_channels", "down_block_types", "up_block_types"] {
+        vae[list].as_array_mut().expect("a list").pop();
+    }
+    fs::write(&config, vae.to_string()).expect("written");
+}

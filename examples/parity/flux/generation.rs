@@ -257,7 +257,8 @@ fn flux_request(case: &Case) -> Result<Request, Box<dyn Error>> {
         redux::set(case, &mut request)?;
     } else {
         let tokens = params["max_sequence_length"].as_u64();
-        request.extra.text_tokens = usize::try_from(tokens.ok_or("no max_sequence_length")?)?;
+        let tokens = tokens.ok_or("no max_sequence_length")?;
+        request.extra.text_tokens = Some(usize::try_from(tokens)?);
     }
     if is_kontext(case) {
         let own = params["auto_resize"] == false;

@@ -12,7 +12,7 @@ use conceptrol_core::{
 use conceptrol_flux::{
     Flux,
     kontext::{MAX_AREA, output_size, reference_size},
-    latents::{grid_positions, unpack},
+    latents::{PIXELS_PER_TOKEN, grid_positions, unpack},
     omini::Placement,
     pipeline::Encoded,
 };
@@ -34,7 +34,7 @@ pub(super) fn tables(case: &Case, report: &mut Report) -> Outcome {
             report,
             "kontext_reference",
             picture,
-            reference_size(picture),
+            reference_size(picture, PIXELS_PER_TOKEN),
             size(&row, "chosen_")?,
         );
     }
@@ -44,7 +44,7 @@ pub(super) fn tables(case: &Case, report: &mut Report) -> Outcome {
             report,
             "kontext_output",
             asked,
-            output_size(asked, MAX_AREA),
+            output_size(asked, MAX_AREA, PIXELS_PER_TOKEN),
             size(&row, "used_")?,
         );
     }

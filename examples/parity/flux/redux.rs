@@ -27,7 +27,7 @@ pub(super) fn is_redux(case: &Case) -> bool {
 pub(super) fn set(case: &Case, request: &mut Request) -> Outcome {
     let params = case.params();
     let tokens = params["text_tokens"].as_u64().ok_or("no text_tokens")?;
-    request.extra.text_tokens = usize::try_from(tokens)?;
+    request.extra.text_tokens = Some(usize::try_from(tokens)?);
     request.mode = Mode::Adapter;
     for path in case.files("images") {
         let picture = ConceptRequest::new("picture", image::open(path)?);

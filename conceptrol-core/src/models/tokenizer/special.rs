@@ -13,7 +13,7 @@ use super::vocabulary::Vocabulary;
 const CLIP_LENGTH: usize = 77;
 
 /// A window longer than this is the "no limit" some configurations write (1e30).
-const MAX_LENGTH: f64 = 8192.0;
+pub(super) const MAX_LENGTH: f64 = 8192.0;
 
 /// Special tokens a configuration may add; textual inversions add a few dozen.
 const MOST_ADDED: usize = 4096;

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 use super::encoded::{EncodedPrompt, Truncation};
 use super::error::TokenizerError;
-use super::files::{VOCABULARY_LIMIT, malformed, parse, read};
+use super::files::{VOCABULARY_LIMIT, malformed, parse, read, read_json_if_present};
 use super::model::check_model;
 use super::parts::Parts;
+use super::special::MAX_LENGTH;
 use crate::concept::{PromptTokens, Token, TokenStyle};
 
 /// Unigram tokenizer that keeps case, without a start token; an end token, then padding.
@@ -19,6 +21,7 @@ pub struct T5Tokenizer {
     inner: Tokenizer,
     end: u32,
     padding: u32,
+    length: Option<usize>,
 }
 
 impl T5Tokenizer {
@@ -56,7 +59,14 @@ impl T5Tokenizer {
             inner,
             end,
             padding,
+            length: model_max_length(&file)?,
         })
+    }
+
+    /// The most tokens of a prompt, with the end token: `model_max_length` in the `tokenizer_config.json` beside the file, if it
+    /// says one.
+    pub fn length(&self) -> Option<usize> {
+        self.length
     }
 
     /// Tokenizes a prompt for the encoder: at most `length - 1` tokens, end token, padding. FLUX uses 512, schnell 256.
@@ -127,4 +137,19 @@ impl T5Tokenizer {
     pub fn end_id(&self) -> u32 {
         self.end
     }
+}
+
+/// The part of `tokenizer_config.json` that matters.
+#[derive(Deserialize, Default)]
+struct Config {
+    model_max_length: Option<f64>,
+}
+
+/// The most tokens of a prompt, as the configuration beside a tokenizer says; transformers writes 1e30 for none.
+fn model_max_length(tokenizer: &Path) -> Result<Option<usize>, TokenizerError> {
+    let path = tokenizer.with_file_name("tokenizer_config.json");
+    let config: Config = read_json_if_present(&path)?.unwrap_or_default();
+    let length = config.model_max_length;
+    let length = length.filter(|length| (1.0..=MAX_LENGTH).contains(length));
+    Ok(length.map(|length| length as usize))
 }
