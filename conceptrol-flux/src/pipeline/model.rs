@@ -166,11 +166,10 @@ impl Flux {
         profile.multiple = 2 * profile.downscale;
         profile.max_edge = SIDE_LIMIT;
         profile.mixes_guidance = false;
-        let edge = match kind {
-            Kind::TextToImage => 512,
+        profile.defaults.size = ImageSize::square(match kind {
+            Kind::TextToImage => vae_config.sample_size.min(512),
             Kind::Kontext => 1024,
-        };
-        profile.defaults.size = ImageSize::square(edge.min(vae_config.sample_size));
+        });
         profile.defaults.steps = 20;
         profile.defaults.guidance = match config.reads_region() {
             true => 30.0,

@@ -70,7 +70,8 @@ fn its_pictures_have_the_aspect_of_the_reference() {
     assert_eq!(flux.size(&asked), first);
     asked.concepts.clear();
     assert_eq!(flux.size(&asked), ImageSize::square(1024));
-    assert_eq!(open(bare()).size(&asked), ImageSize::square(512));
+    // what its autoencoder was trained with, as that is less than 512
+    assert_eq!(open(bare()).size(&asked), ImageSize::square(32));
 }
 
 #[test]

@@ -193,7 +193,7 @@ def personal(
     tints = [who.tint for who in people]
     asked = identity.questions(random, [identity.kind_of(place, who) for who in people])
     again = lambda rows: rows.repeat_interleave(seeds, 0)  # one row per picture
-    embeddings, asked = again(model.embed(references)), again(asked)
+    read, embeddings, asked = again(model.read(references)), again(model.embed(references)), again(asked)
     index = again(torch.tensor([[world.NOUNS.index(n) for n in names] for _, names in prompts]))
     prompts, tints = ([x for x in rows for _ in range(seeds)] for rows in (prompts, tints))
     of_prompt = lambda scores: metrics.mean(scores.unflatten(0, (count, seeds)).nanmean(1))
@@ -202,7 +202,7 @@ def personal(
 
         def sample(part: slice) -> torch.Tensor:
             texts, names = [p for p, _ in prompts[part]], [n[0] for _, n in prompts[part]]
-            return model.sample(texts, names, embeddings[part], list(range(len(prompts)))[part], scale, gated, **how)
+            return model.sample(texts, names, read[part], list(range(len(prompts)))[part], scale, gated, **how)
 
         pictures = in_chunks(sample, len(prompts))
         found, counts = segmenter.areas(oracle, pictures)

@@ -40,6 +40,14 @@ def concept_block() -> dict:
     return {"concept_block": block}
 
 
+def without_paths(folder: Path) -> None:
+    """Configurations without the paths of the machine that trained the model."""
+    for config in folder.glob("*/config.json"):
+        entries = json.loads(config.read_text())
+        entries.pop("_name_or_path", None)
+        config.write_text(json.dumps(entries, indent=2) + "\n")
+
+
 def write(folder: Path = PACKAGE) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     model = settings.MODEL
@@ -63,10 +71,7 @@ def write(folder: Path = PACKAGE) -> None:
     pretty = re.sub(r"\[\s+([\d.]+),\s+([\d.]+)\s+\]", r"[\1, \2]", json.dumps(concept_block(), indent=2))  # pairs on one line
     (folder / "conceptrol.json").write_text(pretty + "\n")
     references.write(folder / "references")
-    for config in folder.glob("*/config.json"):  # paths of the machine that trained it
-        entries = json.loads(config.read_text())
-        entries.pop("_name_or_path", None)
-        config.write_text(json.dumps(entries, indent=2) + "\n")
+    without_paths(folder)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     if size > LIMIT:
         raise SystemExit(f"{folder} has {size} bytes, more than {LIMIT}")

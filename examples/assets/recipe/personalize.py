@@ -64,6 +64,10 @@ class Personalizer:
         """[n, 3, SIZE, SIZE] in 0..1 to [n, width]"""
         return self.encoder(normalized(images)).image_embeds
 
+    def read(self, images: torch.Tensor) -> torch.Tensor:
+        """References as `sample` takes them."""
+        return self.embed(images)
+
     @torch.no_grad()
     def embed_file(self, path: Path) -> torch.Tensor:
         pixels = self.processor(Image.open(path).convert("RGB"), return_tensors="pt").pixel_values

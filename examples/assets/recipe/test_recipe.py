@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
+from diffusers import FluxTransformer2DModel, UNet2DConditionModel
+from diffusers.models.attention_processor import FluxAttnProcessor2_0
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -17,6 +18,8 @@ from transformers import CLIPTokenizer
 import adapter
 import dataset
 import fast
+import flux
+import flux_adapter
 import identity
 import instruments
 import retime
@@ -186,6 +189,54 @@ class Recipe(unittest.TestCase):
         picture = sample_with_diffusers(ASSETS / "tiny-sd", reference, "an apple and a rocket on the beach", steps=4)
         self.assertEqual(picture.size, (settings.PIXELS, settings.PIXELS))
         self.assertGreater(np.asarray(picture).std(), 5)
+
+
+class Flux(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(0)
+        self.model = flux.Flux(FluxTransformer2DModel(**flux.CONFIG), vocabulary=200).eval().requires_grad_(False)
+        for module in self.model.transformer.modules():  # blocks begin as the identity
+            if isinstance(module, torch.nn.Linear):
+                torch.nn.init.normal_(module.weight, std=0.05)
+        self.inputs = (torch.randn(2, 64, 16), torch.rand(2), torch.randn(2, flux.TOKENS, 128), torch.randn(2, 128), torch.tensor([1.0, 3.5]))
+
+    def test_faster_attention_computes_the_same(self):
+        fast_one = self.model.velocity(*self.inputs)
+        transformer = self.model.transformer
+        for block in [*transformer.transformer_blocks, *transformer.single_transformer_blocks]:
+            block.attn.set_processor(FluxAttnProcessor2_0())
+        torch.testing.assert_close(self.model.velocity(*self.inputs), fast_one, rtol=1e-4, atol=1e-4)
+
+    def test_a_reference_that_nothing_sees_changes_nothing(self):
+        packed, *rest = self.inputs
+        streams = flux_adapter.Conditioned(self.model, flux_adapter.Omini(self.model.transformer))
+        seen = flux.TOKENS + flux.SIDE**2
+        bias = torch.zeros(seen + flux.SIDE**2, seen + flux.SIDE**2)
+        with torch.no_grad():
+            open_to = streams(packed, torch.randn_like(packed), *rest, bias)
+            bias[:seen, seen:] = -torch.inf
+            alone = streams(packed, torch.randn_like(packed), *rest, bias)
+        torch.testing.assert_close(alone, self.model.velocity(*self.inputs), rtol=1e-4, atol=1e-4)
+        self.assertGreater((open_to - alone).abs().max(), 0.01)
+
+    def test_packing_is_undone(self):
+        latents = torch.randn(2, 4, 16, 16)
+        torch.testing.assert_close(flux.unpack(flux.pack(latents)), latents)
+
+    def test_every_caption_fits_and_nouns_are_found(self):
+        tokens, place, random = flux.make_tokenizer(), world.World(), np.random.default_rng(5)
+        for _ in range(200):
+            scene = place.scene(random)
+            ids = tokens(scene.caption).input_ids
+            self.assertLessEqual(len(ids), flux.TOKENS)
+            self.assertNotIn(tokens.unk_token_id, ids)
+
+    def test_steps_are_those_of_the_stock_pipeline(self):
+        levels = flux.sigmas(20)
+        self.assertEqual((levels[0], levels[-1]), (1.0, 0.0))
+        mu = 0.5 + (64 - 256) * (1.15 - 0.5) / (4096 - 256)
+        at = np.linspace(1, 1 / 20, 20)[10]
+        self.assertAlmostEqual(levels[10].item(), np.exp(mu) / (np.exp(mu) + 1 / at - 1), places=5)
 
 
 class Dataset(unittest.TestCase):

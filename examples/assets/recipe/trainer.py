@@ -44,6 +44,12 @@ def _child(rank: int, main: Callable[[int], None]) -> None:
     dist.destroy_process_group()
 
 
+def wait() -> None:
+    """Until every process is here."""
+    if settings.PROCESSES > 1:
+        dist.barrier()
+
+
 def learning_rate(step: int, steps: int) -> float:
     """Of the peak rate."""
     warm = min(100, steps // 10 + 1)
@@ -84,10 +90,15 @@ def train(
     """
     steps, log, world = settings.steps(stage), Log(stage, rank), settings.PROCESSES
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizers = [torch.optim.AdamW([p for p in parameters if not muon or p.ndim < 2], peak, betas=(0.9, 0.99))]
-    if muon:
-        optimizers.append(Muon([p for p in parameters if p.ndim >= 2], muon))
-    peaks = (peak, muon)
+    matrix = lambda p: muon > 0 and p.ndim >= 2 and not hasattr(p, "table")  # a table of embeddings has a row for each token
+    matrices, others = [p for p in parameters if matrix(p)], [p for p in parameters if not matrix(p)]
+    optimizers, peaks = [], []
+    if others:
+        optimizers.append(torch.optim.AdamW(others, peak, betas=(0.9, 0.99)))
+        peaks.append(peak)
+    if matrices:
+        optimizers.append(Muon(matrices, muon))
+        peaks.append(muon)
     path, step = settings.BUILD / f"checkpoint_{stage}.pt", 0
     if path.exists():
         saved = torch.load(path, weights_only=True)
