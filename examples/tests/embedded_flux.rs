@@ -1,6 +1,8 @@
 //! The embedded FLUX: its folder says all that a request needs, and its latents are those of diffusers and of the code that
 //! trained its adapter.
 
+mod common;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -13,6 +15,8 @@ use conceptrol_core::{
 };
 use conceptrol_flux::{Flux, pipeline::Request};
 use safetensors::SafeTensors;
+
+use common::max_difference;
 
 fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tiny-flux")
@@ -69,13 +73,6 @@ fn latents(pipeline: &Flux, request: &Request) -> Vec<f32> {
     latents.into_data().try_to_vec().expect("f32")
 }
 
-/// Largest difference, of numbers of about 1.
-fn difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "as many latents");
-    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-    differences.fold(0.0, |most, x| if x.is_nan() || x > most { x } else { most })
-}
-
 #[test]
 fn latents_are_those_of_pytorch() {
     let (golden, pipeline) = (Golden::open(), pipeline());
@@ -84,7 +81,7 @@ fn latents_are_those_of_pytorch() {
         (Mode::Adapter, "with_reference"),
     ] {
         let found = latents(&pipeline, &golden.request().mode(mode));
-        let difference = difference(&found, &golden.latents(name));
+        let difference = max_difference(&found, &golden.latents(name));
         // four steps in f32, whose sums are added up in another order
         assert!(difference < 1e-4, "{name}: {difference:e}");
     }
@@ -104,7 +101,7 @@ fn the_folder_says_size_and_tokens() {
 }
 
 #[test]
-fn conceptrol_keeps_the_reference_to_its_concept() {
+fn conceptrol_differs_from_text_and_plain_and_is_deterministic() {
     let (golden, pipeline) = (Golden::open(), pipeline());
     let in_mode = |mode| latents(&pipeline, &golden.request().mode(mode));
     let [text, plain, gated] = [Mode::TextOnly, Mode::Adapter, Mode::Conceptrol].map(in_mode);

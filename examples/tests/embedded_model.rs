@@ -1,5 +1,7 @@
 //! The embedded model through the whole pipeline: determinism, equivalences, bad requests.
 
+mod common;
+
 use std::{ops::ControlFlow, path::PathBuf};
 
 use burn::tensor::{Device, Tensor};
@@ -14,6 +16,8 @@ use conceptrol_core::{
     },
 };
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
+
+use common::max_difference;
 
 fn assets() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("assets")
@@ -43,13 +47,6 @@ fn latents(pipeline: &StableDiffusion, request: &Request) -> Vec<f32> {
         .generate(request, &mut Silent)
         .expect("a valid request");
     generation.latents.into_data().try_to_vec().expect("f32")
-}
-
-fn max_difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "as many latents");
-    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-    // NaN stays, so that no comparison passes because of it.
-    differences.fold(0.0, |most, x| if x.is_nan() || x > most { x } else { most })
 }
 
 #[test]

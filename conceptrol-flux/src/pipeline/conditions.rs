@@ -12,13 +12,10 @@ use crate::pipeline::{
     Flux, Kind, ReduxPictures, Request, readers::Reader, redux::is_redux, sequence::Reference,
 };
 
-/// Side of the references with which the published OminiControl adapters were trained.
-const CONDITION_EDGE: usize = 512;
-
 /// Size at which the authors' code reads every reference picture.
 const AUTHORS_SIZE: ConditionSize = ConditionSize::Exact {
-    height: CONDITION_EDGE,
-    width: CONDITION_EDGE,
+    height: 512,
+    width: 512,
 };
 
 impl Flux {
@@ -80,7 +77,8 @@ impl Flux {
     /// The size at which pictures beside the latents are read where nothing else is asked for.
     fn condition_size(&self) -> ConditionSize {
         match self.kind() {
-            Kind::TextToImage => ConditionSize::Area(CONDITION_EDGE.min(self.vae_edge()).pow(2)),
+            // as large as the pictures that are made unasked: what both models and their adapters were trained with
+            Kind::TextToImage => ConditionSize::Area(self.profile.defaults.size.pixels()),
             Kind::Kontext => ConditionSize::Preferred,
         }
     }

@@ -350,11 +350,6 @@ impl Flux {
         need.peak(self.options.residency)
     }
 
-    /// Side of the pictures of the autoencoder's training.
-    pub(super) fn vae_edge(&self) -> usize {
-        self.vae_config.sample_size
-    }
-
     pub(super) fn vae_dtype(&self) -> FloatDType {
         self.vae_config.compute_dtype(self.options.dtype)
     }

@@ -55,9 +55,11 @@ class _GroupNorm(torch.autograd.Function):
         return dx.view(shape), along.sum(0), total.sum(0), None, None
 
 
-def probabilities(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    """Softmax of scaled dot products, from [batch, heads, tokens, width] each to [batch, heads, queries, keys]."""
+def probabilities(query: torch.Tensor, key: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Softmax of scaled dot products plus `bias`, from [batch, heads, tokens, width] each to [batch, heads, queries, keys]."""
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    if bias is not None:
+        scores = scores + bias
     return scores.softmax(-1, dtype=scores.dtype)
 
 

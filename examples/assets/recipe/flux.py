@@ -140,12 +140,12 @@ class Flux(nn.Module):
         self.t5.shared.weight.table = True
         accelerate(self.transformer)
 
-    def forward(self, packed, sigma, ids, pooled, guidance, positions=None):
+    def forward(self, packed, sigma, ids, pooled, guidance):
         """packed [n, tokens, 16], sigma [n], ids [n, TOKENS] -> velocity [n, tokens, 16]"""
         states = self.t5(ids).last_hidden_state
-        return self.velocity(packed, sigma, states, pooled, guidance, positions)
+        return self.velocity(packed, sigma, states, pooled, guidance)
 
-    def velocity(self, packed, sigma, states, pooled, guidance, positions=None):
+    def velocity(self, packed, sigma, states, pooled, guidance):
         return self.transformer(
             hidden_states=packed,
             timestep=sigma,
@@ -153,7 +153,7 @@ class Flux(nn.Module):
             encoder_hidden_states=states,
             pooled_projections=pooled,
             txt_ids=torch.zeros(states.shape[1], 3),
-            img_ids=grid_positions() if positions is None else positions,
+            img_ids=grid_positions(),
         ).sample
 
     def save(self, folder: Path) -> None:

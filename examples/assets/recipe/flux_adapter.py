@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import fast
 import flux
 import settings
 import sheets
@@ -103,11 +104,7 @@ class Conditioned:
     def _attend(self, q, k, v, bias):
         cos, sin = (part.to(q[0].dtype) for part in self.rotary)
         query, key = flux.rotate(torch.cat(q, 2), cos, sin), flux.rotate(torch.cat(k, 2), cos, sin)
-        value = torch.cat(v, 2)
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        if bias is not None:
-            scores = scores + bias
-        out = scores.softmax(-1, dtype=scores.dtype) @ value
+        out = fast.probabilities(query, key, bias) @ torch.cat(v, 2)
         return out.transpose(1, 2).flatten(2).split(self.lengths, 1)
 
     def _double(self, block, streams, moments, applied, bias):

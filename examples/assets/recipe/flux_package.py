@@ -1,6 +1,5 @@
 """Stage 17: the small FLUX in half precision, in the layout of diffusers, and a proof that diffusers loads it unchanged."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from flux_adapter import FILE, Conditioned, Omini, denoised
 from package import LIMIT, halved, without_paths
 
 PACKAGE = settings.BUILD / "tiny-flux"
-CONCEPT_BLOCK = "transformer_blocks.3"  # see the model card
 
 
 def write(folder: Path = PACKAGE) -> None:

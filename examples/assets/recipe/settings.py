@@ -26,7 +26,7 @@ LATENT = 16  # side of a latent
 TOKENS = 77  # text window
 
 # steps of each stage and pictures per process and step
-STEPS = {"clip": 2400, "vae": 3000, "unet": 2800, "adapter": 1200, "segmenter": 1200, "identity": 1000, "scorer": 2000, "flux": 4000, "flux_guidance": 600, "flux_adapter": 2000}
+STEPS = {"clip": 2400, "vae": 3000, "unet": 2800, "adapter": 1200, "segmenter": 1200, "identity": 1000, "scorer": 2000, "flux": 2000, "flux_guidance": 720, "flux_adapter": 800}
 BATCH = {"clip": 48, "vae": 8, "unet": 64, "adapter": 64, "segmenter": 32, "identity": 24, "scorer": 48, "flux": 64, "flux_guidance": 64, "flux_adapter": 64}
 POOL = {"vae": 6000, "unet": 4000, "adapter": 8000, "flux_adapter": 12000}  # pre-made samples per process
 if QUICK:

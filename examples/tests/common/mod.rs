@@ -45,3 +45,11 @@ pub(crate) fn example(name: &str) -> Command {
     );
     Command::new(program)
 }
+
+/// Largest difference of two pictures' latents.
+pub(crate) fn max_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "as many latents");
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    // NaN stays, so that no comparison passes because of it.
+    differences.fold(0.0, |most, x| if x.is_nan() || x > most { x } else { most })
+}

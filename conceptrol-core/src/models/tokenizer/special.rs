@@ -13,7 +13,7 @@ use super::vocabulary::Vocabulary;
 const CLIP_LENGTH: usize = 77;
 
 /// A window longer than this is the "no limit" some configurations write (1e30).
-pub(super) const MAX_LENGTH: f64 = 8192.0;
+const MAX_LENGTH: f64 = 8192.0;
 
 /// Special tokens a configuration may add; textual inversions add a few dozen.
 const MOST_ADDED: usize = 4096;
@@ -44,6 +44,12 @@ struct Config {
     model_max_length: Option<f64>,
     #[serde(default)]
     added_tokens_decoder: BTreeMap<u32, Named>,
+}
+
+/// The text window that a configuration's `model_max_length` is, if it limits anything: `least` tokens or more.
+pub(super) fn window(model_max_length: Option<f64>, least: f64) -> Option<usize> {
+    let length = model_max_length.filter(|length| (least..=MAX_LENGTH).contains(length));
+    length.map(|length| length as usize)
 }
 
 /// Ids of the special tokens of a CLIP tokenizer.
@@ -107,10 +113,7 @@ impl Special {
             .filter(|(text, _)| !text.is_empty())
             .map(|(text, id)| (text, vec![id]))
             .collect();
-        let length = config
-            .model_max_length
-            .filter(|length| (3.0..=MAX_LENGTH).contains(length))
-            .map_or(CLIP_LENGTH, |length| length as usize);
+        let length = window(config.model_max_length, 3.0).unwrap_or(CLIP_LENGTH);
         let mut special = Self {
             start,
             end,

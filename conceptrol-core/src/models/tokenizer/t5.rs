@@ -10,7 +10,7 @@ use super::error::TokenizerError;
 use super::files::{VOCABULARY_LIMIT, malformed, parse, read, read_json_if_present};
 use super::model::check_model;
 use super::parts::Parts;
-use super::special::MAX_LENGTH;
+use super::special::window;
 use crate::concept::{PromptTokens, Token, TokenStyle};
 
 /// Unigram tokenizer that keeps case, without a start token; an end token, then padding.
@@ -145,11 +145,9 @@ struct Config {
     model_max_length: Option<f64>,
 }
 
-/// The most tokens of a prompt, as the configuration beside a tokenizer says; transformers writes 1e30 for none.
+/// The most tokens of a prompt, as the configuration beside a tokenizer says.
 fn model_max_length(tokenizer: &Path) -> Result<Option<usize>, TokenizerError> {
     let path = tokenizer.with_file_name("tokenizer_config.json");
     let config: Config = read_json_if_present(&path)?.unwrap_or_default();
-    let length = config.model_max_length;
-    let length = length.filter(|length| (1.0..=MAX_LENGTH).contains(length));
-    Ok(length.map(|length| length as usize))
+    Ok(window(config.model_max_length, 1.0))
 }
