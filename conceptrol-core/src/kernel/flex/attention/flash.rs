@@ -13,7 +13,7 @@ use crate::kernel::{
     LogitBias,
     flex::{
         aligned::Aligned,
-        gemm::{Gemm, Init, KC, LHS_STRIDE, Packed, Stored, pack_lhs_row},
+        gemm::{Ahead, Gemm, Init, KC, LHS_STRIDE, Packed, Stored, pack_lhs_row},
         scalar::{Scalar, narrow},
         shared::Shared,
         simd::{Job, Simd, vectorised},
@@ -215,6 +215,7 @@ impl<T: Stored> Block<'_, T> {
                         out: scratch.scores.as_mut_ptr().add(column),
                         out_stride: LHS_STRIDE,
                         init,
+                        ahead: Ahead::NOTHING,
                     };
                     let kernel = &mut self.kernel;
                     T::Packed::macro_kernel(kernel, s, rows.len(), vectors, gemm);
@@ -274,6 +275,7 @@ impl<T: Stored> Block<'_, T> {
                 } else {
                     Init::Out
                 },
+                ahead: Ahead::NOTHING,
             };
             T::Packed::macro_kernel(&mut self.kernel, s, rows.len(), width / S::LANES, gemm);
         }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::kernel::flex::{
     aligned::Aligned,
-    gemm::{Gemm, Init, KC, LHS_STRIDE, macro_kernel},
+    gemm::{Ahead, Gemm, Init, KC, LHS_STRIDE, macro_kernel},
     scalar::{Scalar, widen},
     simd::{Job, Simd, vectorised},
 };
@@ -118,6 +118,7 @@ impl<E: Scalar> Job for Group<'_, E> {
                             out: self.scores.as_mut_ptr().add(index * layout.nr),
                             out_stride: stride,
                             init,
+                            ahead: Ahead::NOTHING,
                         };
                         macro_kernel(s, rows, S::NR_VECTORS, gemm);
                     }

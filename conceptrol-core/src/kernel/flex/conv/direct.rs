@@ -7,7 +7,7 @@ use crate::cancel::Cancel;
 use super::{ConvShape, planes::Planes};
 use crate::kernel::flex::{
     aligned::Aligned,
-    gemm::{Gemm, Init, LHS_STRIDE, Packed, Stored, nr, pack_lhs_row},
+    gemm::{Ahead, Gemm, Init, LHS_STRIDE, Packed, Stored, nr, pack_lhs_row},
     scalar::narrow,
     shared::Shared,
     simd::{Job, Simd, vectorised},
@@ -161,6 +161,7 @@ impl<T: Stored> Job for Block<'_, T> {
                             } else {
                                 Init::Out
                             },
+                            ahead: Ahead::NOTHING,
                         };
                         T::Packed::macro_kernel(&mut kernel, s, rows, S::NR_VECTORS, gemm);
                     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::cancel::Cancel;
 
 use super::{
-    micro_kernel::{Gemm, Init, LHS_STRIDE},
+    micro_kernel::{Ahead, Gemm, Init, LHS_STRIDE},
     pack::{nr, pack_lhs_row},
     packed::{Packed, Stored},
     panels::{Matrix, Panels, Weight},
@@ -249,6 +249,16 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Job for Block<'_, T, W
                         &panel[..k.len() * nr]
                     }
                 };
+                let ahead = match self.packed {
+                    Some(packed) if index + 1 < self.panels.len() => {
+                        Ahead::of(&packed[((index + 1) * depth + from) * nr..][..k.len() * nr])
+                    }
+                    Some(packed) if k.end < depth => {
+                        let next = (k.end + slice).min(depth) - k.end;
+                        Ahead::of(&packed[k.end * nr..][..next * nr])
+                    }
+                    _ => Ahead::NOTHING,
+                };
                 let bias = &self.layer.bias[column * nr..][..nr];
                 // SAFETY: `lhs` holds `rows` rows; `rhs` `k` rows of `nr`; `sums` `rows` rows of `stride`.
                 unsafe {
@@ -264,6 +274,7 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Job for Block<'_, T, W
                         } else {
                             Init::Out
                         },
+                        ahead,
                     };
                     T::Packed::macro_kernel(&mut kernel, s, rows, S::NR_VECTORS, gemm);
                 }

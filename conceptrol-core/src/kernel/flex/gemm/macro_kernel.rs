@@ -49,19 +49,20 @@ unsafe fn strip<S: Simd, P: Packed, const ROWS: usize, const VECTORS: usize>(
     rows: usize,
     gemm: Gemm<P>,
 ) -> usize {
-    let mut row = 0;
+    let (mut row, mut ahead) = (0, gemm.ahead);
     // SAFETY: the groups partition the rows.
     unsafe {
         while row + ROWS <= rows {
-            micro_kernel::<S, P, ROWS, VECTORS>(s, gemm.at_row(row));
+            let ahead = ahead.of_tile(gemm.k, gemm.rhs);
+            micro_kernel::<S, P, ROWS, VECTORS>(s, gemm.at_row(row), ahead);
             row += ROWS;
         }
         while row + 2 <= rows {
-            micro_kernel::<S, P, 2, VECTORS>(s, gemm.at_row(row));
+            micro_kernel::<S, P, 2, VECTORS>(s, gemm.at_row(row), gemm.rhs);
             row += 2;
         }
         if row < rows {
-            micro_kernel::<S, P, 1, VECTORS>(s, gemm.at_row(row));
+            micro_kernel::<S, P, 1, VECTORS>(s, gemm.at_row(row), gemm.rhs);
         }
     }
     VECTORS
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
     use crate::kernel::flex::{
         aligned::Aligned,
-        gemm::{Init, LHS_STRIDE, pack_rhs},
+        gemm::{Ahead, Init, LHS_STRIDE, pack_rhs},
         simd::{Job, on_every_instruction_set},
     };
 
@@ -115,6 +116,7 @@ mod tests {
                 out: out.as_mut_ptr(),
                 out_stride: nr,
                 init: Init::Zero,
+                ahead: Ahead::NOTHING,
             };
             // SAFETY: `rows` rows, a panel of `nr` columns.
             unsafe { macro_kernel(s, rows, S::NR_VECTORS, gemm) };

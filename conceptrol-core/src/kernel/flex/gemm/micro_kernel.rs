@@ -38,6 +38,49 @@ pub(crate) struct Gemm<P = f32> {
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
     pub(crate) init: Init,
+    pub(crate) ahead: Ahead<P>,
+}
+
+/// What is read after a product: it is brought nearer while the product is computed, a line of the cache for every [`UNROLL`] steps along the
+/// inner dimension. No result depends on it.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<P>(Option<(*const P, usize)>);
+
+/// Elements in a line of the cache.
+const LINE: usize = 16;
+
+impl<P> Ahead<P> {
+    pub(crate) const NOTHING: Self = Self(None);
+
+    pub(crate) fn of(elements: &[P]) -> Self {
+        Self(Some((elements.as_ptr(), elements.len())))
+    }
+
+    /// What one register tile asks for, and what is left; of nothing, `near`, which is in the cache.
+    #[inline(always)]
+    pub(super) fn of_tile(&mut self, k: usize, near: *const P) -> *const P {
+        let most = k / UNROLL * LINE;
+        match self.0.filter(|(_, left)| *left >= most) {
+            Some((from, left)) => {
+                self.0 = Some((from.wrapping_add(most), left - most));
+                from
+            }
+            None => near,
+        }
+    }
+}
+
+/// Asks for the line at `at`, any address, without waiting.
+#[inline(always)]
+fn prefetch<P>(at: *const P) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has the instruction, which reads nothing a program could see.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 impl<P: Copy> Gemm<P> {
@@ -84,6 +127,7 @@ impl<P: Copy> Gemm<P> {
 pub(crate) unsafe fn micro_kernel<S: Simd, P: Packed, const ROWS: usize, const VECTORS: usize>(
     s: S,
     gemm: Gemm<P>,
+    mut ahead: *const P,
 ) {
     let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
     // SAFETY: all offsets lie in the operands promised by the caller.
@@ -115,6 +159,8 @@ pub(crate) unsafe fn micro_kernel<S: Simd, P: Packed, const ROWS: usize, const V
             for k in 0..UNROLL {
                 rank_one_update(s, &mut sums, lhs.add(k), rhs.add(k * gemm.rhs_stride));
             }
+            prefetch(ahead);
+            ahead = ahead.wrapping_add(LINE);
             // After the last step they may point beyond their operands.
             lhs = lhs.wrapping_add(UNROLL);
             rhs = rhs.wrapping_add(UNROLL * gemm.rhs_stride);

@@ -18,7 +18,7 @@ mod panels;
 
 pub(crate) use linear::linear;
 pub(crate) use macro_kernel::macro_kernel;
-pub(crate) use micro_kernel::{Gemm, Init, KC, LHS_STRIDE};
+pub(crate) use micro_kernel::{Ahead, Gemm, Init, KC, LHS_STRIDE};
 pub(crate) use pack::{nr, pack_lhs_row, pack_rhs};
 pub(crate) use packed::{Packed, Stored};
 pub(crate) use panels::{Matrix, Weight};

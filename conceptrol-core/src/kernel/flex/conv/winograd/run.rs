@@ -17,7 +17,7 @@ use super::{
 use crate::kernel::flex::{
     aligned::{Aligned, with_buffer},
     conv::ConvShape,
-    gemm::{Gemm, Init, macro_kernel, nr},
+    gemm::{Ahead, Gemm, Init, macro_kernel, nr},
     scalar::Scalar,
     shared::Shared,
     simd::{Job, Simd, vectorised},
@@ -176,6 +176,7 @@ impl<E: Scalar, W: Scheme> Job for Block<'_, E, W> {
                             out: sums.as_mut_ptr(),
                             out_stride: row,
                             init: if from == 0 { Init::Zero } else { Init::Later },
+                            ahead: Ahead::NOTHING,
                         };
                         macro_kernel(s, rows, tiles.div_ceil(S::LANES), gemm);
                     }

@@ -135,7 +135,11 @@ impl Job for Vectors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::flex::{aligned::Aligned, gemm::Init, simd::vectorised};
+    use crate::kernel::flex::{
+        aligned::Aligned,
+        gemm::{Ahead, Init},
+        simd::vectorised,
+    };
 
     /// A product by a kernel.
     struct Run<'a> {
@@ -199,6 +203,7 @@ mod tests {
                     out: out.as_mut_ptr(),
                     out_stride: columns,
                     init,
+                    ahead: Ahead::NOTHING,
                 };
                 vectorised(Run {
                     kernel,

@@ -1,7 +1,7 @@
 use std::arch::asm;
 
 use super::micro_kernel::{MicroKernel, SIDE};
-use crate::kernel::flex::gemm::{Gemm, Init, bf16_dot::Bf16x2};
+use crate::kernel::flex::gemm::{Ahead, Gemm, Init, bf16_dot::Bf16x2};
 
 /// The unit in use by a thread. Giving its tiles other shapes takes as long as multiplying several, so they are kept until then.
 #[derive(Debug, Default)]
@@ -35,6 +35,7 @@ impl Tiles {
                             lhs: gemm.lhs.wrapping_add(from),
                             rhs: gemm.rhs.wrapping_add(from * gemm.rhs_stride),
                             init: if from == 0 { gemm.init } else { Init::Out },
+                            ahead: Ahead::NOTHING,
                             ..gemm
                         };
                         for (row, rows, groups) in parts(rows, 2 * SIDE) {
