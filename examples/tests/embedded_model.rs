@@ -17,18 +17,19 @@ use conceptrol_core::{
 };
 use conceptrol_sd::{StableDiffusion, pipeline::Request};
 
-use common::max_difference;
+use common::{golden::Golden, max_difference};
 
 fn assets() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("assets")
 }
 
 fn pipeline() -> StableDiffusion {
+    pipeline_with("ip-adapter.safetensors")
+}
+
+fn pipeline_with(adapter: &str) -> StableDiffusion {
     let model = assets().join("tiny-sd");
-    let adapter = (
-        model.join("ip-adapter.safetensors"),
-        model.join("image_encoder"),
-    );
+    let adapter = (model.join(adapter), model.join("image_encoder"));
     let options = LoadOptions::new(Device::flex()).adapter(adapter);
     StableDiffusion::open(&model, options).expect("the embedded model opens")
 }
@@ -47,6 +48,28 @@ fn latents(pipeline: &StableDiffusion, request: &Request) -> Vec<f32> {
         .generate(request, &mut Silent)
         .expect("a valid request");
     generation.latents.into_data().try_to_vec().expect("f32")
+}
+
+/// Text only, the base adapter and the plus adapter are what diffusers makes of the same files.
+#[test]
+fn latents_are_those_of_diffusers() {
+    let golden = Golden::open("tiny_sd.safetensors");
+    let request = Request::new(golden.said("prompt"))
+        .concept(ConceptRequest::new("rocket", golden.picture()))
+        .window(StepWindow::after_warmup(0.0).expect("valid"))
+        .seed(golden.number("seed"))
+        .steps(golden.number("steps"))
+        .guidance_scale(golden.number("guidance"));
+    for (mode, adapter, name) in [
+        (Mode::TextOnly, "ip-adapter.safetensors", "text_only"),
+        (Mode::Adapter, "ip-adapter.safetensors", "base"),
+        (Mode::Adapter, "ip-adapter-plus.safetensors", "plus"),
+    ] {
+        let found = latents(&pipeline_with(adapter), &request.clone().mode(mode));
+        let difference = max_difference(&found, &golden.latents(name));
+        // four guided steps in f32, whose sums are added up in another order
+        assert!(difference < 1e-4, "{name}: {difference:e}");
+    }
 }
 
 #[test]

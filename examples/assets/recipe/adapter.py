@@ -9,6 +9,9 @@ alone may have begun it before the warm-up ended, and the adapter learns to lead
 `--together`: the UNet is trained, too, so that it learns to use what a reference says; in `ALONE` of the samples the adapter is off,
 so that the UNet stays as good at words alone, and in the others at strengths from `WEAKEST` to 1. It begins with
 `model/unet_start` and writes `model/unet`.
+
+`--plus`: a plus adapter, whose 16 tokens read all states of the image encoder, not its one embedding. Its keys and values begin with
+those of the base adapter.
 """
 
 import sys
@@ -19,16 +22,18 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 import fast
 import settings
 import trainer
 import unet as denoiser
 import world
+from resampler import Resampler
 from text import TextStates
 
-IMAGE_TOKENS = 4
+PLUS = "--plus" in sys.argv
+IMAGE_TOKENS = 16 if PLUS else 4
 SINGLE = 0.2  # share of scenes with one object; nouns are mistaken for each other where there are two
 ITSELF = 0.1  # share of references that are the target picture itself
 REPAINT = float(sys.argv[sys.argv.index("--repaint") + 1]) if "--repaint" in sys.argv else 0.0
@@ -36,8 +41,10 @@ REPAINT_AT = (265, 620)  # noise levels at which a wrong identity can be seen an
 PULL = 0.2  # how far, of the way to the right identity; guidance goes the rest
 TOGETHER = "--together" in sys.argv
 ALONE = 0.25 if TOGETHER else 0.0  # share of samples without the adapter
-WEAKEST = 0.2 if TOGETHER else 1.0  # strength of the image branch, from here to 1: a gate is seldom 1, even on its object
-FILE = settings.MODEL / "ip-adapter.safetensors"
+WEAKEST = 0.2 if TOGETHER or PLUS else 1.0  # strength of the image branch, from here to 1: a gate is seldom 1, even on its object
+STAGE = "adapter_plus" if PLUS else "adapter"
+BASE, PLUS_FILE = settings.MODEL / "ip-adapter.safetensors", settings.MODEL / "ip-adapter-plus.safetensors"
+FILE = PLUS_FILE if PLUS else BASE
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
 
@@ -69,7 +76,7 @@ class ImageAttention(nn.Module):
         self.gate = None
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
-        text, image = encoder_hidden_states.split([settings.TOKENS, IMAGE_TOKENS], 1)
+        text, image = encoder_hidden_states[:, : settings.TOKENS], encoder_hidden_states[:, settings.TOKENS :]
         split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
         query = split(attn.to_q(hidden_states))
         probabilities = fast.probabilities(query, split(attn.to_k(text)))
@@ -93,9 +100,10 @@ class Together(nn.Module):
 class Adapter(nn.Module):
     """The trainable parts, installed into `unet`. State names are those of the published adapters."""
 
-    def __init__(self, unet: UNet2DConditionModel, width: int) -> None:
+    def __init__(self, unet: UNet2DConditionModel, encoder: CLIPVisionConfig) -> None:
         super().__init__()
-        self.image_proj = ImageProjection(unet.config.cross_attention_dim, width)
+        cross = unet.config.cross_attention_dim
+        self.image_proj = Resampler(IMAGE_TOKENS, encoder.hidden_size, cross) if PLUS else ImageProjection(cross, encoder.projection_dim)
         self.sites: dict[str, ImageAttention] = {}
         self.ip_adapter = nn.ModuleDict()
         processors, states = {}, unet.state_dict()
@@ -115,9 +123,28 @@ class Adapter(nn.Module):
         self.load_state_dict({name: value.float() for name, value in load_file(path).items()})
         return self
 
+    def load_sites(self, path) -> "Adapter":
+        """The keys and values of another adapter."""
+        sites = {name: value.float() for name, value in load_file(path).items() if name.startswith("ip_adapter.")}
+        missing = self.load_state_dict(sites, strict=False).missing_keys
+        assert all(name.startswith("image_proj.") for name in missing), missing
+        return self
+
 
 def normalized(images: torch.Tensor) -> torch.Tensor:
     return (images - MEAN) / DEVIATION
+
+
+@torch.no_grad()
+def embed(encoder: CLIPVisionModelWithProjection, images: torch.Tensor) -> torch.Tensor:
+    """What the projection reads of normalised pictures [n, 3, PIXELS, PIXELS]: [n, width], of a plus adapter [n, states, width]."""
+    return encoder(images, output_hidden_states=True).hidden_states[-2] if PLUS else encoder(images).image_embeds
+
+
+def nothing(encoder: CLIPVisionModelWithProjection) -> torch.Tensor:
+    """What is read where there is no picture, as diffusers has it: [1, ...]."""
+    zeros = torch.zeros(1, 3, settings.PIXELS, settings.PIXELS)
+    return embed(encoder, zeros) if PLUS else torch.zeros(1, encoder.config.projection_dim)
 
 
 def plain(unet: UNet2DConditionModel) -> UNet2DConditionModel:
@@ -128,18 +155,16 @@ def plain(unet: UNet2DConditionModel) -> UNet2DConditionModel:
 
 
 @torch.no_grad()
-def make_pool(rank: int, text: TextStates, width: int) -> dict:
+def make_pool(rank: int, encoder: CLIPVisionModelWithProjection) -> dict:
     """Latents, captions and, per scene, embeddings of the scene and of two references to one of its objects.
 
     `others` are latents of the same scene with that object in another identity.
     """
     vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
-    encoder = CLIPVisionModelWithProjection.from_pretrained(settings.MODEL / "image_encoder").eval()
-    place, count = world.World(), settings.pool("adapter")
+    place, count = world.World(), settings.pool(STAGE)
     random = np.random.default_rng((settings.SEED, 6, rank))
     latents = torch.empty(2, count, 4, settings.LATENT, settings.LATENT)
-    embeddings, captions = torch.empty(count, 3, width), []
-    embed = lambda images: encoder(normalized(images)).image_embeds
+    embeddings, captions = torch.empty(count, 3, *nothing(encoder).shape[1:], dtype=torch.half if PLUS else torch.float), []
     encode = lambda images: vae.encode(images * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
     for start in range(0, count, 32):
         scenes, others, chosen = [], [], []
@@ -155,9 +180,9 @@ def make_pool(rank: int, text: TextStates, width: int) -> dict:
         rows = slice(start, start + len(scenes))
         images = world.batch([s.image for s in scenes])
         latents[0, rows], latents[1, rows] = encode(images), encode(world.batch([s.image for s in others]))
-        embeddings[rows, 0] = embed(images)
+        embeddings[rows, 0] = embed(encoder, normalized(images))
         for k in (1, 2):
-            embeddings[rows, k] = embed(world.batch([place.reference(random, who, 0.75) for who in chosen]))
+            embeddings[rows, k] = embed(encoder, normalized(world.batch([place.reference(random, who, 0.75) for who in chosen])))
         captions += [s.caption for s in scenes]
     return {"latents": latents[0], "others": latents[1], "embeddings": embeddings, "captions": captions}
 
@@ -167,18 +192,21 @@ def main(rank: int) -> None:
     torch.manual_seed(settings.SEED)
     unet = UNet2DConditionModel.from_pretrained(settings.MODEL / ("unet_start" if TOGETHER else "unet")).requires_grad_(TOGETHER)
     text = TextStates()
-    empty, width = text([""]), 128
+    encoder = CLIPVisionModelWithProjection.from_pretrained(settings.MODEL / "image_encoder").eval().requires_grad_(False)
+    empty, none = text([""]), nothing(encoder)
     fast.accelerate(unet)
-    adapter = Adapter(unet, width)
+    adapter = Adapter(unet, encoder.config)
+    if PLUS:
+        adapter.load_sites(BASE)
     start = settings.MODEL / "adapter_start.safetensors"
     if start.exists():  # weights of an earlier adapter to begin with
         adapter.load(start)
-    path = settings.BUILD / f"pool_adapter_{settings.SEED}_{rank}.pt"
+    path = settings.BUILD / f"pool_{STAGE}_{settings.SEED}_{rank}.pt"
     if not path.exists():
-        torch.save(make_pool(rank, text, width), path)
+        torch.save(make_pool(rank, encoder), path)
     pool = torch.load(path, weights_only=True)
     text.prepare(pool["captions"])
-    count = settings.BATCH["adapter"]
+    count = settings.BATCH[STAGE]
     scheduler = denoiser.scheduler() if TOGETHER else denoiser.saved_scheduler()
     alphas = scheduler.alphas_cumprod
 
@@ -186,9 +214,9 @@ def main(rank: int) -> None:
         pick = torch.randint(0, len(pool["captions"]), (count,))
         which = torch.where(torch.rand(count) < ITSELF, 0, torch.randint(1, 3, (count,)))
         clean, states = pool["latents"][pick], text([pool["captions"][i] for i in pick])
-        embedding = pool["embeddings"][pick, which]
+        embedding = pool["embeddings"][pick, which].float()
         drop = torch.rand(count)  # < 0.05 image, < 0.10 both, < 0.15 text
-        embedding = embedding * (drop >= 0.10).float()[:, None]
+        embedding[drop < 0.10] = none
         states[(drop >= 0.05) & (drop < 0.15)] = empty
         alone = torch.rand(count) < ALONE
         strength = WEAKEST + (1 - WEAKEST) * torch.rand(count)
@@ -213,7 +241,7 @@ def main(rank: int) -> None:
         return ""
 
     trained = Together(unet, adapter) if TOGETHER else adapter
-    trainer.train("adapter", rank, trained, loss, publish, peak=6e-4 if TOGETHER else 1e-3, muon=0.01 if TOGETHER else 0.02)
+    trainer.train(STAGE, rank, trained, loss, publish, peak=6e-4 if TOGETHER else 1e-3, muon=0.01 if TOGETHER else 0.02)
 
 
 if __name__ == "__main__":

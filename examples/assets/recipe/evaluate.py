@@ -10,6 +10,8 @@
 * defaults: the same at the defaults of the library, four seeds each, and how often the judge of `identity.py` finds the reference's
   identity among eight on the concept and on the other object;
 * `first_pictures.png`: nine of these prompts with seeds 0 to 3, at the defaults, too.
+
+With `--plus` the plus adapter is asked the last of the tables, which is then written to `evaluation_plus.json`.
 """
 
 import json
@@ -27,6 +29,7 @@ import settings
 import sheets
 import unet as denoiser
 import world
+from adapter import PLUS
 from personalize import Personalizer
 
 NOISE_LEVELS = (300, 500, 700, 900)  # of SD's schedule
@@ -132,7 +135,7 @@ def edits(model: Personalizer, place: world.World, count: int) -> list[dict]:
         scenes.append(scene)
         tints.append(tint)
         references.append(place.reference(random, world.Identity(noun, style, tint), 1.0))
-    embeddings = model.embed(world.batch(references))
+    embeddings = model.read(world.batch(references))
     with torch.no_grad():
         clean = model.vae.encode(world.batch([s.image for s in scenes]) * 2 - 1).latent_dist.mode()
     clean = clean * model.vae.config.scaling_factor
@@ -237,7 +240,7 @@ def first_pictures(model: Personalizer, place: world.World, count: int = 9, seed
     """What a person sees first: `count` prompts that nobody chose, seeds 0 to `seeds` - 1, everything else the defaults of the library."""
     prompts, _, references = wishes(np.random.default_rng(303), place, count)
     texts, names = ([x for x in row for _ in range(seeds)] for row in ([p for p, _ in prompts], [n[0] for _, n in prompts]))
-    embeddings, numbers = model.embed(references).repeat_interleave(seeds, 0), list(range(seeds)) * count
+    embeddings, numbers = model.read(references).repeat_interleave(seeds, 0), list(range(seeds)) * count
     columns = [references[:, None]]
     for _, scale, gated in DEFAULTS:
         pictures = model.sample(texts, names, embeddings, numbers, scale, gated, **UNASKED)
@@ -253,6 +256,10 @@ def main() -> None:
     torch.set_num_threads(settings.PROCESSES)
     model, place, oracle, judge = Personalizer(), world.World(), segmenter.load(), identity.load()
     few = settings.QUICK or "--few" in sys.argv
+    defaults = lambda sheet: personal(model, place, oracle, judge, 8 if few else 100, 1 if few else 4, DEFAULTS, sheet, **UNASKED)
+    if PLUS:
+        write("evaluation_plus.json", {"defaults": defaults("defaults_plus")})
+        return
     first_pictures(model, place, 2 if few else 9)
     result = {
         "oracle": real_scenes(oracle, place, 16 if few else 400),
@@ -261,12 +268,15 @@ def main() -> None:
         "edits": edits(model, place, 8 if few else 64),
         "personal": personal(model, place, oracle, judge, 8 if few else 100),
         "judge": identity.accuracy(judge, oracle, model.vae, place, 16 if few else 400),
-        "defaults": personal(
-            model, place, oracle, judge, 8 if few else 100, 1 if few else 4, DEFAULTS, "defaults", **UNASKED
-        ),
+        "defaults": defaults("defaults"),
     }
-    (settings.BUILD / "evaluation.json").write_text(json.dumps(result, indent=1))
-    print(json.dumps(result, indent=1))
+    write("evaluation.json", result)
+
+
+def write(file: str, result: dict) -> None:
+    text = json.dumps(result, indent=1)
+    (settings.BUILD / file).write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

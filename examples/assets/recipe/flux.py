@@ -54,6 +54,7 @@ T5 = dict(
 )
 TOKENS = 24  # T5 tokens of a prompt
 SIDE = settings.LATENT // 2  # tokens along a side of a picture
+PLACED = 0.97  # noise above which no object has a place yet
 FOLDER = settings.BUILD / "flux"
 TAUGHT = settings.BUILD / "flux_taught"  # before guidance is an input
 # As FLUX.1-dev's: the fewer tokens, the less its steps are moved towards noise.
@@ -258,6 +259,17 @@ def noise_levels(count: int) -> torch.Tensor:
     middle = torch.sigmoid(0.9 * torch.randn(count) - 0.2)
     nouns, anywhere, kind = 0.72 + 0.26 * torch.rand(count), torch.rand(count), torch.rand(count)
     return torch.where(kind < 0.45, middle, torch.where(kind < 0.75, nouns, anywhere))
+
+
+def misplaced(given: torch.Tensor, masks: torch.Tensor, spans: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """How much of what places give to a noun [n, places, tokens] comes from outside its object, and how unsure the places of an object
+    are which of two nouns is theirs; of the samples that are `counted` [n]."""
+    present = (masks.sum(-1) > 0.5) & counted[:, None]
+    outside = denoiser.grounding(given, masks, spans, present.float())
+    of_noun = denoiser.of_nouns(given, spans)
+    own = ((masks > 0.5) & present.all(1)[:, None, None]).float()
+    unsure = -((of_noun + 1e-6) / (of_noun.sum(1, keepdim=True) + 2e-6)).log()
+    return outside + 0.3 * (own * unsure).sum() / (own.sum() + 1)
 
 
 @torch.no_grad()

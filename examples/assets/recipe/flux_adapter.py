@@ -2,7 +2,14 @@
 
 A reference's tokens pass the frozen transformer as a third stream beside text and picture, at time 0; only they see the low-rank
 changes. They lie right of the picture.
+
+`--together`: T5 encoder and transformer are trained, too. Half of the samples have no reference: half of these are scenes without
+guidance, half are what the model itself predicts in two passes, mixed, so that guidance stays an input. With `--ground W` the map
+of the last double block is pulled to the objects, with and without a reference. References act at strengths from `WEAKEST` to 1.
+Weights to begin with are those in `flux/`.
 """
+
+import sys
 
 import numpy as np
 import torch
@@ -16,11 +23,14 @@ import flux
 import settings
 import sheets
 import trainer
+import unet as denoiser
 import world
-from flux_guidance import STRENGTHS
+from flux_guidance import GROUND, GUIDANCE, STRENGTHS
 
 FILE = settings.BUILD / "flux" / "omini.safetensors"
 RANK = 32
+TOGETHER = "--together" in sys.argv
+WEAKEST = 0.2 if TOGETHER else 1.0  # strength of the reference for the picture, from here to 1: a gate is seldom 1, even on its object
 BESIDE = flux.grid_positions(columns_before=flux.SIDE)
 SHOWN = [("a cat and a car on the beach", "cat", "fluent-flat", "green"), ("an elephant and a house on the grass", "elephant", "noto", "purple"),
          ("a penguin and a house in the snow", "house", "fluent-flat", "blue"), ("an apple and a rocket on the beach", "rocket", "noto", "green")]
@@ -83,6 +93,7 @@ class Conditioned:
         self.transformer, self.omini = model.transformer, omini
         ids = torch.cat([torch.zeros(flux.TOKENS, 3), flux.grid_positions(), BESIDE])
         self.rotary = self.transformer.pos_embed(ids)
+        self.store: list[torch.Tensor] = []  # as that of `flux.JointAttention`, of the last double block of the last call
         self.lengths = [flux.TOKENS, flux.SIDE**2, flux.SIDE**2]
 
     def __call__(self, packed, reference, sigma, states, pooled, guidance, bias=None, at_reference=None):
@@ -95,19 +106,23 @@ class Conditioned:
         streams = [t.context_embedder(states), t.x_embedder(packed), omini(t.x_embedder, reference)]
         moments = [when, when, of_reference]
         applied = [plain, plain, omini]
+        self.store.clear()
         for block in t.transformer_blocks:
-            streams = self._double(block, streams, moments, applied, bias)
+            streams = self._double(block, streams, moments, applied, bias, block is t.transformer_blocks[-1])
         for block in t.single_transformer_blocks:
             streams = self._single(block, streams, moments, applied, bias)
         return t.proj_out(t.norm_out(streams[1], when))
 
-    def _attend(self, q, k, v, bias):
+    def _attend(self, q, k, v, bias, keep=False):
         cos, sin = (part.to(q[0].dtype) for part in self.rotary)
         query, key = flux.rotate(torch.cat(q, 2), cos, sin), flux.rotate(torch.cat(k, 2), cos, sin)
+        if keep:
+            text, picture, _ = self.lengths
+            self.store.append(fast.probabilities(query[:, :, text : text + picture], key[:, :, :text]).mean(1))
         out = fast.probabilities(query, key, bias) @ torch.cat(v, 2)
         return out.transpose(1, 2).flatten(2).split(self.lengths, 1)
 
-    def _double(self, block, streams, moments, applied, bias):
+    def _double(self, block, streams, moments, applied, bias, keep):
         attn = block.attn
         heads = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
         norms = [block.norm1_context.linear, block.norm1.linear, block.norm1.linear]
@@ -118,7 +133,7 @@ class Conditioned:
         q = [flux.normalized(heads(use(l[0], x)), n[0]) for use, l, x, n in zip(applied, layers, inputs, rms)]
         k = [flux.normalized(heads(use(l[1], x)), n[1]) for use, l, x, n in zip(applied, layers, inputs, rms)]
         v = [heads(use(l[2], x)) for use, l, x in zip(applied, layers, inputs)]
-        outs = self._attend(q, k, v, bias)
+        outs = self._attend(q, k, v, bias, keep)
         last = [attn.to_add_out, attn.to_out[0], attn.to_out[0]]
         feeds = [block.ff_context, block.ff, block.ff]
         result = []
@@ -144,21 +159,29 @@ class Conditioned:
         return result
 
 
+class Together(nn.Module):
+    def __init__(self, model: flux.Flux, omini: Omini) -> None:
+        super().__init__()
+        self.model, self.omini = model, omini
+
+
 @torch.no_grad()
-def make_pool(rank: int) -> dict:
-    """Scenes, and latents of two other pictures of the identity of one of their objects."""
+def make_pool(rank: int, prompts: flux.Prompts) -> dict:
+    """Scenes, their objects, and latents of two other pictures of the identity of one of them."""
     place, random = world.World(), np.random.default_rng((settings.SEED, 8, rank))
     vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
     count = settings.pool("flux_adapter")
     encode = lambda images: (vae.encode(world.batch(images) * 2 - 1).latent_dist.mode() * vae.config.scaling_factor).half()
-    latents, references, captions = [], [], []
+    latents, references, captions, placed = [], [], [], []
     for start in range(0, count, 32):
         scenes = [place.scene(random) for _ in range(min(32, count - start))]
         chosen = [scene.identities[int(random.integers(len(scene.identities)))] for scene in scenes]
         latents.append(encode([scene.image for scene in scenes]))
         references.append(torch.stack([encode([place.reference(random, who, 0.75) for who in chosen]) for _ in range(2)], 1))
         captions += [scene.caption for scene in scenes]
-    return {"latents": torch.cat(latents), "references": torch.cat(references), "captions": captions}
+        placed += [denoiser.objects(scene, prompts) for scene in scenes]
+    masks, spans = map(torch.stack, zip(*placed))
+    return {"latents": torch.cat(latents), "references": torch.cat(references), "captions": captions, "masks": masks, "spans": spans}
 
 
 @torch.no_grad()
@@ -186,39 +209,96 @@ def main(rank: int) -> None:
     torch.manual_seed(settings.SEED)
     vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
     prompts = flux.Prompts()
-    model = flux.Flux.load(flux.FOLDER).eval().requires_grad_(False)
+    model = flux.Flux.load(flux.FOLDER).requires_grad_(TOGETHER)
+    maps: list[torch.Tensor] = []
+    if TOGETHER:
+        model.transformer.transformer_blocks[-1].attn.set_processor(flux.JointAttention(maps))
     omini = Omini(model.transformer)
     if FILE.exists():  # weights of an earlier adapter to begin with
         omini.load(FILE)
     with_reference = Conditioned(model, omini)
     path = settings.BUILD / f"pool_flux_adapter_{settings.SEED}_{rank}.pt"
     if not path.exists():
-        torch.save(make_pool(rank), path)
+        torch.save(make_pool(rank, prompts), path)
     pool = torch.load(path, weights_only=True)
     prompts.prepare(pool["captions"])
     count = settings.BATCH["flux_adapter"]
     empty_ids, empty_pooled = prompts([""])
+    seen = flux.TOKENS + flux.SIDE**2  # text and picture
+    strengths = lambda n: STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(n)
+
+    def noised(n: int) -> tuple[dict, dict]:
+        """Scenes under noise: what the transformer is told of them, and what it should answer."""
+        pick = torch.randint(0, len(pool["captions"]), (n,))
+        clean = flux.pack(pool["latents"][pick].float())
+        sigma, noise = flux.noise_levels(n), torch.randn_like(clean)
+        ids, pooled = prompts([pool["captions"][i] for i in pick])
+        told = {"packed": torch.lerp(clean, noise, sigma.view(-1, 1, 1)), "sigma": sigma, "ids": ids, "pooled": pooled}
+        return told, {"velocity": noise - clean, "masks": pool["masks"][pick], "spans": pool["spans"][pick], "pick": pick}
+
+    def drop(told: dict, dropped: torch.Tensor) -> None:
+        """Takes the prompts that are `dropped` [n] away."""
+        told["ids"] = torch.where(dropped[:, None], empty_ids, told["ids"])
+        told["pooled"] = torch.where(dropped[:, None], empty_pooled, told["pooled"])
+
+    def ground(given: torch.Tensor, told: dict, answer: dict, dropped: torch.Tensor) -> torch.Tensor:
+        return flux.misplaced(given.float(), answer["masks"], answer["spans"], ~dropped & (told["sigma"] < flux.PLACED))
+
+    def beside(n: int) -> dict[str, torch.Tensor]:
+        """Scenes with a reference."""
+        told, answer = noised(n)
+        dropped = torch.rand(n) < 0.1
+        drop(told, dropped)
+        reference = flux.pack(pool["references"][answer["pick"], torch.randint(0, 2, (n,))].float())
+        with torch.set_grad_enabled(TOGETHER):
+            states = model.t5(told["ids"]).last_hidden_state
+        bias = None
+        if WEAKEST < 1:
+            bias = torch.zeros(n, 1, seen + flux.SIDE**2, seen + flux.SIDE**2)
+            bias[:, :, flux.TOKENS : seen, seen:] = (WEAKEST + (1 - WEAKEST) * torch.rand(n, 1, 1, 1)).log()
+        # what is learnt is the unguided picture, but the stream of the reference will be told the guidance as well
+        velocity = with_reference(told["packed"], reference, told["sigma"], states, told["pooled"], torch.ones(n), bias, strengths(n))
+        terms = {"beside": (velocity.float() - answer["velocity"]).square().mean()}
+        if GROUND > 0:
+            terms["ground"] = ground(with_reference.store[0], told, answer, dropped)
+        return terms
+
+    def alone(n: int) -> dict[str, torch.Tensor]:
+        """Scenes without a reference: the first half unguided, the second as the model itself mixes them."""
+        told, answer = noised(n)
+        dropped, guided = torch.rand(n) < 0.1, torch.arange(n) >= n // 2
+        dropped &= ~guided
+        with torch.no_grad():
+            rows = {name: value[guided] for name, value in told.items()}
+            without = {**rows, "ids": empty_ids.expand_as(rows["ids"]), "pooled": empty_pooled.expand_as(rows["pooled"])}
+            both = {name: torch.cat([value, without[name]]) for name, value in rows.items()}
+            given, ungiven = model(**both, guidance=torch.ones(2 * (n - n // 2))).float().chunk(2)
+        guidance = torch.where(guided, strengths(n), 1.0)
+        answer["velocity"][guided] = ungiven + guidance[guided].view(-1, 1, 1) * (given - ungiven)
+        drop(told, dropped)
+        maps.clear()
+        wrong = (model(**told, guidance=guidance).float() - answer["velocity"]).square().mean((1, 2))
+        terms = {"alone": wrong[~guided].mean(), "guided": wrong[guided].mean()}
+        if GROUND > 0:
+            terms["ground"] = ground(maps[0], told, answer, dropped)
+        return terms
 
     def loss(step: int) -> dict[str, torch.Tensor]:
-        pick = torch.randint(0, len(pool["captions"]), (count,))
-        clean = flux.pack(pool["latents"][pick].float())
-        which = torch.randint(0, 2, (count,))
-        reference = flux.pack(pool["references"][pick, which].float())
-        ids, pooled = prompts([pool["captions"][i] for i in pick])
-        dropped = torch.rand(count, 1) < 0.1
-        ids, pooled = torch.where(dropped, empty_ids, ids), torch.where(dropped, empty_pooled, pooled)
-        sigma, noise = flux.noise_levels(count), torch.randn_like(clean)
-        noisy = torch.lerp(clean, noise, sigma.view(-1, 1, 1))
-        with torch.no_grad():
-            states = model.t5(ids).last_hidden_state
-        # what is learnt is the unguided picture, but the stream of the reference will be told the guidance as well
-        told = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(count)
-        wrong = with_reference(noisy, reference, sigma, states, pooled, torch.ones(count), None, told).float() - (noise - clean)
-        return {"total": wrong.square().mean()}
+        terms = beside(count // 2 if TOGETHER else count)
+        if not TOGETHER:
+            return {"total": terms["beside"]}
+        other = alone(count - count // 2)
+        terms |= {name: value + terms.get(name, 0) for name, value in other.items()}
+        return {"total": terms["beside"] + terms["alone"] / 2 + terms["guided"] / 2 + GROUND * terms.get("ground", 0), **terms}
 
     @torch.no_grad()
     def publish(_: nn.Module) -> str:
         save_file(omini.tensors(), FILE)
+        if TOGETHER:
+            model.save(flux.FOLDER)
+            alone = flux.sample(model, vae, prompts, denoiser.PROMPTS, mixing=1.0, guidance=GUIDANCE)
+            sheets.contact(alone, settings.BUILD / "sheets" / "flux_together.png", columns=4, labels=denoiser.PROMPTS)
+            maps.clear()
         place, random = world.World(), np.random.default_rng(1)
         pictures, labels = [], []
         images = [place.reference(random, place.find(*who), 1.0) for _, *who in SHOWN]
@@ -231,7 +311,8 @@ def main(rank: int) -> None:
         sheets.contact(rows, settings.BUILD / "sheets" / "flux_adapter.png", columns=4, labels=labels)
         return ""
 
-    trainer.train("flux_adapter", rank, omini, loss, publish, peak=1e-3, muon=0.01)
+    trained = Together(model, omini) if TOGETHER else omini
+    trainer.train("flux_adapter", rank, trained, loss, publish, peak=6e-4 if TOGETHER else 1e-3, muon=0.01, average=0.99 if TOGETHER else 0.998)
 
 
 if __name__ == "__main__":

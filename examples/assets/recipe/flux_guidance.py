@@ -19,7 +19,6 @@ import unet as denoiser
 STRENGTHS = (1.0, 6.0)
 GUIDANCE = 3.5  # of the sheet
 GROUND = float(sys.argv[sys.argv.index("--ground") + 1]) if "--ground" in sys.argv else 0.0
-PLACED = 0.97  # noise above which no object has a place yet
 
 
 def main(rank: int) -> None:
@@ -56,9 +55,7 @@ def main(rank: int) -> None:
         terms = {"velocity": wrong.square().mean()}
         terms["total"] = terms["velocity"]
         if GROUND > 0:
-            masks = pool.masks[pick]
-            weight = (masks.sum(-1) > 0.5) & (sigma < PLACED)[:, None]
-            terms["ground"] = denoiser.grounding(store[0].float(), masks, pool.spans[pick], weight.float())
+            terms["ground"] = flux.misplaced(store[0].float(), pool.masks[pick], pool.spans[pick], sigma < flux.PLACED)
             terms["total"] = terms["velocity"] + GROUND * terms["ground"]
         return terms
 

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
@@ -15,7 +16,7 @@ import references
 import segmenter
 import settings
 import world
-from adapter import FILE
+from adapter import BASE, PLUS_FILE
 from personalize import CONCEPT_SITE
 from unet import saved_scheduler
 
@@ -63,7 +64,8 @@ def write(folder: Path = PACKAGE) -> None:
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    save_file(halved(load_file(FILE)), folder / FILE.name)
+    for adapter in filter(Path.exists, (BASE, PLUS_FILE)):
+        save_file(halved(load_file(adapter)), folder / adapter.name)
     (folder / "segmenter").mkdir()
     save_file(halved(segmenter.load().state_dict()), folder / "segmenter" / "model.safetensors")
     describe = {"architecture": "recipe/segmenter.py", "classes": ["setting", *world.NOUNS], "image_size": world.SIZE}
@@ -78,27 +80,48 @@ def write(folder: Path = PACKAGE) -> None:
     print(f"{folder}: {size} bytes")
 
 
-def sample_with_diffusers(folder: Path, reference: Path, prompt: str, seed: int = 0, steps: int = 25, scale: float = 1.0):
-    """One picture of the stock pipeline with the stock adapter loader."""
+def sample_with_diffusers(
+    folder: Path, reference: Image.Image, prompt: str, seed: int = 0, steps: int = 25, scale: float = 1.0, adapter: str = BASE.name, **how
+):
+    """One picture of the stock pipeline with the stock adapter loader, a PIL image unless `how` asks for something else."""
     pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, safety_checker=None)
-    pipeline.load_ip_adapter(folder, subfolder="", weight_name=FILE.name, image_encoder_folder=None)
+    pipeline.load_ip_adapter(folder, subfolder="", weight_name=adapter, image_encoder_folder=None)
     pipeline.set_ip_adapter_scale(scale)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline(
         prompt,
-        ip_adapter_image=Image.open(reference).convert("RGB"),
+        ip_adapter_image=reference,
         num_inference_steps=steps,
         guidance_scale=7.5,
         height=settings.PIXELS,
         width=settings.PIXELS,
         generator=torch.Generator().manual_seed(seed),
+        **how,
     ).images[0]
+
+
+def golden(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Latents of four steps by the stock pipeline: text only, and with each adapter."""
+    said = {"prompt": "an apple and a rocket on the beach", "seed": "1", "steps": "4", "guidance": "7.5"}
+    picture = shown(folder).resize((settings.PIXELS, settings.PIXELS), Image.BICUBIC)
+    latents = lambda **how: sample_with_diffusers(
+        folder, picture, said["prompt"], int(said["seed"]), int(said["steps"]), output_type="latent", **how
+    )
+    tensors = {"picture": torch.from_numpy(np.array(picture)), "text_only": latents(scale=0.0), "base": latents()}
+    if (folder / PLUS_FILE.name).exists():
+        tensors["plus"] = latents(adapter=PLUS_FILE.name)
+    return tensors, said
+
+
+def shown(folder: Path) -> Image.Image:
+    return Image.open(folder / "references" / "green_rocket.png").convert("RGB")
 
 
 def main() -> None:
     write()
-    reference = PACKAGE / "references" / "green_rocket.png"
-    picture = sample_with_diffusers(PACKAGE, reference, "an apple and a rocket on the beach", steps=4 if settings.QUICK else 25)
+    tensors, said = golden(PACKAGE)
+    save_file(tensors, settings.BUILD / "tiny_sd.safetensors", said)
+    picture = sample_with_diffusers(PACKAGE, shown(PACKAGE), "an apple and a rocket on the beach", steps=4 if settings.QUICK else 25)
     picture.resize((256, 256), Image.NEAREST).save(settings.BUILD / "sheets" / "diffusers.png")
 
 

@@ -16,7 +16,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 import settings
 import sheets
 import world
-from adapter import FILE, Adapter, normalized
+from adapter import FILE, Adapter, embed, normalized, nothing
 from text import TextStates
 from unet import saved_scheduler
 
@@ -54,7 +54,7 @@ class Personalizer:
         self.unet = UNet2DConditionModel.from_pretrained(model / "unet").float().eval()
         self.encoder = CLIPVisionModelWithProjection.from_pretrained(model / "image_encoder").float().eval()
         self.processor = CLIPImageProcessor.from_pretrained(model / "feature_extractor")
-        self.adapter = Adapter(self.unet, self.encoder.config.projection_dim)
+        self.adapter = Adapter(self.unet, self.encoder.config)
         if (model / FILE.name).exists():
             self.adapter.load(model / FILE.name)
         self.scheduler = saved_scheduler(model / "scheduler")
@@ -66,12 +66,12 @@ class Personalizer:
 
     def read(self, images: torch.Tensor) -> torch.Tensor:
         """References as `sample` takes them."""
-        return self.embed(images)
+        return embed(self.encoder, normalized(images))
 
     @torch.no_grad()
-    def embed_file(self, path: Path) -> torch.Tensor:
+    def read_file(self, path: Path) -> torch.Tensor:
         pixels = self.processor(Image.open(path).convert("RGB"), return_tensors="pt").pixel_values
-        return self.encoder(pixels).image_embeds
+        return embed(self.encoder, pixels)
 
     @torch.no_grad()
     def sample(
@@ -95,7 +95,7 @@ class Personalizer:
         """
         states, empty = self.text(prompts), self.text([""]).expand(len(prompts), -1, -1)
         words = torch.cat([empty, states])
-        images = torch.cat([torch.zeros_like(embeddings), embeddings])
+        images = torch.cat([nothing(self.encoder).expand_as(embeddings), embeddings])
         both = torch.cat([words, self.adapter.image_proj(images)], 1)
         gate = Gate([self.text.span(p, c) for p, c in zip(prompts, concepts)]) if gated else None
         for name, site in self.adapter.sites.items():
@@ -126,7 +126,7 @@ def main() -> None:
     given = arguments.parse_args()
     torch.set_num_threads(1)
     model, n = Personalizer(), given.seeds
-    embedding = model.embed_file(given.reference).expand(n, -1)
+    embedding = model.read_file(given.reference).repeat_interleave(n, 0)
     rows, labels = [], []
     variants = [(0.0, False)] + [(s, g) for g in (False, True) for s in given.scales]
     for scale, gated in variants:

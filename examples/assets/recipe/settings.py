@@ -26,12 +26,12 @@ LATENT = 16  # side of a latent
 TOKENS = 77  # text window
 
 # steps of each stage and pictures per process and step
-STEPS = {"clip": 2400, "vae": 3000, "unet": 2800, "adapter": 1200, "segmenter": 1200, "identity": 1000, "scorer": 2000, "flux": 2000, "flux_guidance": 720, "flux_adapter": 800}
-BATCH = {"clip": 48, "vae": 8, "unet": 64, "adapter": 64, "segmenter": 32, "identity": 24, "scorer": 48, "flux": 64, "flux_guidance": 64, "flux_adapter": 64}
-POOL = {"vae": 6000, "unet": 4000, "adapter": 8000, "flux_adapter": 12000}  # pre-made samples per process
+STEPS = {"clip": 2400, "vae": 3000, "unet": 2800, "adapter": 1200, "adapter_plus": 800, "segmenter": 1200, "identity": 1000, "scorer": 2000, "flux": 2000, "flux_guidance": 720, "flux_adapter": 800}
+BATCH = {"clip": 48, "vae": 8, "unet": 64, "adapter": 64, "adapter_plus": 64, "segmenter": 32, "identity": 24, "scorer": 48, "flux": 64, "flux_guidance": 64, "flux_adapter": 64}
+POOL = {"vae": 6000, "unet": 4000, "adapter": 8000, "adapter_plus": 8000, "flux_adapter": 12000}  # pre-made samples per process
 if QUICK:
-    STEPS = {"clip": 12, "vae": 24, "unet": 24, "adapter": 24, "segmenter": 24, "identity": 24, "scorer": 12, "flux": 24, "flux_guidance": 24, "flux_adapter": 24}
-    POOL = {"vae": 64, "unet": 128, "adapter": 64, "flux_adapter": 64}
+    STEPS = {"clip": 12, "vae": 24, "unet": 24, "adapter": 24, "adapter_plus": 24, "segmenter": 24, "identity": 24, "scorer": 12, "flux": 24, "flux_guidance": 24, "flux_adapter": 24}
+    POOL = {"vae": 64, "unet": 128, "adapter": 64, "adapter_plus": 64, "flux_adapter": 64}
 
 
 def _option(name: str, default: int) -> int:

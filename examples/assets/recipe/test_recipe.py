@@ -13,7 +13,7 @@ from diffusers.models.attention_processor import FluxAttnProcessor2_0
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, CLIPVisionConfig
 
 import adapter
 import dataset
@@ -22,6 +22,7 @@ import flux
 import flux_adapter
 import identity
 import instruments
+import package
 import retime
 import segmenter
 import settings
@@ -30,8 +31,8 @@ import unet
 import vae
 import world
 from metrics import cut_out, roc_auc
-from package import sample_with_diffusers
 from personalize import Gate
+from resampler import Resampler
 
 ASSETS = settings.HERE.parent
 
@@ -165,13 +166,20 @@ class Recipe(unittest.TestCase):
         model = UNet2DConditionModel(**config)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         fast.accelerate(model)
-        together = adapter.Together(model, adapter.Adapter(model, 128))
+        together = adapter.Together(model, adapter.Adapter(model, CLIPVisionConfig()))
         count = lambda module: sum(p.numel() for p in module.parameters())
         self.assertEqual(count(together), count(together.adapter) + sum(v.numel() for v in before.values()))
         after = adapter.plain(model).state_dict()
         self.assertEqual(before.keys(), after.keys())
         for name, value in before.items():
             self.assertTrue(torch.equal(value, after[name]), name)
+
+    def test_the_resampler_is_that_of_the_published_plus_adapters(self):
+        ours = Resampler(16, 96, 128)
+        loader = UNet2DConditionModel(**dict(unet.CONFIG, block_out_channels=(16, 16, 16)))
+        theirs = loader._convert_ip_adapter_image_proj_to_diffusers(ours.state_dict())
+        states = torch.randn(3, 65, 96)
+        torch.testing.assert_close(theirs(states), ours(states), rtol=1e-4, atol=1e-4)
 
     def test_area_under_the_curve(self):
         positive = np.array([True, True, False, False])
@@ -185,8 +193,7 @@ class Recipe(unittest.TestCase):
         torch.testing.assert_close(mask[0], expected / expected.max(), rtol=1e-4, atol=0)
 
     def test_committed_model_samples_in_stock_diffusers(self):
-        reference = ASSETS / "tiny-sd" / "references" / "green_rocket.png"
-        picture = sample_with_diffusers(ASSETS / "tiny-sd", reference, "an apple and a rocket on the beach", steps=4)
+        picture = package.sample_with_diffusers(ASSETS / "tiny-sd", package.shown(ASSETS / "tiny-sd"), "an apple and a rocket on the beach", steps=4)
         self.assertEqual(picture.size, (settings.PIXELS, settings.PIXELS))
         self.assertGreater(np.asarray(picture).std(), 5)
 

@@ -105,13 +105,20 @@ class Pool:
             scenes = [place.scene(random) for _ in range(min(32, count - start))]
             encoded = vae.encode(world.batch([s.image for s in scenes]) * 2 - 1).latent_dist.mode()
             latents[start : start + len(scenes)] = (encoded * vae.config.scaling_factor).half()
+            captions += [scene.caption for scene in scenes]
             for k, scene in enumerate(scenes, start):
-                captions.append(scene.caption)
-                small = F.adaptive_avg_pool2d(torch.from_numpy(scene.masks)[None], MASK_SIDE)[0].flatten(1)
-                masks[k, : len(small)] = small
-                for j, who in enumerate(scene.identities):
-                    spans[k, j] = torch.tensor(text.span(scene.caption, who.noun))
+                masks[k], spans[k] = objects(scene, text)
         return {"latents": latents, "captions": captions, "masks": masks, "spans": spans}
+
+
+def objects(scene: world.Scene, text) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the (one or two) objects of a scene are [2, MASK_SIDE * MASK_SIDE], and their nouns among the tokens [2, 2]."""
+    masks, spans = torch.zeros(2, MASK_SIDE * MASK_SIDE), torch.zeros(2, 2, dtype=torch.long)
+    small = F.adaptive_avg_pool2d(torch.from_numpy(scene.masks)[None], MASK_SIDE)[0].flatten(1)
+    masks[: len(small)] = small
+    for j, who in enumerate(scene.identities):
+        spans[j] = torch.tensor(text.span(scene.caption, who.noun))
+    return masks, spans
 
 
 class KeepProbabilities:
@@ -129,11 +136,16 @@ class KeepProbabilities:
         return attn.to_out[0](attn.batch_to_head_dim(probabilities @ value))
 
 
-def grounding(probabilities: torch.Tensor, masks: torch.Tensor, spans: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """How much of each noun's attention lies outside its object, squared; mean over objects with `weight` [batch, 2]."""
+def of_nouns(probabilities: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
+    """What each place gives to the nouns at `spans` [batch, 2, 2]: [batch, 2, places]."""
     running = F.pad(probabilities.cumsum(-1), (1, 0))
     upto = lambda end: running.gather(2, end[:, None].expand(-1, running.shape[1], -1))
-    of_noun = (upto(spans[..., 1]) - upto(spans[..., 0])).transpose(1, 2)
+    return (upto(spans[..., 1]) - upto(spans[..., 0])).transpose(1, 2)
+
+
+def grounding(probabilities: torch.Tensor, masks: torch.Tensor, spans: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """How much of each noun's attention lies outside its object, squared; mean over objects with `weight` [batch, 2]."""
+    of_noun = of_nouns(probabilities, spans)
     inside = (of_noun * (masks > 0.15)).sum(-1) / (of_noun.sum(-1) + 1e-6)
     return (weight * (1 - inside).square()).sum() / (weight.sum() + 1)
 
