@@ -157,6 +157,15 @@ class Flux(nn.Module):
             img_ids=grid_positions(),
         ).sample
 
+    @torch.no_grad()
+    def mixed(self, packed, sigma, states, pooled, empty, guidance):
+        """What two passes predict, with the prompt and with `empty` (states and pooled states of none), mixed with strengths `guidance` [n]."""
+        twice = lambda x: torch.cat([x, x])
+        both = lambda given, none: torch.cat([given, none.expand_as(given)])
+        inputs = (twice(packed), twice(sigma), both(states, empty[0]), both(pooled, empty[1]))
+        given, without = self.velocity(*inputs, torch.ones(2 * len(packed))).float().chunk(2)
+        return without + guidance.view(-1, 1, 1) * (given - without)
+
     def save(self, folder: Path) -> None:
         self.t5.save_pretrained(folder / "text_encoder_2")
         self.transformer.save_pretrained(folder / "transformer")
@@ -277,15 +286,16 @@ def sample(model: Flux, vae, prompts: Prompts, captions: list[str], seed: int = 
     """Text-only pictures [n, SIZE, SIZE, 3]; `mixing` above 1 takes a second pass with an empty prompt."""
     random = torch.Generator().manual_seed(seed)
     x = pack(torch.randn(len(captions), 4, settings.LATENT, settings.LATENT, generator=random))
-    mixes = mixing > 1
-    ids, pooled = prompts(captions + [""] * (len(captions) if mixes else 0))
-    states, levels = model.t5(ids).last_hidden_state, sigmas(steps)
+    ids, pooled = prompts(captions)
+    empty_ids, empty_pooled = prompts([""])
+    states, empty, levels = model.t5(ids).last_hidden_state, model.t5(empty_ids).last_hidden_state, sigmas(steps)
+    each = lambda value: torch.full((len(captions),), value)
     for now, then in zip(levels, levels[1:]):
-        both = torch.cat([x, x]) if mixes else x
-        velocity = model.velocity(both, now.expand(len(both)), states, pooled, torch.full((len(both),), guidance)).float()
-        if mixes:
-            given, without = velocity.chunk(2)
-            velocity = without + mixing * (given - without)
+        inputs = (x, now.expand(len(x)), states, pooled)
+        if mixing > 1:
+            velocity = model.mixed(*inputs, (empty, empty_pooled), each(mixing))
+        else:
+            velocity = model.velocity(*inputs, each(guidance)).float()
         x = x + (then - now) * velocity
     image = vae.decode(unpack(x) / vae.config.scaling_factor).sample
     return ((image + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).numpy()

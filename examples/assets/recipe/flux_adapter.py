@@ -25,7 +25,7 @@ import sheets
 import trainer
 import unet as denoiser
 import world
-from flux_guidance import GROUND, GUIDANCE, STRENGTHS
+from flux_guidance import GROUND, GUIDANCE, strengths
 
 FILE = settings.BUILD / "flux" / "omini.safetensors"
 RANK = 32
@@ -225,7 +225,6 @@ def main(rank: int) -> None:
     count = settings.BATCH["flux_adapter"]
     empty_ids, empty_pooled = prompts([""])
     seen = flux.TOKENS + flux.SIDE**2  # text and picture
-    strengths = lambda n: STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(n)
 
     def noised(n: int) -> tuple[dict, dict]:
         """Scenes under noise: what the transformer is told of them, and what it should answer."""
@@ -268,13 +267,11 @@ def main(rank: int) -> None:
         told, answer = noised(n)
         dropped, guided = torch.rand(n) < 0.1, torch.arange(n) >= n // 2
         dropped &= ~guided
-        with torch.no_grad():
-            rows = {name: value[guided] for name, value in told.items()}
-            without = {**rows, "ids": empty_ids.expand_as(rows["ids"]), "pooled": empty_pooled.expand_as(rows["pooled"])}
-            both = {name: torch.cat([value, without[name]]) for name, value in rows.items()}
-            given, ungiven = model(**both, guidance=torch.ones(2 * (n - n // 2))).float().chunk(2)
         guidance = torch.where(guided, strengths(n), 1.0)
-        answer["velocity"][guided] = ungiven + guidance[guided].view(-1, 1, 1) * (given - ungiven)
+        with torch.no_grad():
+            states, empty = model.t5(told["ids"][guided]).last_hidden_state, model.t5(empty_ids).last_hidden_state
+        rows = (told["packed"][guided], told["sigma"][guided], states, told["pooled"][guided])
+        answer["velocity"][guided] = model.mixed(*rows, (empty, empty_pooled), guidance[guided])
         drop(told, dropped)
         maps.clear()
         wrong = (model(**told, guidance=guidance).float() - answer["velocity"]).square().mean((1, 2))

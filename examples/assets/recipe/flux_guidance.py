@@ -21,6 +21,10 @@ GUIDANCE = 3.5  # of the sheet
 GROUND = float(sys.argv[sys.argv.index("--ground") + 1]) if "--ground" in sys.argv else 0.0
 
 
+def strengths(count: int) -> torch.Tensor:
+    return STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(count)
+
+
 def main(rank: int) -> None:
     torch.set_num_threads(1)
     vae = AutoencoderKL.from_pretrained(settings.MODEL / "vae").eval()
@@ -43,13 +47,10 @@ def main(rank: int) -> None:
         ids, pooled = prompts([pool.captions[i] for i in pick])
         sigma, noise = flux.noise_levels(count), torch.randn_like(clean)
         noisy = torch.lerp(clean, noise, sigma.view(-1, 1, 1))
-        guidance = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(count)
+        guidance = strengths(count)
         with torch.no_grad():
             states = teacher.t5(ids).last_hidden_state
-            both = (torch.cat([noisy, noisy]), torch.cat([sigma, sigma]), torch.cat([states, empty.expand_as(states)]))
-            both_pooled = torch.cat([pooled, empty_pooled.expand_as(pooled)])
-            given, without = teacher.velocity(*both, both_pooled, torch.ones(2 * count)).float().chunk(2)
-            target = without + guidance.view(-1, 1, 1) * (given - without)
+        target = teacher.mixed(noisy, sigma, states, pooled, (empty, empty_pooled), guidance)
         store.clear()
         wrong = model.velocity(noisy, sigma, states, pooled, guidance).float() - target
         terms = {"velocity": wrong.square().mean()}
