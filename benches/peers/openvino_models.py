@@ -6,7 +6,8 @@
 
 MODEL is `sd15`, `sdxl`, `vae` or `flux` (one double and one single block). The first run (or `--prepare`) makes a random model with diffusers, writes
 its weights and inputs to `--scratch`, which both sides read, and has OpenVINO convert it with fixed shapes; later runs only need the files.
-OpenVINO runs with one stream, `--threads` threads and `INFERENCE_PRECISION_HINT` of `--dtype`. Prints the best time of each side, their ratio,
+OpenVINO runs with one stream, `--threads` threads and `INFERENCE_PRECISION_HINT` of `--dtype`, in a process of its own. With `--apart` each round
+starts and ends both processes one after the other, for models of which two do not fit into memory: each runs once more for its caches then. Prints the best time of each side, their ratio,
 the range of the ratios of the rounds, the deviation of the outputs, and the peaks of resident memory.
 
 Its UNets are plain: text only. Ours are asked for each of `--work`; with an adapter or Conceptrol ours does more.
@@ -14,6 +15,7 @@ Its UNets are plain: text only. Ours are asked for each of `--work`; with an ada
 
 import argparse
 import contextlib
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -31,6 +33,7 @@ parser.add_argument("--edge", type=int, help="of the picture, in pixels; 512, fo
 parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "conceptrol-openvino")
 parser.add_argument("--prepare", action="store_true", help="write the files and stop")
 parser.add_argument("--binary", help="the built benchmark, instead of building it")
+parser.add_argument("--apart", action="store_true", help="only one side in memory at a time")
 parser.add_argument("--alone", action="store_true", help="only OpenVINO")
 args = parser.parse_args()
 
@@ -143,23 +146,36 @@ def prepare():
     ov.save_model(converted, FOLDER / "openvino.xml", compress_to_fp16=False)
 
 
+def serve_openvino(connection):
+    """Answers each message with seconds, the output and the peak of resident memory."""
+    import openvino as ov
+    from safetensors.numpy import load_file
+
+    settings = {"INFERENCE_NUM_THREADS": args.threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": args.dtype}
+    model = ov.Core().compile_model(FOLDER / "openvino.xml", "CPU", settings)
+    saved = load_file(FOLDER / "inputs.safetensors")
+    shown = {"sd15": ["latents", "text"], "sdxl": ["latents", "text", "pooled", "time_ids"], "vae": ["latents"]}
+    names = shown.get(args.model, ["hidden_states", "encoder_hidden_states", "pooled_projections"])
+    inputs = [saved[name] for name in names]
+    while connection.recv():
+        start = time.perf_counter()
+        out = model(inputs)[0]
+        connection.send((time.perf_counter() - start, out, resident()))
+
+
 class OpenVino:
     def __init__(self):
-        import openvino as ov
-        from safetensors.numpy import load_file
+        self.connection, other = multiprocessing.Pipe()
+        self.process = multiprocessing.get_context("spawn").Process(target=serve_openvino, args=(other,))
+        self.process.start()
 
-        settings = {"INFERENCE_NUM_THREADS": args.threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": args.dtype}
-        self.model = ov.Core().compile_model(FOLDER / "openvino.xml", "CPU", settings)
-        inputs = load_file(FOLDER / "inputs.safetensors")
-        shown = {"sd15": ["latents", "text"], "sdxl": ["latents", "text", "pooled", "time_ids"], "vae": ["latents"]}
-        names = shown.get(args.model, ["hidden_states", "encoder_hidden_states", "pooled_projections"])
-        self.inputs = [inputs[name] for name in names]
+    def run(self, _):
+        self.connection.send(True)
+        return self.connection.recv()
 
-    def run(self):
-        """Seconds and the output."""
-        start = time.perf_counter()
-        out = self.model(self.inputs)[0]
-        return time.perf_counter() - start, out
+    def stop(self):
+        self.connection.send(False)
+        self.process.join()
 
 
 class Ours:
@@ -176,6 +192,36 @@ class Ours:
         seconds, peak = map(float, self.process.stdout.readline().split()[:2])
         return seconds, np.fromfile(FOLDER / "output.bin", "<f4"), peak
 
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Side:
+    """One of both, started when it is asked first; with `--apart` it ends after each round."""
+
+    def __init__(self, start, works):
+        self.start, self.works, self.running = start, works, None
+        self.times, self.outputs, self.peak = {work: [] for work in works}, {}, 0
+
+    def round(self):
+        if self.running is None:
+            self.running = self.start()
+            if args.apart:
+                self.running.run(self.works[0])
+        for work in self.works:
+            seconds, self.outputs[work], peak = self.running.run(work)
+            self.times[work].append(seconds)
+            self.peak = max(self.peak, peak)
+            print(f", {work} {seconds:.3f}", end="", flush=True)
+        if args.apart:
+            self.stop()
+
+    def stop(self):
+        if self.running is not None:
+            self.running.stop()
+            self.running = None
+
 
 def resident():
     with contextlib.suppress(OSError, StopIteration):
@@ -189,29 +235,29 @@ def main():
         prepare()
         if args.prepare:
             return
-    theirs = OpenVino()
-    ours = None if args.alone else Ours()
+    theirs = Side(OpenVino, ["OpenVINO"])
     works = args.work if args.model in ("sd15", "sdxl") else ["run"]
+    ours = Side(Ours, [] if args.alone else works)
+    sides = [theirs] if args.alone else [theirs, ours]
     expected = np.load(FOLDER / "expected.npy").ravel()
-    their_times, our_times, outputs, peak = [], {work: [] for work in works}, {}, 0.0
-    for round in range(args.rounds + 1):  # the first fills caches
-        seconds, out = theirs.run()
-        their_times.append(seconds)
-        print(f"round {round}: OpenVINO {seconds:.3f}", end="", flush=True)
-        for work in works if ours else []:
-            seconds, outputs[work], bytes = ours.run(work)
-            our_times[work].append(seconds)
-            peak = max(peak, bytes)
-            print(f", {work} {seconds:.3f}", end="", flush=True)
+    warming = 0 if args.apart else 1  # rounds that fill caches
+    for round in range(args.rounds + warming):
+        print(f"round {round}", end="", flush=True)
+        for side in sides:
+            side.round()
         print()
+    for side in sides:
+        side.stop()
     off = lambda x: np.abs(x.ravel() - expected).max()  # noqa: E731
-    print(f"{args.model} {args.dtype} {EDGE}x{EDGE}, {args.threads} threads: OpenVINO {min(their_times[1:]):.3f} s, {resident() / 1e9:.2f} GB, "
-          f"off PyTorch's f32 by {off(out):.1e} of {np.abs(expected).max():.2f}")
-    for work, times in our_times.items() if ours else []:
-        ratios = sorted(a / b for a, b in zip(times[1:], their_times[1:]))
+    their_times = theirs.times["OpenVINO"][warming:]
+    print(f"{args.model} {args.dtype} {EDGE}x{EDGE}, {args.threads} threads: OpenVINO {min(their_times):.3f} s, {theirs.peak / 1e9:.2f} GB, "
+          f"off PyTorch's f32 by {off(theirs.outputs['OpenVINO']):.1e} of {np.abs(expected).max():.2f}")
+    for work, times in ours.times.items():
+        times = times[warming:]
+        ratios = sorted(a / b for a, b in zip(times, their_times))
         plain = work in ("text", "run")
-        print(f"{work:<12} {min(times[1:]):.3f} s, ratio {min(times[1:]) / min(their_times[1:]):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}), {peak / 1e9:.2f} GB"
-              + (f", off by {off(outputs[work]):.1e}" if plain else ""))
+        print(f"{work:<12} {min(times):.3f} s, ratio {min(times) / min(their_times):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}), {ours.peak / 1e9:.2f} GB"
+              + (f", off by {off(ours.outputs[work]):.1e}" if plain else ""))
 
 
 if __name__ == "__main__":

@@ -66,9 +66,12 @@ fn latents_are_those_of_diffusers() {
         (Mode::Adapter, "ip-adapter-plus.safetensors", "plus"),
     ] {
         let found = latents(&pipeline_with(adapter), &request.clone().mode(mode));
-        let difference = max_difference(&found, &golden.latents(name));
-        // four guided steps in f32, whose sums are added up in another order
-        assert!(difference < 1e-4, "{name}: {difference:e}");
+        let expected = golden.latents(name);
+        let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        let difference = max_difference(&found, &expected) / largest;
+        // PyTorch's own latents differ by up to 5e-6 of the largest between processors and libraries (AVX2 and AVX-512, with oneDNN and
+        // without): after guided steps, what adding up in another order does. Four times that.
+        assert!(difference < 2e-5, "{name}: {difference:e} of {largest}");
     }
 }
 

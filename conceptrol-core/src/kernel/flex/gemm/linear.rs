@@ -19,8 +19,13 @@ use crate::kernel::flex::{
     simd::{Job, Simd, vectorised},
 };
 
-/// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides it.
+/// Rows of a task: how often a panel is used once it is in the cache. Every tile height divides them.
 const MC: usize = 288;
+/// The same where vectors are narrow and the panels are packed already: rows and sums stay in the second cache, of which such processors often have
+/// no more than 512 KB.
+const MC_NARROW: usize = 72;
+/// Columns of a panel of the widest vectors.
+const WIDE: usize = 32;
 /// Tasks for each thread, at least, as far as there are panels.
 const TASKS: usize = 2;
 /// Panels of a task that packs them itself, at most.
@@ -118,8 +123,9 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
         let most = (PACKED_AT_ONCE * threads / panel.max(1)).max(T::Packed::PANELS);
         let group = self.panels.div_ceil(self.panels.div_ceil(most));
         let rows = self.x.rows;
+        let most_rows = if self.nr < WIDE { MC_NARROW } else { MC };
         let block = rows
-            .div_ceil(rows.div_ceil(MC))
+            .div_ceil(rows.div_ceil(most_rows))
             .next_multiple_of(T::Packed::mr());
         let blocks = rows.div_ceil(block);
         with_buffer(group * panel, |packed: &mut [T::Packed]| {

@@ -33,8 +33,11 @@ pub(crate) unsafe fn macro_kernel<S: Simd, P: Packed>(
                     5 | 10 => strip::<S, P, 4, 5>(s, rows, gemm),
                     _ => strip::<S, P, 6, 4>(s, rows, gemm),
                 }
-            } else if S::NR_VECTORS == 2 && left >= 2 {
-                strip::<S, P, 6, 2>(s, rows, gemm)
+            } else if S::NR_VECTORS == 2 {
+                match left {
+                    1 => strip::<S, P, 12, 1>(s, rows, gemm),
+                    _ => strip::<S, P, 6, 2>(s, rows, gemm),
+                }
             } else {
                 strip::<S, P, 4, 1>(s, rows, gemm)
             }

@@ -97,6 +97,21 @@ impl Simd for Avx2 {
         unsafe { columns(|row| rows.add(*offsets.get_unchecked(row))) }
     }
     #[inline(always)]
+    unsafe fn store_rows(self, to: *mut f32, columns: [__m256; 4]) {
+        unsafe {
+            let [a, b, c, d] = transpose(columns);
+            let rows = [
+                _mm256_permute2f128_ps::<0x20>(a, b),
+                _mm256_permute2f128_ps::<0x20>(c, d),
+                _mm256_permute2f128_ps::<0x31>(a, b),
+                _mm256_permute2f128_ps::<0x31>(c, d),
+            ];
+            for (pair, rows) in rows.into_iter().enumerate() {
+                _mm256_storeu_ps(to.add(8 * pair), rows);
+            }
+        }
+    }
+    #[inline(always)]
     fn sum(self, x: __m256) -> f32 {
         let mut lanes = [0.0f32; 8];
         unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), x) };
@@ -118,12 +133,22 @@ impl Simd for Avx2 {
 #[inline(always)]
 unsafe fn columns(row: impl Fn(usize) -> *const f32) -> [__m256; 4] {
     unsafe {
-        // Rows `i` and `i + 4` in the halves of a vector; then 4x4 blocks are transposed within halves.
+        // Rows `i` and `i + 4` in the halves of a vector.
         let pair = |i: usize| {
             let row = |i: usize| _mm_loadu_ps(row(i));
             _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(row(i)), row(i + 4))
         };
-        let [a, b, c, d] = [pair(0), pair(1), pair(2), pair(3)];
+        transpose([pair(0), pair(1), pair(2), pair(3)])
+    }
+}
+
+/// The 4x4 blocks in both halves, transposed.
+///
+/// # Safety
+/// The processor has these vectors.
+#[inline(always)]
+unsafe fn transpose([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+    unsafe {
         let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
         let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
         [

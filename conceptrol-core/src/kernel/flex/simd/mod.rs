@@ -115,3 +115,37 @@ pub(crate) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
 pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     exp2(s, s.mul(x, s.splat(std::f32::consts::LOG2_E)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns of rows of four numbers, and rows of columns.
+    struct Transposed;
+
+    impl Job for Transposed {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let numbers: Vec<f32> = (0..4 * S::LANES).map(|x| x as f32).collect();
+            // SAFETY: `LANES` rows of four numbers.
+            let columns = unsafe { s.columns(numbers.as_ptr(), 4) };
+            for (column, x) in columns.into_iter().enumerate() {
+                let mut lanes = vec![0.0; S::LANES];
+                // SAFETY: room for a vector.
+                unsafe { s.store(lanes.as_mut_ptr(), x) };
+                let expected: Vec<f32> =
+                    (0..S::LANES).map(|row| numbers[4 * row + column]).collect();
+                assert_eq!(lanes, expected, "column {column}");
+            }
+            let mut rows = vec![0.0; 4 * S::LANES];
+            // SAFETY: room for `LANES` rows of four.
+            unsafe { s.store_rows(rows.as_mut_ptr(), columns) };
+            assert_eq!(rows, numbers);
+        }
+    }
+
+    #[test]
+    fn rows_and_columns_are_transposes_with_all_vectors() {
+        on_every_instruction_set(|| Transposed);
+    }
+}

@@ -145,23 +145,26 @@ impl<E: Scalar, W: Scheme> Job for Block<'_, E, W> {
         let row = layout.panels * nr;
         let stride = CHANNELS * row + APART;
         let Scratch { lhs, sums } = self.scratch;
-        let operands = Operands::new(CHANNELS, layout.run);
-        lhs.reserve(operands.len(W::FREQUENCIES));
+        let operands = Operands::new(W::FREQUENCIES, CHANNELS, layout.run);
+        lhs.reserve(operands.len());
         sums.reserve(W::FREQUENCIES * stride);
         for from in (0..shape.c_in).step_by(layout.run) {
             let len = layout.run.min(shape.c_in - from);
             let (channels, inputs) = (self.channels.clone(), from..from + len);
-            weights::transform::<S, E, W>(
-                s,
-                self.weight,
-                shape.c_in,
-                channels,
-                inputs,
-                operands,
-                lhs,
-            );
+            // SAFETY: the operands are those of this task, and there is room for them.
+            unsafe {
+                weights::transform::<S, E, W>(
+                    s,
+                    self.weight,
+                    shape.c_in,
+                    channels,
+                    inputs,
+                    &operands,
+                    lhs,
+                );
+            }
             for frequency in 0..W::FREQUENCIES {
-                let lhs = &lhs[operands.at(frequency)..];
+                let lhs = &lhs[operands.start(frequency)..];
                 for (panel, first) in self.tiles.clone().step_by(nr).enumerate() {
                     let tiles = nr.min(self.tiles.end - first);
                     let rhs = &self.transformed[layout.at(from, frequency, panel)..][..len * nr];
