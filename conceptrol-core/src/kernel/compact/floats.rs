@@ -2,7 +2,7 @@
 
 /// IEEE 754 half precision.
 #[inline(always)]
-pub(super) fn f16(bits: u16) -> f32 {
+pub(in crate::kernel) fn f16(bits: u16) -> f32 {
     let magnitude = u32::from(bits & 0x7fff);
     let widened = match magnitude {
         // without the implicit one: put it in, and take it away again
@@ -20,7 +20,7 @@ pub(super) fn f16(bits: u16) -> f32 {
 
 /// The upper half of a single.
 #[inline(always)]
-pub(super) fn bf16(bits: u16) -> f32 {
+pub(in crate::kernel) fn bf16(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 

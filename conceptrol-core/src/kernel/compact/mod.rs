@@ -2,7 +2,7 @@
 
 mod blocks;
 mod error;
-mod floats;
+pub(super) mod floats;
 mod format;
 mod matrix;
 
