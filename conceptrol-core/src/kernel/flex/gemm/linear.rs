@@ -8,7 +8,7 @@ use crate::cancel::Cancel;
 
 use super::{
     micro_kernel::{Ahead, Gemm, Init, LHS_STRIDE},
-    pack::{nr, pack_lhs_row},
+    pack::{WIDEST, nr, pack_lhs_row},
     packed::{Packed, Stored},
     panels::{Matrix, Panels, Weight},
 };
@@ -24,8 +24,6 @@ const MC: usize = 288;
 /// The same where vectors are narrow and the panels are packed already: rows and sums stay in the second cache, of which such processors often have
 /// no more than 512 KB.
 const MC_NARROW: usize = 72;
-/// Columns of a panel of the widest vectors.
-const WIDE: usize = 32;
 /// Tasks for each thread, at least, as far as there are panels.
 const TASKS: usize = 2;
 /// Panels of a task that packs them itself, at most.
@@ -123,7 +121,7 @@ impl<T: Stored, W: Panels<Packed = T::Packed>, E: Scalar> Layer<'_, T, W, E> {
         let most = (PACKED_AT_ONCE * threads / panel.max(1)).max(T::Packed::PANELS);
         let group = self.panels.div_ceil(self.panels.div_ceil(most));
         let rows = self.x.rows;
-        let most_rows = if self.nr < WIDE { MC_NARROW } else { MC };
+        let most_rows = if self.nr < WIDEST { MC_NARROW } else { MC };
         let block = rows
             .div_ceil(rows.div_ceil(most_rows))
             .next_multiple_of(T::Packed::mr());

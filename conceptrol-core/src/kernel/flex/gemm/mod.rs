@@ -19,6 +19,6 @@ mod panels;
 pub(crate) use linear::linear;
 pub(crate) use macro_kernel::macro_kernel;
 pub(crate) use micro_kernel::{Ahead, Gemm, Init, KC, LHS_STRIDE};
-pub(crate) use pack::{nr, pack_lhs_row, pack_rhs};
+pub(crate) use pack::{WIDEST, nr, pack_lhs_row, pack_rhs};
 pub(crate) use packed::{Packed, Stored};
 pub(crate) use panels::{Matrix, Weight};

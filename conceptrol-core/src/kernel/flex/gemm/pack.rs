@@ -5,6 +5,9 @@ use bytemuck::Zeroable;
 use super::packed::Stored;
 use crate::kernel::flex::simd::{Job, Simd, vectorised};
 
+/// Columns of a panel of the widest vectors: panels are at most this wide.
+pub(crate) const WIDEST: usize = 32;
+
 /// Columns of a panel with the instruction set in use: what one register tile covers.
 pub(crate) fn nr() -> usize {
     struct Width<'a>(&'a mut usize);

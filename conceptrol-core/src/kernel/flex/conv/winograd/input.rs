@@ -2,11 +2,12 @@ use std::marker::PhantomData;
 
 use super::{
     layout::Layout,
-    place::{Place, WIDEST, runs},
+    place::{Place, runs},
     scheme::{Line, MOST, Scheme, Transform},
 };
 use crate::kernel::flex::{
     conv::ConvShape,
+    gemm::WIDEST,
     scalar::{Scalar, widen},
     shared::Shared,
     simd::{Job, Simd},

@@ -1,11 +1,12 @@
 use std::mem::MaybeUninit;
 
 use super::{
-    place::{Place, WIDEST, runs},
+    place::{Place, runs},
     scheme::{MOST, MOST_OUT, Scheme, Transform},
 };
 use crate::kernel::flex::{
     conv::ConvShape,
+    gemm::WIDEST,
     scalar::{Scalar, narrow},
     shared::Shared,
     simd::Simd,

@@ -1,10 +1,7 @@
 use std::ops::Range;
 
 use super::scheme::Scheme;
-use crate::kernel::flex::conv::ConvShape;
-
-/// Panels are at most this wide.
-pub(super) const WIDEST: usize = 32;
+use crate::kernel::flex::{conv::ConvShape, gemm::WIDEST};
 
 /// Where a tile lies.
 #[derive(Clone, Copy, Debug, Default)]
