@@ -168,6 +168,7 @@ class OpenVino:
         self.connection, other = multiprocessing.Pipe()
         self.process = multiprocessing.get_context("spawn").Process(target=serve_openvino, args=(other,))
         self.process.start()
+        other.close()  # so that a process that dies is an error here, not a wait for ever
 
     def run(self, _):
         self.connection.send(True)
